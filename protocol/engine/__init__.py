@@ -1,0 +1,72 @@
+"""The engine: rows and tables compiled to `transitions`, a pure step, effects, events, errors, diagrams."""
+
+from .diagram import mermaid
+from .effects import (
+    Agree,
+    Close,
+    Effect,
+    Effects,
+    GenerateKey,
+    KeyOperation,
+    LookUp,
+    Persist,
+    Send,
+    Show,
+    Sign,
+    StartTimer,
+    StopTimer,
+)
+from .errors import EnvironmentFault, Fault, InsituError, ProtocolError, StateError, UsageError
+from .events import (
+    Agreed,
+    ChannelLost,
+    DeadlinePassed,
+    Found,
+    KeyOperationFailed,
+    KeyPairMade,
+    Signed,
+    Started,
+)
+from .keys import KeyHandle, KeyKind, PublicKey
+from .table import STAY, Refused, Row, Step, Table, TableError, row
+
+__all__ = [
+    "STAY",
+    "Agree",
+    "Agreed",
+    "ChannelLost",
+    "Close",
+    "DeadlinePassed",
+    "Effect",
+    "Effects",
+    "EnvironmentFault",
+    "Fault",
+    "Found",
+    "GenerateKey",
+    "InsituError",
+    "KeyHandle",
+    "KeyKind",
+    "KeyOperation",
+    "KeyOperationFailed",
+    "KeyPairMade",
+    "LookUp",
+    "Persist",
+    "ProtocolError",
+    "PublicKey",
+    "Refused",
+    "Row",
+    "Send",
+    "Show",
+    "Sign",
+    "Signed",
+    "StartTimer",
+    "Started",
+    "StateError",
+    "Step",
+    "StopTimer",
+    "Table",
+    "TableError",
+    "UsageError",
+    "mermaid",
+    "row",
+]

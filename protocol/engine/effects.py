@@ -1,0 +1,101 @@
+"""Effects: what a step wants done in the world. Data only; whoever runs the session performs them in order.
+
+Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed); all others
+are done when performed. Persist stands before the Send that promises it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from .errors import Fault
+from .keys import KeyHandle, KeyKind, PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this message to the other side."""
+
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the session for good. `fault` None: in good order; else the code that the peer is told."""
+
+    fault: Fault | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write `record` to durable state: all of it or nothing, on the medium before the next effect.
+
+    Key pairs made since the last Persist become durable with it if their labels are in `keep`; all pairs
+    whose label is not in `keep` are destroyed by the same write.
+    """
+
+    record: object
+    keep: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Let DeadlinePassed(timer) happen after `seconds`, unless StopTimer comes first. Restarts a running one."""
+
+    timer: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """The wait named `timer` is over."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Tell the person or program that runs this party; never a secret."""
+
+    note: object
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask the party's surroundings (registry, card, trust policy) for the values named; comes back as Found."""
+
+    what: str
+    argument: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateKey:
+    """Make a key pair in key memory from its own entropy, influenced but never determined by `salt` (L3, S7)."""
+
+    label: str
+    kind: KeyKind
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Sign `message` (not yet hashed) with the pair behind `key`."""
+
+    key: KeyHandle
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """Diffie-Hellman between the pair behind `key` and `peer`."""
+
+    key: KeyHandle
+    peer: PublicKey
+
+
+KeyOperation: TypeAlias = GenerateKey | Sign | Agree
+Effect: TypeAlias = Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | GenerateKey | Sign | Agree
+Effects: TypeAlias = Sequence[Effect]

@@ -1,0 +1,79 @@
+"""Events that every party may meet: things that happened, named in the past tense.
+
+Messages are events too, each party's table names those that it accepts. What belongs to one party only is
+defined in that party's file. Secrets in an event never show in its repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .keys import KeyHandle, PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The session began; for the side that speaks first, the moment to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLost:
+    """The link ended, or the channel was closed by the other side, before its work was done."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """A timer set by StartTimer ran out."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPairMade:
+    """Answer to GenerateKey: the new pair lives in key memory under `key`."""
+
+    key: KeyHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Answer to Sign: the signature, raw (r || s for ECDSA, 64 bytes for Ed25519)."""
+
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """Answer to Agree: the Diffie-Hellman shared secret."""
+
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOperationFailed:
+    """Key memory could not do what GenerateKey, Sign or Agree asked for; `reason` holds no secret."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Answer to LookUp: what was found under each name; what is missing was not found."""
+
+    values: Mapping[str, object]
+
+
+__all__ = [
+    "Agreed",
+    "ChannelLost",
+    "DeadlinePassed",
+    "Found",
+    "KeyOperationFailed",
+    "KeyPairMade",
+    "PublicKey",
+    "Signed",
+    "Started",
+]

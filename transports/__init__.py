@@ -1,0 +1,1 @@
+"""Streams of bytes over memory, TCP and serial lines. Nothing here knows what the bytes mean."""
