@@ -28,7 +28,7 @@ from .events import (
     Started,
 )
 from .keys import KeyHandle, KeyKind, PublicKey
-from .table import STAY, Refused, Row, Step, Table, TableError, row
+from .table import STAY, Refused, Row, Step, Table, TableError, given, row
 
 __all__ = [
     "STAY",
@@ -67,6 +67,8 @@ __all__ = [
     "Table",
     "TableError",
     "UsageError",
+    "given",
     "mermaid",
+    "reason_of",
     "row",
 ]

@@ -66,6 +66,13 @@ class Found:
     values: Mapping[str, object]
 
 
+def reason_of(event: object) -> str:
+    """One clause on why a session ends, made from the event that ends it."""
+    if isinstance(event, DeadlinePassed):
+        return f"no answer in time ({event.timer})"
+    return str(getattr(event, "reason", "")) or type(event).__name__
+
+
 __all__ = [
     "Agreed",
     "ChannelLost",
@@ -76,4 +83,5 @@ __all__ = [
     "PublicKey",
     "Signed",
     "Started",
+    "reason_of",
 ]

@@ -269,3 +269,15 @@ def _guard(when: Callable[[Any, Any], bool], fired: EventData) -> bool:
 def _act(do: Callable[[Any, Any], tuple[Any, Effects]], fired: EventData) -> None:
     cell: Any = fired.model
     cell.data, cell.effects = do(cell.data, cell.event)
+
+
+def given(value: D | None) -> D:
+    """What the rows guarantee to be there in this state; narrows the type for actions and guards.
+
+    Raises:
+        TableError: the guarantee does not hold, which is a mistake in the table.
+
+    """
+    if value is None:
+        raise TableError("a row was taken without the data that it needs")
+    return value

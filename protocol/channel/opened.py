@@ -1,0 +1,43 @@
+"""What a party learns when its channel stands: who is at the other end, for what, and the value that binds proofs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..engine import PublicKey
+from ..keys.certificates import Role, VerifiedCertificate
+from ..messages import Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a channel, as the trust option established it.
+
+    Attributes:
+        name: serial number or name; only as good as `role` says.
+        role: the role its certificate proves; None: it proved nothing but the possession of a fresh key.
+        public: the key that it used in the handshake.
+        chain: the certificates that were verified for it, end entity first; empty without a role.
+    """
+
+    name: str
+    role: Role | None
+    public: PublicKey
+    chain: tuple[VerifiedCertificate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOpened:
+    """The handshake is complete on this side; from here on every message is a protected record.
+
+    Attributes:
+        peer: who is at the other end.
+        intent: version, purpose and trust option, as bound into the transcript by EAD_1.
+        binding: exporter value of 32 bytes, equal on both sides of this channel and of no other.
+        at: unix seconds.
+    """
+
+    peer: Peer
+    intent: Intent
+    binding: bytes = field(repr=False)
+    at: int

@@ -1,0 +1,48 @@
+"""The statements that are signed outside the handshake, and nothing else: one function a statement.
+
+Each is a COSE Sig_structure ("Signature1", RFC 9052 section 4.4) whose external_aad binds it to its place: the
+exporter value of the channel it was made for, or the challenge it answers. The payload is a CBOR array that
+begins with a label of its own, so that no statement can be taken for another.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from ..engine import PublicKey
+from ..messages import encode
+from .cose import ES256, to_be_signed
+
+
+def possession(binding: bytes, serial: str, public: PublicKey) -> bytes:
+    """What a module signs with a new key pair to show that it holds it (L3; formal model: tPop).
+
+    Args:
+        binding: the channel's exporter value, 32 bytes.
+        serial: the module's serial number.
+        public: the public half of the new pair.
+    """
+    return to_be_signed(ES256, encode(["insitu possession", serial, public.data]), external_aad=binding)
+
+
+def confirmation(binding: bytes, serial: str, epoch: int, certificates: tuple[bytes, ...]) -> bytes:
+    """What a module signs with its new key once all certificates hold: the digest of what it is about to keep.
+
+    Args:
+        binding: the channel's exporter value, 32 bytes.
+        serial: the module's serial number.
+        epoch: how many resets the module has seen.
+        certificates: DER of the module's, the customer's and the central system's certificate.
+    """
+    digest = sha256(encode([serial, epoch, *certificates])).digest()
+    return to_be_signed(ES256, encode(["insitu confirmation", digest]), external_aad=binding)
+
+
+def reset_challenge(binding: bytes) -> bytes:
+    """The module's challenge for a reset command: fresh and unpredictable because the channel is (32 bytes)."""
+    return sha256(b"insitu reset challenge" + binding).digest()
+
+
+def reset_command(serial: str, epoch: int, challenge: bytes) -> bytes:
+    """What the central system signs to have this module, in this epoch, erase its keys (L8)."""
+    return to_be_signed(ES256, encode(["insitu reset", serial, epoch]), external_aad=challenge)

@@ -1,0 +1,539 @@
+"""The security module: its states, its data, what it checks and does, and LAST its table, its whole life.
+
+What may live here: decisions of the module. How keys are kept, messages encoded and certificates verified is
+for the layers below; which link a session runs over is for those above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final
+
+from ..channel import proofs
+from ..channel.cose import ES256, verify_signature
+from ..channel.opened import ChannelOpened, Peer
+from ..engine import (
+    STAY,
+    ChannelLost,
+    Close,
+    DeadlinePassed,
+    Effects,
+    Fault,
+    GenerateKey,
+    KeyHandle,
+    KeyKind,
+    KeyOperationFailed,
+    KeyPairMade,
+    Persist,
+    ProtocolError,
+    Send,
+    Show,
+    Sign,
+    Signed,
+    StartTimer,
+    StopTimer,
+    Table,
+    given,
+    reason_of,
+    row,
+)
+from ..keys.certificates import Role, VerifiedCertificate, compress, trusted_root, verify_issued
+from ..messages import (
+    Authorize,
+    Certificates,
+    GenerateKeyPair,
+    KeyPolicy,
+    ModuleCondition,
+    ModuleKey,
+    ModuleRecord,
+    PayOut,
+    Personalized,
+    Purpose,
+    ResetChallenge,
+    ResetCommand,
+    ResetDone,
+    ResetRequest,
+    Status,
+)
+
+IDENTITY: Final = "identity"
+MANUFACTURED: Final = "manufactured"
+MACHINE_SECONDS: Final = 30.0
+"""How long the module waits for another machine (SECURITY: resource limits)."""
+
+
+class ModuleState(Enum):
+    """Where a module can be. DELIVERED, OPERATING and RESET are durable, the others last for a session."""
+
+    BLANK = auto()
+    IDENTIFYING = auto()
+    PREPARING = auto()
+    IDENTIFIED = auto()
+    DELIVERED = auto()
+    SECURED = auto()
+    KEYING = auto()
+    PROVING = auto()
+    KEYED = auto()
+    CONFIRMING = auto()
+    OPERATING = auto()
+    ONLINE = auto()
+    CHALLENGED = auto()
+    RESET = auto()
+
+
+S = ModuleState
+
+
+# What happens to a module besides messages -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """The manufacturer begins delivery (L1).
+
+    Attributes:
+        serial: the module's serial number.
+        root: DER of the manufacturer's root certificate.
+        identity: make an identity key pair, to be certified by the manufacturer.
+        manufactured_key: also make the key pair that the first personalization may use by policy (L3).
+
+    """
+
+    serial: str
+    root: bytes = field(repr=False)
+    identity: bool = True
+    manufactured_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCertified:
+    """The manufacturer's answer to IdentityMade: the identity certificate, DER."""
+
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationWanted:
+    """The ATM controller wants a payment authorized."""
+
+    request: Authorize
+
+
+@dataclass(frozen=True, slots=True)
+class ResetByHand:
+    """A person at the module confirmed its reset (L8)."""
+
+
+# What a module shows -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityMade:
+    """The identity key pair exists; its public half is to be certified for `serial`."""
+
+    serial: str
+    key: KeyHandle
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMade:
+    """The operating key pair of this personalization, for the person who compares fingerprints."""
+
+    key: KeyHandle
+
+
+@dataclass(frozen=True, slots=True)
+class PayOutInstructed:
+    """The central system's answer to an authorization, for the ATM controller."""
+
+    instruction: PayOut
+
+
+@dataclass(frozen=True, slots=True)
+class KeysErased:
+    """Operating key and certificates are gone; `epoch` resets have happened."""
+
+    epoch: int
+
+
+# Data --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleData:
+    """What a module knows. Everything but `record` and `made` is forgotten when a session ends.
+
+    Attributes:
+        record: durable state, as last persisted; None before delivery.
+        made: the key pair made at manufacture, while it may still be used.
+        wish: what the manufacturer asked for, during delivery.
+        peer, binding, at: of the open channel; `at` never lies before the latest time seen.
+        key: the key pair that this session is about.
+        staged: certificates that hold and wait for the commit: module, customer, central (DER).
+        asked: numbers of the authorizations that are not answered yet.
+
+    """
+
+    record: ModuleRecord | None = None
+    made: KeyHandle | None = None
+    wish: Initialize | None = None
+    peer: Peer | None = None
+    binding: bytes = field(default=b"", repr=False)
+    at: int = 0
+    key: KeyHandle | None = None
+    staged: tuple[bytes, bytes, bytes] | None = field(default=None, repr=False)
+    asked: frozenset[int] = frozenset()
+
+    @property
+    def held(self) -> ModuleRecord:
+        """The durable record of a module that has been delivered."""
+        return given(self.record)
+
+
+def resting_state(record: ModuleRecord | None) -> ModuleState:
+    """The state in which a module wakes up, given its durable record."""
+    if record is None:
+        return S.BLANK
+    return {
+        ModuleCondition.DELIVERED: S.DELIVERED,
+        ModuleCondition.OPERATING: S.OPERATING,
+        ModuleCondition.RESET: S.RESET,
+    }[record.condition]
+
+
+def operating_label(epoch: int) -> str:
+    """The label of the operating key pair; a new one after each reset, so that no two are ever confused."""
+    return f"operating-{epoch}"
+
+
+def _customer(record: ModuleRecord, peer: Peer, event: Certificates) -> VerifiedCertificate:
+    """The customer's certificate: verified in the handshake, or now; always under the root held since delivery."""
+    if event.customer is None:
+        return peer.chain[1]
+    return verify_issued(event.customer, trusted_root(record.root), Role.CUSTOMER, now=None)
+
+
+def _at_rest(data: ModuleData) -> ModuleData:
+    return ModuleData(record=data.record, made=data.made)
+
+
+# Guards ------------------------------------------------------------------------------------------------------
+
+
+def key_at_manufacture_is_wanted(data: ModuleData, _: KeyPairMade) -> bool:
+    """The manufacturer asked for the second pair."""
+    return data.wish is not None and data.wish.manufactured_key
+
+
+def identity_is_wanted(_: ModuleData, event: Initialize) -> bool:
+    """The manufacturer asked for an identity."""
+    return event.identity
+
+
+def identity_is_ours(data: ModuleData, event: IdentityCertified) -> bool:
+    """The certificate is the manufacturer's, for this serial number and the pair in key memory."""
+    if data.wish is None or data.key is None:
+        return False
+    root = trusted_root(data.wish.root)
+    identity = verify_issued(event.certificate, root, Role.IDENTITY, now=None, subject=data.wish.serial)
+    return identity.public == data.key.public
+
+
+def personalization_is_the_purpose(_: ModuleData, event: ChannelOpened) -> bool:
+    """This channel is for personalizing, and its unit is certified where the trust option asks for that."""
+    return event.intent.purpose is Purpose.PERSONALIZE and event.peer.role in (None, Role.UNIT)
+
+
+def status_is_the_purpose(_: ModuleData, event: ChannelOpened) -> bool:
+    """This channel is for telling a unit how things stand."""
+    return event.intent.purpose is Purpose.STATUS and event.peer.role in (None, Role.UNIT)
+
+
+def peer_is_the_pinned_central(data: ModuleData, event: ChannelOpened) -> bool:
+    """The other end used exactly the certificate that personalization left here (L9, S11)."""
+    return event.intent.purpose is Purpose.OPERATE and bool(
+        event.peer.chain and event.peer.role is Role.CENTRAL and event.peer.chain[0].der == data.held.central
+    )
+
+
+def key_from_manufacture_serves(data: ModuleData, event: GenerateKeyPair) -> bool:
+    """The unit's policy admits the pair made at manufacture, it is there, and no reset has happened (L3)."""
+    return event.policy is KeyPolicy.MANUFACTURED_ADMITTED and data.made is not None and data.held.epoch == 0
+
+
+def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
+    """All certificates are there and hold, end at the manufacturer's key that is held since delivery, and the
+    module's is for the pair in key memory (L4, L5, L6, S2). Nothing that crossed in the handshake comes again.
+    """
+    record, peer = data.held, data.peer
+    if peer is None or data.key is None:
+        return False
+    if (event.customer is None) == (peer.role is None):
+        raise ProtocolError(
+            "customer certificate",
+            who="module",
+            expected="once: with the certificates if the handshake had none",
+            got="none" if event.customer is None else "a second one",
+        )
+    customer = _customer(record, peer, event)
+    module = verify_issued(event.module, customer, Role.MODULE, now=data.at, subject=record.serial)
+    if module.public != data.key.public:
+        raise ProtocolError("module certificate", who="module", expected="our new key", got="another key")
+    verify_issued(event.central, customer, Role.CENTRAL, now=data.at)
+    return True
+
+
+def answers_our_request(data: ModuleData, event: PayOut) -> bool:
+    """The instruction bears the number of an authorization that is not answered yet (S10)."""
+    return event.number in data.asked
+
+
+def request_is_new(data: ModuleData, event: AuthorizationWanted) -> bool:
+    """No open authorization has this number."""
+    return event.request.number not in data.asked
+
+
+def epoch_is_ours(data: ModuleData, event: ResetRequest) -> bool:
+    """The central system means the module as it is now, not as it was before some reset."""
+    return event.epoch == data.held.epoch
+
+
+def command_is_authentic(data: ModuleData, event: ResetCommand) -> bool:
+    """The central system signed exactly this module, epoch and challenge (L8, S10)."""
+    record = data.held
+    command = proofs.reset_command(record.serial, record.epoch, proofs.reset_challenge(data.binding))
+    return data.peer is not None and verify_signature(ES256, data.peer.public, command, event.signature)
+
+
+def a_reset_came_before(data: ModuleData, _: object) -> bool:
+    """The module came here from RESET, not from DELIVERED."""
+    return data.held.condition is ModuleCondition.RESET
+
+
+# Actions -----------------------------------------------------------------------------------------------------
+
+_AWAIT_PEER: Final = StartTimer("peer", MACHINE_SECONDS)
+
+
+def make_identity(data: ModuleData, event: Initialize) -> tuple[ModuleData, Effects]:
+    """Begin delivery with the identity key pair."""
+    return replace(data, wish=event), [GenerateKey(IDENTITY, KeyKind.P256, b"")]
+
+
+def make_operating_key(data: ModuleData, event: KeyPairMade) -> tuple[ModuleData, Effects]:
+    """Make the pair that the first personalization may use."""
+    return replace(data, key=event.key), [GenerateKey(MANUFACTURED, KeyKind.P256, b"")]
+
+
+def present_identity(data: ModuleData, event: KeyPairMade) -> tuple[ModuleData, Effects]:
+    """Show the identity key for its certificate."""
+    key = data.key or event.key
+    serial = "" if data.wish is None else data.wish.serial
+    made = event.key if event.key.label == MANUFACTURED else None
+    return replace(data, key=key, made=made), [Show(IdentityMade(serial, key))]
+
+
+def deliver(data: ModuleData, event: IdentityCertified) -> tuple[ModuleData, Effects]:
+    """Keep serial, root and identity."""
+    return _delivered(data, given(data.wish), event.certificate)
+
+
+def deliver_bare(data: ModuleData, event: Initialize) -> tuple[ModuleData, Effects]:
+    """Keep serial and root; such a module can be personalized under the physical option only."""
+    return _delivered(data, event, None)
+
+
+def _delivered(data: ModuleData, wish: Initialize, identity: bytes | None) -> tuple[ModuleData, Effects]:
+    record = ModuleRecord(
+        serial=wish.serial,
+        root=wish.root,
+        condition=ModuleCondition.DELIVERED,
+        epoch=0,
+        latest=trusted_root(wish.root).not_before,
+        identity=identity,
+    )
+    keep = frozenset({IDENTITY, MANUFACTURED} if data.made else {IDENTITY} if identity else ())
+    return ModuleData(record=record, made=data.made), [Persist(record, keep)]
+
+
+def await_order(data: ModuleData, event: ChannelOpened) -> tuple[ModuleData, Effects]:
+    """Wait for the unit's first message, which may have come with message_4."""
+    at = max(event.at, data.held.latest)
+    return replace(data, peer=event.peer, binding=event.binding, at=at), [_AWAIT_PEER]
+
+
+def make_key_pair(data: ModuleData, event: GenerateKeyPair) -> tuple[ModuleData, Effects]:
+    """Have key memory make the pair, salted by the unit; its time is a floor for ours."""
+    label = operating_label(data.held.epoch)
+    at = max(data.at, event.time)
+    return replace(data, at=at), [StopTimer("peer"), GenerateKey(label, KeyKind.P256, event.salt)]
+
+
+def use_manufactured_key(data: ModuleData, event: GenerateKeyPair) -> tuple[ModuleData, Effects]:
+    """Take the pair made at manufacture."""
+    return _prove(replace(data, at=max(data.at, event.time)), given(data.made), [StopTimer("peer")])
+
+
+def prove_possession(data: ModuleData, event: KeyPairMade) -> tuple[ModuleData, Effects]:
+    """Sign the channel's exporter value with the new key."""
+    return _prove(data, event.key, [])
+
+
+def _prove(data: ModuleData, key: KeyHandle, first: list[StopTimer]) -> tuple[ModuleData, Effects]:
+    statement = proofs.possession(data.binding, data.held.serial, key.public)
+    return replace(data, key=key), [*first, Show(KeyMade(key)), Sign(key, statement)]
+
+
+def present_key(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
+    """Send the public key with its proof."""
+    return data, [Send(ModuleKey(compress(given(data.key).public), event.signature)), _AWAIT_PEER]
+
+
+def confirm(data: ModuleData, event: Certificates) -> tuple[ModuleData, Effects]:
+    """Stage the certificates and sign their digest with the new key."""
+    customer = event.customer or given(data.peer).chain[1].der
+    staged = (event.module, customer, event.central)
+    statement = proofs.confirmation(data.binding, data.held.serial, data.held.epoch, staged)
+    return replace(data, staged=staged), [StopTimer("peer"), Sign(given(data.key), statement)]
+
+
+def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
+    """One write makes key, certificates and pin durable; only then the unit hears of it (L7)."""
+    key = given(data.key)
+    module, customer, central = given(data.staged)
+    record = replace(
+        data.held,
+        condition=ModuleCondition.OPERATING,
+        latest=data.at,
+        key=key.label,
+        module=module,
+        customer=customer,
+        central=central,
+    )
+    keep = frozenset({key.label, *((IDENTITY,) if record.identity else ())})
+    return ModuleData(record=record), [Persist(record, keep), Send(Personalized(event.signature)), Close()]
+
+
+def roll_back(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
+    """Forget the session; a pair that it made goes with it."""
+    fault = {DeadlinePassed: Fault.TIMEOUT, KeyOperationFailed: Fault.UNAVAILABLE}.get(type(event))
+    return _at_rest(data), [StopTimer("peer"), Close(fault, reason_of(event))]
+
+
+def give_up_delivery(_: ModuleData, event: KeyOperationFailed) -> tuple[ModuleData, Effects]:
+    """Stay blank."""
+    return ModuleData(), [Close(Fault.UNAVAILABLE, event.reason)]
+
+
+def report(data: ModuleData, _: ChannelOpened) -> tuple[ModuleData, Effects]:
+    """Tell state, epoch and certificate, so that a lost last message is recognised, not repeated (S1)."""
+    record = data.held
+    return data, [Send(Status(record.condition, record.epoch, record.fingerprint)), Close()]
+
+
+def go_online(data: ModuleData, event: ChannelOpened) -> tuple[ModuleData, Effects]:
+    """Say how things stand, so that the central system notices a reset by hand or an old store (S4)."""
+    status = Status(data.held.condition, data.held.epoch, data.held.fingerprint)
+    return replace(data, peer=event.peer, binding=event.binding, at=event.at), [Send(status)]
+
+
+def ask(data: ModuleData, event: AuthorizationWanted) -> tuple[ModuleData, Effects]:
+    """Ask the central system (L10)."""
+    return replace(data, asked=data.asked | {event.request.number}), [Send(event.request), _AWAIT_PEER]
+
+
+def pay_out(data: ModuleData, event: PayOut) -> tuple[ModuleData, Effects]:
+    """Hand the instruction to the ATM controller, once."""
+    asked = data.asked - {event.number}
+    timer = _AWAIT_PEER if asked else StopTimer("peer")
+    return replace(data, asked=asked), [timer, Show(PayOutInstructed(event))]
+
+
+def challenge(data: ModuleData, event: ResetRequest) -> tuple[ModuleData, Effects]:
+    """Answer a reset request with a fresh challenge."""
+    return data, [Send(ResetChallenge(event.epoch, proofs.reset_challenge(data.binding))), _AWAIT_PEER]
+
+
+def erase(data: ModuleData, _: ResetCommand) -> tuple[ModuleData, Effects]:
+    """Destroy key and certificates, then acknowledge (L8, S3)."""
+    blank, effects = _erased(data)
+    return blank, [*effects, Send(ResetDone(blank.held.epoch)), Close()]
+
+
+def erase_by_hand(data: ModuleData, _: ResetByHand) -> tuple[ModuleData, Effects]:
+    """Destroy key and certificates; the central system learns of it at the next contact (S4)."""
+    blank, effects = _erased(data)
+    return blank, [*effects, Close()]
+
+
+def _erased(data: ModuleData) -> tuple[ModuleData, Effects]:
+    old = data.held
+    record = ModuleRecord(
+        serial=old.serial,
+        root=old.root,
+        condition=ModuleCondition.RESET,
+        epoch=old.epoch + 1,
+        latest=max(old.latest, data.at),
+        identity=old.identity,
+    )
+    keep = frozenset({IDENTITY} if record.identity else ())
+    return ModuleData(record=record), [
+        StopTimer("peer"),
+        Persist(record, keep),
+        Show(KeysErased(record.epoch)),
+    ]
+
+
+def go_offline(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
+    """Leave the central system; what was not answered stays unanswered."""
+    fault = Fault.TIMEOUT if isinstance(event, DeadlinePassed) else None
+    return _at_rest(data), [StopTimer("peer"), Close(fault, reason_of(event))]
+
+
+# The table ---------------------------------------------------------------------------------------------------
+
+FRESH: Final = (S.DELIVERED, S.RESET)
+PERSONALIZING: Final = (S.SECURED, S.KEYING, S.PROVING, S.KEYED, S.CONFIRMING)
+AT_WORK: Final = (S.ONLINE, S.CHALLENGED)
+
+MODULE: Final = Table[ModuleState, ModuleData](
+    "module",
+    ModuleState,
+    S.BLANK,
+    [
+        # delivery (L1): in, on, if, do, then
+        row(S.BLANK, Initialize, identity_is_wanted, make_identity, S.IDENTIFYING),
+        row(S.BLANK, Initialize, None, deliver_bare, S.DELIVERED),
+        row(S.IDENTIFYING, KeyPairMade, key_at_manufacture_is_wanted, make_operating_key, S.PREPARING),
+        row((S.IDENTIFYING, S.PREPARING), KeyPairMade, None, present_identity, S.IDENTIFIED),
+        row(S.IDENTIFIED, IdentityCertified, identity_is_ours, deliver, S.DELIVERED),
+        row((S.IDENTIFYING, S.PREPARING), KeyOperationFailed, None, give_up_delivery, S.BLANK),
+        # personalization (L2-L7)
+        row(FRESH, ChannelOpened, personalization_is_the_purpose, await_order, S.SECURED),
+        row(S.SECURED, GenerateKeyPair, key_from_manufacture_serves, use_manufactured_key, S.PROVING),
+        row(S.SECURED, GenerateKeyPair, None, make_key_pair, S.KEYING),
+        row(S.KEYING, KeyPairMade, None, prove_possession, S.PROVING),
+        row(S.PROVING, Signed, None, present_key, S.KEYED),
+        row(S.KEYED, Certificates, chain_is_complete, confirm, S.CONFIRMING),
+        row(S.CONFIRMING, Signed, None, commit, S.OPERATING),
+        row(PERSONALIZING, ChannelLost, a_reset_came_before, roll_back, S.RESET),
+        row(PERSONALIZING, ChannelLost, None, roll_back, S.DELIVERED),
+        row(PERSONALIZING, DeadlinePassed, a_reset_came_before, roll_back, S.RESET),
+        row(PERSONALIZING, DeadlinePassed, None, roll_back, S.DELIVERED),
+        row(PERSONALIZING, KeyOperationFailed, a_reset_came_before, roll_back, S.RESET),
+        row(PERSONALIZING, KeyOperationFailed, None, roll_back, S.DELIVERED),
+        # operating (L7-L10)
+        row(S.OPERATING, ChannelOpened, status_is_the_purpose, report, S.OPERATING),
+        row(S.OPERATING, ChannelOpened, peer_is_the_pinned_central, go_online, S.ONLINE),
+        row(S.ONLINE, AuthorizationWanted, request_is_new, ask, S.ONLINE),
+        row(AT_WORK, PayOut, answers_our_request, pay_out, STAY),
+        row(AT_WORK, ChannelLost, None, go_offline, S.OPERATING),
+        row(AT_WORK, DeadlinePassed, None, go_offline, S.OPERATING),
+        # reset (L8)
+        row(S.ONLINE, ResetRequest, epoch_is_ours, challenge, S.CHALLENGED),
+        row(S.CHALLENGED, ResetCommand, command_is_authentic, erase, S.RESET),
+        row((S.OPERATING, *AT_WORK), ResetByHand, None, erase_by_hand, S.RESET),
+    ],
+    entries=(S.DELIVERED, S.OPERATING, S.RESET),
+)
