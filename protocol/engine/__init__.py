@@ -26,14 +26,16 @@ from .events import (
     KeyPairMade,
     Signed,
     Started,
+    reason_of,
 )
 from .keys import KeyHandle, KeyKind, PublicKey
-from .table import STAY, Refused, Row, Step, Table, TableError, given, row
+from .table import STAY, Arrow, Refused, Row, Step, Table, TableError, given, row
 
 __all__ = [
     "STAY",
     "Agree",
     "Agreed",
+    "Arrow",
     "ChannelLost",
     "Close",
     "DeadlinePassed",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from .table import Row, Table, _Stay
+from .table import Row, Table
 
 
 def mermaid(table: Table[Any, Any]) -> str:
-    """The table as a Mermaid `stateDiagram-v2`, one arrow a row and source, ending in a newline.
+    """The table as a Mermaid `stateDiagram-v2`, ending in a newline: what can happen, no more.
 
     An arrow reads "Event [guard] / action". Arrows that share source and target are drawn as one, their labels
     on lines of their own, so that the life of a party fits a screen.
@@ -17,10 +17,8 @@ def mermaid(table: Table[Any, Any]) -> str:
     lines = [f"%% {table.party}: generated from its table; do not edit", "stateDiagram-v2"]
     lines += [f"    [*] --> {state.name}" for state in table.entries]
     arrows: dict[tuple[str, str], list[str]] = {}
-    for r in table.rows:
-        for source in r.sources:
-            target = source if isinstance(r.then, _Stay) else r.then
-            arrows.setdefault((source.name, target.name), []).append(_label(r))
+    for arrow in table.arrows:
+        arrows.setdefault((arrow.source.name, arrow.target.name), []).append(_label(arrow.row))
     lines += [f"    {source} --> {target}: {'<br>'.join(labels)}" for (source, target), labels in arrows.items()]
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,8 @@
 """Effects: what a step wants done in the world. Data only; whoever runs the session performs them in order.
 
 Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed); all others
-are done when performed. Persist stands before the Send that promises it.
+are done when performed. Persist stands before the Send that promises it. What may hold a secret does not show in
+the repr; a message answers for its own.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Persist:
     whose label is not in `keep` are destroyed by the same write.
     """
 
-    record: object
+    record: object = field(repr=False)
     keep: frozenset[str]
 
 
@@ -68,7 +69,7 @@ class LookUp:
     """Ask the party's surroundings (registry, card, trust policy) for the values named; comes back as Found."""
 
     what: str
-    argument: object = None
+    argument: object = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,10 @@ class InsituError(Exception):
         super().__init__(summary)
 
     def __str__(self) -> str:
-        """One line: who: summary (expected ..., got ...)."""
+        """One line: who: summary (expected ..., got ...), safe to show on a terminal or in a log."""
         text = f"{self.who}: {self.summary}" if self.who else self.summary
         details = [f"{word} {value}" for word, value in (("expected", self.expected), ("got", self.got)) if value]
-        return f"{text} ({', '.join(details)})" if details else text
+        return _printable(f"{text} ({', '.join(details)})" if details else text)
 
 
 class UsageError(InsituError):
@@ -94,3 +94,8 @@ class StateError(InsituError):
     """The caller asked for what the present durable state does not allow. Exit code 5."""
 
     exit_code = 5
+
+
+def _printable(text: str) -> str:
+    """The text with line breaks and control characters spelled out: part of it may be a peer's words."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

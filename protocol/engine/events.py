@@ -1,14 +1,17 @@
 """Events that every party may meet: things that happened, named in the past tense.
 
 Messages are events too, each party's table names those that it accepts. What belongs to one party only is
-defined in that party's file. Secrets in an event never show in its repr.
+defined in that party's file. Secrets in an event never show in its repr, and no shared secret can be pickled or
+copied (S9).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
+from .errors import UsageError
 from .keys import KeyHandle, PublicKey
 
 
@@ -51,6 +54,9 @@ class Agreed:
 
     secret: bytes = field(repr=False)
 
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a shared secret is neither pickled nor copied", who="key memory")
+
 
 @dataclass(frozen=True, slots=True)
 class KeyOperationFailed:
@@ -63,7 +69,7 @@ class KeyOperationFailed:
 class Found:
     """Answer to LookUp: what was found under each name; what is missing was not found."""
 
-    values: Mapping[str, object]
+    values: Mapping[str, object] = field(repr=False)
 
 
 def reason_of(event: object) -> str:

@@ -7,12 +7,15 @@ number of sessions and a failed step leaves no trace: state and data go in, a St
 
 There is no default row. What no row accepts is refused with an error that lists what would have been accepted.
 
+Purity is a contract: guards and actions take frozen values and answer with new ones. The engine adds that
+nothing else can change, on success or failure: no session is registered anywhere, no state is kept between steps.
+
 Two rules say what may live here: nothing that knows a particular party, and nothing that performs an effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -20,7 +23,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from transitions import EventData, Machine
 
-from .effects import Effect, Effects
+from .effects import Effects
 from .errors import Fault, InsituError, ProtocolError
 
 S = TypeVar("S", bound=Enum)
@@ -37,7 +40,7 @@ STAY: Final = _Stay.STAY
 
 
 class TableError(InsituError):
-    """A table that must not exist: raised while it is built, so only ever by a programmer's mistake."""
+    """A table that must not exist: a programmer's mistake, nearly always raised while the table is built."""
 
 
 class Refused(ProtocolError):
@@ -81,6 +84,22 @@ class Row(Generic[S]):
     then: S | _Stay
 
 
+@dataclass(frozen=True, slots=True)
+class Arrow(Generic[S]):
+    """One way to go: a row as seen from one of its sources, where no earlier row takes every event first.
+
+    Attributes:
+        source: the state left.
+        row: the row that allows it.
+        target: the state entered; the source itself where the row says STAY.
+
+    """
+
+    source: S
+    row: Row[S]
+    target: S
+
+
 def row(
     sources: S | Iterable[S],
     on: type[E],
@@ -97,6 +116,18 @@ def row(
     return Row(states, on, when, do, then)
 
 
+def given(value: D | None) -> D:
+    """What the rows guarantee to be there in this state; narrows the type for actions and guards.
+
+    Raises:
+        TableError: the guarantee does not hold, which is a mistake in the table.
+
+    """
+    if value is None:
+        raise TableError("a row was taken without the data that it needs")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Step(Generic[S, D]):
     """The outcome of one event: the new state, the new data, and what is to be done, in order."""
@@ -104,18 +135,6 @@ class Step(Generic[S, D]):
     state: S
     data: D
     effects: Effects
-
-
-class _Cell:
-    """What `transitions` moves: alive for one step, seen by nobody else."""
-
-    __slots__ = ("data", "effects", "event", "state")
-
-    def __init__(self, state: str, data: object, event: object) -> None:
-        self.state = state
-        self.data = data
-        self.event = event
-        self.effects: Sequence[Effect] = ()
 
 
 class Table(Generic[S, D]):
@@ -126,12 +145,17 @@ class Table(Generic[S, D]):
         states: the enumeration of all states; the order is that of the diagram.
         initial: where a new party begins. Further entry points (a party that wakes up in the state that its
             durable record names) go into `entries`.
-        rows: tried in order.
+        rows: tried in order. A later row may name a state in which an earlier one already takes every such
+            event; it then counts for its other states only.
         entries: states besides `initial` in which a session may begin.
+
+    Attributes:
+        arrows: every row from every source in which it can fire, in the order of the rows. The one source of
+            the run time and of the diagrams.
 
     Raises:
         TableError: on an unknown or unreachable state, a row that can never fire, two events of one name,
-            or a guard or action without a name.
+            a guard or action without a name, or no rows at all.
 
     """
 
@@ -147,21 +171,25 @@ class Table(Generic[S, D]):
         self.party: Final = party
         self.states: Final = tuple(states)
         self.initial: Final = initial
-        self.entries: Final = (initial, *entries)
+        self.entries: Final = tuple(dict.fromkeys((initial, *entries)))
         self.rows: Final = tuple(rows)
-        self._state_type = states
-        _check(self)
-        self._machine = _compile(self)
-        self._fire: dict[type, Callable[[_Cell], bool]] = {
-            r.on: self._machine.events[r.on.__name__].trigger for r in self.rows
+        _check_words(self, states)
+        self.arrows: Final = tuple(_arrows(self.rows))
+        _check_ways(self)
+        machine = _compile(self)
+        accepts: dict[S, dict[type, None]] = {state: {} for state in self.states}
+        guards: dict[tuple[str, type], list[str]] = {}
+        for arrow in self.arrows:
+            accepts[arrow.source][arrow.row.on] = None
+            names = guards.setdefault((arrow.source.name, arrow.row.on), [])
+            if arrow.row.when is not None:
+                names.append(arrow.row.when.__name__)
+        self._accepts = {state: tuple(events) for state, events in accepts.items()}
+        self._guards = guards
+        self._fire: dict[tuple[str, type], Callable[[_Cell], bool]] = {
+            (state, event): machine.events[_trigger(event)].trigger for state, event in guards
         }
         self._by_name = {state.name: state for state in self.states}
-        accepts: dict[S, dict[type, None]] = {state: {} for state in self.states}
-        for r in self.rows:
-            for source in r.sources:
-                accepts[source][r.on] = None
-        self._accepts = {state: tuple(events) for state, events in accepts.items()}
-        self._pairs = frozenset((state.name, event) for state, events in accepts.items() for event in events)
 
     def __repr__(self) -> str:
         return f"<Table {self.party}: {len(self.states)} states, {len(self.rows)} rows>"
@@ -169,7 +197,7 @@ class Table(Generic[S, D]):
     @property
     def events(self) -> tuple[type, ...]:
         """All event types that any row names, in the order of the rows."""
-        return tuple(self._fire)
+        return tuple(dict.fromkeys(r.on for r in self.rows))
 
     def accepts(self, state: S) -> tuple[type, ...]:
         """The event types that `state` has a row for, in the order of the rows."""
@@ -178,67 +206,97 @@ class Table(Generic[S, D]):
     def step(self, state: S, data: D, event: object) -> Step[S, D]:
         """What `event` does in `state` with `data`. Pure: the arguments are unchanged whatever happens.
 
+        An event counts by its exact type: a row for a class says nothing about its subclasses.
+
         Raises:
             Refused: no row accepts the event.
             ProtocolError: raised by a guard or an action that found what it cannot accept.
 
         """
-        kind = type(event)
-        name = state.name
-        if (name, kind) not in self._pairs:
+        name, kind = state.name, type(event)
+        fire = self._fire.get((name, kind))
+        if fire is None:
             raise Refused(self.party, state, kind.__name__, self._names(state))
         cell = _Cell(name, data, event)
-        if not self._fire[kind](cell):
-            guards = [r.when.__name__ for r in self.rows if r.on is kind and state in r.sources and r.when]
-            raise Refused(self.party, state, kind.__name__, self._names(state), guards)
+        if not fire(cell):
+            raise Refused(self.party, state, kind.__name__, self._names(state), self._guards[name, kind])
         return Step(self._by_name[cell.state], cast("D", cell.data), cell.effects)
 
     def _names(self, state: S) -> list[str]:
         return [event.__name__ for event in self._accepts[state]]
 
 
-def _check(table: Table[S, Any]) -> None:
-    """Refuse the faults that a reader of the rows could overlook."""
+class _Cell:
+    """What `transitions` moves: alive for one step, seen by nobody else."""
 
-    def refuse(summary: str, **details: object) -> TableError:
-        return TableError(summary, who=table.party, **details)
+    __slots__ = ("data", "effects", "event", "state")
 
+    def __init__(self, state: str, data: object, event: object) -> None:
+        self.state = state
+        self.data = data
+        self.event = event
+        self.effects: Effects = ()
+
+
+def _check_words(table: Table[S, Any], states: type[S]) -> None:
+    """Refuse what cannot be read: states and events that are none, callbacks without a name."""
+    known = ", ".join(state.name for state in table.states)
     if not table.rows:
-        raise refuse("a table needs rows", expected="at least one row", got="none")
+        raise _wrong(table, "a table needs rows", expected="at least one row", got="none")
+    for state in table.entries:
+        if not isinstance(state, states):
+            raise _wrong(table, "unknown initial state", expected=known, got=state)
     names: dict[str, type] = {}
-    taken: dict[tuple[S, type], list[Callable[..., object] | None]] = {}
-    known = [state.name for state in table.states]
     for number, r in enumerate(table.rows, 1):
+        if not isinstance(r.on, type):
+            raise _wrong(table, f"row {number} names no event", expected="one class of events", got=r.on)
         where = f"row {number} ({r.on.__name__})"
         for state in (*r.sources, *(() if isinstance(r.then, _Stay) else (r.then,))):
-            if state not in table.states:
-                raise refuse(f"{where} names an unknown state", expected=known, got=state)
-        if not r.sources:
-            raise refuse(f"{where} can never fire: it has no source state")
+            if not isinstance(state, states):
+                raise _wrong(table, f"{where} names an unknown state", expected=known, got=state)
         for callback in (r.when, r.do):
-            if callback is not None and not getattr(callback, "__name__", "<lambda>").isidentifier():
-                raise refuse(f"{where} has a guard or action without a name", got=callback)
+            if callback is not None and not getattr(callback, "__name__", "").isidentifier():
+                raise _wrong(table, f"{where} has a guard or action without a name", got=callback)
         if names.setdefault(r.on.__name__, r.on) is not r.on:
-            raise refuse("two events of one name", expected="one event type a name", got=r.on.__name__)
-        open_to_it = False
-        for source in r.sources:
-            earlier = taken.setdefault((source, r.on), [])
-            if None not in earlier and r.when not in earlier:
-                open_to_it = True
-            earlier.append(r.when)
-        if not open_to_it:
-            raise refuse(f"{where} can never fire: earlier rows take every such event first")
-    for state in table.entries:
-        if state not in table.states:
-            raise refuse("unknown initial state", expected=[s.name for s in table.states], got=state)
+            raise _wrong(table, "two events of one name", expected="one event type a name", got=r.on.__name__)
+
+
+def _check_ways(table: Table[S, Any]) -> None:
+    """Refuse what can never happen: rows without an arrow, states that no arrow leads to."""
+    live = {id(arrow.row) for arrow in table.arrows}
+    for number, r in enumerate(table.rows, 1):
+        if id(r) not in live:
+            reason = "earlier rows take every such event first" if r.sources else "it has no source state"
+            raise _wrong(table, f"row {number} ({r.on.__name__}) can never fire: {reason}")
     reached = set(table.entries)
     grown = True
     while grown:
-        targets = {r.then for r in table.rows if not isinstance(r.then, _Stay) and not reached.isdisjoint(r.sources)}
+        targets = {arrow.target for arrow in table.arrows if arrow.source in reached}
         grown = not targets <= reached
         reached |= targets
     if lost := [state.name for state in table.states if state not in reached]:
-        raise refuse("unreachable state", expected=f"a way from {table.initial.name}", got=", ".join(lost))
+        begin = " or ".join(state.name for state in table.entries)
+        raise _wrong(table, "unreachable state", expected=f"a way from {begin}", got=", ".join(lost))
+
+
+def _wrong(table: Table[S, Any], summary: str, *, expected: str = "", got: object = "") -> TableError:
+    return TableError(summary, who=table.party, expected=expected, got=got)
+
+
+def _arrows(rows: Iterable[Row[S]]) -> Iterator[Arrow[S]]:
+    """The rows from each of their sources, without those that an earlier row leaves nothing to."""
+    taken: dict[tuple[S, type], list[Callable[..., bool] | None]] = {}
+    for r in rows:
+        for source in dict.fromkeys(r.sources):
+            earlier = taken.setdefault((source, r.on), [])
+            if None not in earlier and r.when not in earlier:
+                earlier.append(r.when)
+                yield Arrow(source, r, source if isinstance(r.then, _Stay) else r.then)
+
+
+def _trigger(event: type) -> str:
+    """The name `transitions` knows an event by; a space keeps it apart from its own names ("state")."""
+    return f"on {event.__name__}"
 
 
 def _compile(table: Table[S, Any]) -> Machine:
@@ -250,34 +308,23 @@ def _compile(table: Table[S, Any]) -> Machine:
         send_event=True,
         queued=False,
     )
-    for r in table.rows:
+    for arrow in table.arrows:
         machine.add_transition(
-            r.on.__name__,
-            [state.name for state in r.sources],
-            "=" if isinstance(r.then, _Stay) else r.then.name,
-            conditions=None if r.when is None else partial(_guard, r.when),
-            before=None if r.do is None else partial(_act, r.do),
+            _trigger(arrow.row.on),
+            arrow.source.name,
+            arrow.target.name,
+            conditions=None if arrow.row.when is None else partial(_guard, arrow.row.when),
+            before=None if arrow.row.do is None else partial(_act, arrow.row.do),
         )
     return machine
 
 
 def _guard(when: Callable[[Any, Any], bool], fired: EventData) -> bool:
     cell: Any = fired.model
-    return when(cell.data, cell.event)
+    return bool(when(cell.data, cell.event))
 
 
 def _act(do: Callable[[Any, Any], tuple[Any, Effects]], fired: EventData) -> None:
     cell: Any = fired.model
-    cell.data, cell.effects = do(cell.data, cell.event)
-
-
-def given(value: D | None) -> D:
-    """What the rows guarantee to be there in this state; narrows the type for actions and guards.
-
-    Raises:
-        TableError: the guarantee does not hold, which is a mistake in the table.
-
-    """
-    if value is None:
-        raise TableError("a row was taken without the data that it needs")
-    return value
+    cell.data, effects = do(cell.data, cell.event)
+    cell.effects = tuple(effects)
