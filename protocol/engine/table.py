@@ -268,6 +268,7 @@ def _check_ways(table: Table[S, Any]) -> None:
         if id(r) not in live:
             reason = "earlier rows take every such event first" if r.sources else "it has no source state"
             raise _wrong(table, f"row {number} ({r.on.__name__}) can never fire: {reason}")
+        live.discard(id(r))
     reached = set(table.entries)
     grown = True
     while grown:
