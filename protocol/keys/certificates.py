@@ -1,0 +1,252 @@
+"""X.509 certificates of our profile: drafting them for a signature made elsewhere, and verifying them link by link.
+
+Private keys never come here: a draft gives the bytes to be signed, which leave as a Sign effect, and takes the
+signature. Verification turns DER into a `VerifiedCertificate`, which is only ever made here; a link that has
+been verified is not verified again. What each field must be stands in `profile.py`, requests in `requests.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from ..engine import PublicKey, UsageError
+from . import der
+from .profile import (
+    ECDSA_WITH_SHA256,
+    FOREVER,
+    ISSUER,
+    SERIAL_NUMBER_BYTES,
+    VERSION_3,
+    WHO,
+    Role,
+    checked_name,
+    encode_key,
+    encode_name,
+    encode_time,
+    extensions,
+    serial_number,
+    time_text,
+)
+from .public import compress, der_signature, der_signature_holds
+from .reading import CertificateRefused, Found, name_text, read_certificate, refuse_extensions
+
+__all__ = [
+    "FOREVER",
+    "CertificateRefused",
+    "Draft",
+    "Role",
+    "VerifiedCertificate",
+    "compress",
+    "draft_certificate",
+    "fingerprint_text",
+    "trusted_root",
+    "verify_issued",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedCertificate:
+    """A certificate that holds: it is exactly of the profile, and its signature is its issuer's.
+
+    Attributes:
+        der: as it came.
+        role: what it makes of its holder.
+        subject: commonName: a serial number or a name.
+        public: the certified key.
+        serial_number: of the certificate.
+        not_before, not_after: Unix seconds, both inclusive.
+        fingerprint: SHA-256 of `der` (32 bytes).
+        issuer_fingerprint: that of the issuer's certificate; a root's own.
+
+    """
+
+    der: bytes = field(repr=False)
+    role: Role
+    subject: str
+    public: PublicKey = field(repr=False)
+    serial_number: int
+    not_before: int
+    not_after: int
+    fingerprint: bytes
+    issuer_fingerprint: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A certificate or request that lacks only its signature.
+
+    Attributes:
+        to_be_signed: what the issuer signs, with ECDSA and SHA-256.
+
+    """
+
+    to_be_signed: bytes
+
+    def assemble(self, signature: bytes) -> bytes:
+        """The finished DER.
+
+        Args:
+            signature: r || s, 64 bytes, over `to_be_signed`.
+
+        Raises:
+            UsageError: another length.
+
+        """
+        if len(signature) != 64:
+            raise UsageError("signature", who=WHO, expected="64 bytes", got=len(signature))
+        return der.sequence(self.to_be_signed, ECDSA_WITH_SHA256, der.bit_string(der_signature(signature)))
+
+
+# Making ------------------------------------------------------------------------------------------------------
+
+
+def draft_certificate(
+    role: Role,
+    subject: str,
+    public: PublicKey,
+    issuer: VerifiedCertificate | None,
+    *,
+    random: bytes,
+    not_before: int,
+    not_after: int,
+) -> Draft:
+    """A certificate to be signed by `issuer`, or by `public` itself for a manufacturer's root.
+
+    Args:
+        role: what the holder may do.
+        subject: serial number or name, see profile.NAME_RULE.
+        public: the holder's P-256 key.
+        issuer: None for Role.MANUFACTURER only.
+        random: 16 random bytes for the certificate's serial number.
+        not_before: Unix seconds, from when it is valid.
+        not_after: Unix seconds, until when, inclusive; FOREVER for no end.
+
+    Raises:
+        UsageError: an argument that the profile does not allow: role, issuer, name, key or times.
+
+    """
+    if role is Role.MANUFACTURER:
+        if issuer is not None:
+            raise UsageError("a manufacturer's root signs itself", who=WHO, expected="no issuer", got=issuer.role.value)
+        issuer_subject, issuer_public, latest = checked_name(subject), public, FOREVER
+    else:
+        issuer = _checked_issuer(role, issuer)
+        issuer_subject, issuer_public, latest = issuer.subject, issuer.public, issuer.not_after
+        if checked_name(subject) == issuer_subject:
+            raise UsageError("name in a certificate", who=WHO, expected="not that of the issuer", got=subject)
+    if not not_before <= not_after <= latest:
+        raise UsageError(
+            "validity",
+            who=WHO,
+            expected=f"an end from {time_text(not_before)} to the issuer's {time_text(latest)}",
+            got=time_text(not_after),
+        )
+    to_be_signed = der.sequence(
+        VERSION_3,
+        der.element(der.INTEGER, serial_number(random).to_bytes(SERIAL_NUMBER_BYTES, "big")),
+        ECDSA_WITH_SHA256,
+        encode_name(issuer_subject),
+        der.sequence(encode_time(not_before), encode_time(not_after)),
+        encode_name(subject),
+        encode_key(public),
+        extensions(role, public, issuer_public),
+    )
+    return Draft(to_be_signed)
+
+
+def _checked_issuer(role: Role, issuer: VerifiedCertificate | None) -> VerifiedCertificate:
+    if issuer is None or issuer.role is not ISSUER[role]:
+        raise UsageError(
+            f"issuer of a certificate for {role.value}",
+            who=WHO,
+            expected=ISSUER[role].value,
+            got="none" if issuer is None else issuer.role.value,
+        )
+    return issuer
+
+
+# Verifying ---------------------------------------------------------------------------------------------------
+
+
+def trusted_root(data: bytes) -> VerifiedCertificate:
+    """A manufacturer's root that is trusted because of where it lies (L1), never because a peer sent it.
+
+    Args:
+        data: DER, as it was put there.
+
+    Raises:
+        CertificateRefused: not a root of our profile, or its own signature does not hold.
+
+    """
+    found = read_certificate(data)
+    return _verified(found, Role.MANUFACTURER, found.subject, found.public, None)
+
+
+def verify_issued(
+    data: bytes, issuer: VerifiedCertificate, role: Role, *, now: int | None, subject: str | None = None
+) -> VerifiedCertificate:
+    """Verify one link: that `issuer` certified this holder as `role`.
+
+    Args:
+        data: DER as the peer sent it.
+        issuer: verified before, and so on up to a trusted root.
+        role: the only role that is accepted.
+        now: Unix seconds at which it and its issuer must be valid; None where there is no clock to ask.
+        subject: the only subject that is accepted, if given.
+
+    Raises:
+        CertificateRefused: it does not hold; `check` says what.
+        UsageError: `issuer` may not certify `role`.
+
+    """
+    _checked_issuer(role, issuer)
+    if now is not None and not issuer.not_before <= now <= issuer.not_after:
+        _refuse_time(f"{issuer.role.value} certificate", issuer.not_before, issuer.not_after, now)
+    found = read_certificate(data)
+    if subject is not None and found.subject != subject:
+        raise CertificateRefused("subject", f"{role.value} certificate", expected=subject, got=found.subject)
+    if now is not None and not found.not_before <= now <= found.not_after:
+        _refuse_time(f"{role.value} certificate", found.not_before, found.not_after, now)
+    return _verified(found, role, issuer.subject, issuer.public, issuer.fingerprint)
+
+
+def _refuse_time(what: str, not_before: int, not_after: int, now: int) -> NoReturn:
+    raise CertificateRefused(
+        "validity",
+        f"{what} is not valid at that time",
+        expected=f"{time_text(not_before)} to {time_text(not_after)}",
+        got=time_text(now),
+    )
+
+
+def _verified(
+    found: Found, role: Role, issuer: str, issuer_key: PublicKey, issuer_fingerprint: bytes | None
+) -> VerifiedCertificate:
+    """All that does not depend on the occasion; what it means first, the signature last."""
+    expected = extensions(role, found.public, issuer_key)
+    if found.extensions != expected:
+        refuse_extensions(found.extensions, expected, role)
+    if found.issuer != encode_name(issuer):
+        raise CertificateRefused("issuer", "issuer of a certificate", expected=issuer, got=name_text(found.issuer))
+    if not der_signature_holds(issuer_key, found.signed, found.signature):
+        raise CertificateRefused("signature", f"signature of a {role.value} certificate", expected=f"that of {issuer}")
+    fingerprint = hashlib.sha256(found.data).digest()
+    return VerifiedCertificate(
+        der=found.data,
+        role=role,
+        subject=found.subject,
+        public=found.public,
+        serial_number=found.serial_number,
+        not_before=found.not_before,
+        not_after=found.not_after,
+        fingerprint=fingerprint,
+        issuer_fingerprint=issuer_fingerprint or fingerprint,
+    )
+
+
+def fingerprint_text(fingerprint: bytes) -> str:
+    """A fingerprint for people who compare two of them: hexadecimal digits in groups of four."""
+    digits = fingerprint.hex().upper()
+    return " ".join(digits[at : at + 4] for at in range(0, len(digits), 4))

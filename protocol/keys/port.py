@@ -1,0 +1,149 @@
+"""The port to key memory: what a software store, a sealed vault and a token have in common, and their errors.
+
+Private keys are used here, never read (M1): nothing in this port returns one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from ..engine import EnvironmentFault, KeyHandle, KeyKind, PublicKey, UsageError
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""Draws that many fresh, unpredictable bytes; `secrets.token_bytes` in the field, a seeded source in simulations."""
+
+LABEL_LENGTH = 64
+"""Labels have one to this many characters."""
+
+
+class KeyStoreError(EnvironmentFault):
+    """Key memory does not do its work."""
+
+
+class KeyMissing(KeyStoreError):
+    """No key pair has this label: key memory and the durable state that names it do not belong together."""
+
+
+class KeyMismatch(KeyStoreError):
+    """The key pair under this label is not the one that the handle or certificate means."""
+
+
+class KeyExists(UsageError):
+    """There already is a key pair under this label; a new one never replaces it silently."""
+
+
+class KeyRefused(UsageError):
+    """The key pair is not for that: an X25519 pair does not sign, an Ed25519 pair does not agree; or a bad label."""
+
+
+class KeyStore(Protocol):
+    """Key memory. Labels are unique in it. Calls come from one thread at a time.
+
+    Attributes:
+        answers_at_once: True: every call returns within a millisecond; False: call it from a worker thread.
+
+    """
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether a call may be made where it must not block."""
+        ...
+
+    def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
+        """Make a key pair from key memory's own entropy, influenced but never determined by `salt` (L3, S7).
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyRefused: a label that is empty or too long, or a kind that this memory does not offer.
+            KeyStoreError: key memory failed.
+
+        """
+        ...
+
+    def sign(self, key: KeyHandle, message: bytes) -> bytes:
+        """Sign `message` (not hashed yet).
+
+        Returns:
+            ECDSA with the curve's hash (SHA-256, SHA-384): r || s, 64 or 96 bytes; Ed25519: 64 bytes.
+
+        Raises:
+            KeyMissing, KeyMismatch: the pair that `key` means is not there.
+            KeyRefused: it does not sign.
+
+        """
+        ...
+
+    def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
+        """Diffie-Hellman with `peer`.
+
+        Returns:
+            P-256, P-384: the x-coordinate (32, 48 bytes); X25519: 32 bytes.
+
+        Raises:
+            KeyMissing, KeyMismatch: the pair that `key` means is not there.
+            KeyRefused: it does not agree on secrets.
+            ProtocolError: `peer` is of another kind, not on the curve or of low order.
+
+        """
+        ...
+
+    def find(self, label: str) -> KeyHandle | None:
+        """The handle of the pair with this label, None if there is none."""
+        ...
+
+    def labels(self) -> frozenset[str]:
+        """The labels of all pairs."""
+        ...
+
+    def destroy(self, label: str) -> None:
+        """Destroy the pair with this label, for good when the call returns.
+
+        Raises:
+            KeyMissing: there is none.
+
+        """
+        ...
+
+
+class HasPublicKey(Protocol):
+    """A verified certificate, as far as this file cares."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that is certified."""
+        ...
+
+
+def check_certificate_matches(handle: KeyHandle, certificate: HasPublicKey) -> None:
+    """Notice, when a certificate is loaded, that it is for another key pair than the one held (S2).
+
+    Raises:
+        KeyMismatch: it is.
+
+    """
+    if handle.public != certificate.public:
+        raise KeyMismatch(
+            f"certificate for another key than {handle.label!r}",
+            who="keys",
+            expected=brief(handle.public),
+            got=brief(certificate.public),
+        )
+
+
+def brief(public: PublicKey) -> str:
+    """A public key in an error: the kind and the first bytes that tell keys apart."""
+    start = 1 if public.kind in (KeyKind.P256, KeyKind.P384) else 0
+    return f"{public.kind.value} {public.data[start : start + 8].hex()}.."
+
+
+def checked_label(label: str) -> str:
+    """The label, if it is one.
+
+    Raises:
+        KeyRefused: it is empty or too long.
+
+    """
+    if not 1 <= len(label) <= LABEL_LENGTH:
+        raise KeyRefused("label", who="keys", expected=f"1 to {LABEL_LENGTH} characters", got=len(label))
+    return label

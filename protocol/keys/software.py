@@ -1,0 +1,170 @@
+"""Key memory in software (M3): pairs as objects of `cryptography` in this process's memory, and nowhere else.
+
+Private bytes leave only through `private_bytes_for_sealing`, which exists for the vault. Python cannot wipe
+what it has used: whoever reads this process's memory reads its keys, which is why tokens are preferred.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+
+from ..engine import Fault, KeyHandle, KeyKind, ProtocolError, PublicKey, UsageError
+from ..stores.secret import Uncopied
+from .derive import OWN_ENTROPY, PrivateKey, derive_private, draw
+from .port import Entropy, KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
+from .public import CURVES, ECDSA, FIELD_BYTES, load_public, public_of, raw_signature
+
+_ECDH: Final = ec.ECDH()
+_REPEATABLE: Final = {
+    KeyKind.P256: ec.ECDSA(SHA256(), deterministic_signing=True),
+    KeyKind.P384: ec.ECDSA(SHA384(), deterministic_signing=True),
+}
+
+
+class SoftwareKeyStore(Uncopied):
+    """KeyStore in memory.
+
+    Args:
+        entropy: own entropy for new pairs.
+        repeatable: ECDSA without random numbers (RFC 6979), so that equal inputs replay to equal signatures.
+
+    """
+
+    def __init__(self, entropy: Entropy, *, repeatable: bool = False) -> None:
+        self._entropy = entropy
+        self._ecdsa = _REPEATABLE if repeatable else ECDSA
+        self._pairs: dict[str, tuple[PublicKey, PrivateKey]] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self._pairs)} key pairs>"
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Always: nothing here waits."""
+        return True
+
+    def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
+        """See KeyStore."""
+        if checked_label(label) in self._pairs:
+            raise KeyExists("label is taken", who="keys", expected="a new label", got=label)
+        private = derive_private(kind, draw(self._entropy, OWN_ENTROPY), salt, label)
+        return self._keep(label, private)
+
+    def _keep(self, label: str, private: PrivateKey) -> KeyHandle:
+        public = public_of(private.public_key())
+        self._pairs[label] = public, private
+        return KeyHandle(label, public)
+
+    def _private(self, key: KeyHandle) -> PrivateKey:
+        found = self._pairs.get(key.label)
+        if found is None:
+            raise _missing(key.label)
+        public, private = found
+        if public != key.public:
+            raise KeyMismatch(
+                f"another key pair is kept as {key.label!r}", who="keys", expected=brief(key.public), got=brief(public)
+            )
+        return private
+
+    def sign(self, key: KeyHandle, message: bytes) -> bytes:
+        """See KeyStore."""
+        private = self._private(key)
+        if isinstance(private, ec.EllipticCurvePrivateKey):
+            kind = key.public.kind
+            return raw_signature(kind, private.sign(message, self._ecdsa[kind]))
+        if isinstance(private, ed25519.Ed25519PrivateKey):
+            return private.sign(message)
+        raise KeyRefused("this kind of key does not sign", who="keys", got=key.public.kind.value)
+
+    def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
+        """See KeyStore."""
+        private = self._private(key)
+        if isinstance(private, ed25519.Ed25519PrivateKey):
+            raise KeyRefused("this kind of key does not agree on secrets", who="keys", got=key.public.kind.value)
+        if peer.kind is not key.public.kind:
+            raise ProtocolError(
+                "key of the other side", who="keys", expected=key.public.kind.value, got=peer.kind.value
+            )
+        other = load_public(peer)
+        if isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(other, ec.EllipticCurvePublicKey):
+            return private.exchange(_ECDH, other)
+        if isinstance(private, x25519.X25519PrivateKey) and isinstance(other, x25519.X25519PublicKey):
+            try:
+                return private.exchange(other)
+            except ValueError:  # all zeros: the check that RFC 7748 section 6.1 leaves to us
+                raise ProtocolError(
+                    "key of the other side",
+                    who="keys",
+                    expected="not of low order",
+                    got=peer.data.hex(),
+                    fault=Fault.MALFORMED,
+                ) from None
+        raise AssertionError("load_public answers with the kind it was given")
+
+    def find(self, label: str) -> KeyHandle | None:
+        """See KeyStore."""
+        found = self._pairs.get(label)
+        return None if found is None else KeyHandle(label, found[0])
+
+    def labels(self) -> frozenset[str]:
+        """See KeyStore."""
+        return frozenset(self._pairs)
+
+    def destroy(self, label: str) -> None:
+        """See KeyStore; the object is dropped, its memory is not wiped."""
+        if self._pairs.pop(label, None) is None:
+            raise _missing(label)
+
+    def private_bytes_for_sealing(self, label: str) -> bytes:
+        """The private half as bytes, for nothing but the inside of a sealed file (M1, S9).
+
+        Returns:
+            P-256, P-384: the scalar (32, 48 bytes, big-endian); Ed25519, X25519: the 32 bytes of RFC 8032, RFC 7748.
+
+        Raises:
+            KeyMissing: there is no such pair.
+
+        """
+        found = self._pairs.get(label)
+        if found is None:
+            raise _missing(label)
+        public, private = found
+        if isinstance(private, ec.EllipticCurvePrivateKey):
+            return private.private_numbers().private_value.to_bytes(FIELD_BYTES[public.kind], "big")
+        return private.private_bytes_raw()
+
+    def restore_sealed(self, label: str, kind: KeyKind, private: bytes) -> KeyHandle:
+        """Take back what `private_bytes_for_sealing` gave.
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyStoreError: the bytes are no private key of this kind.
+
+        """
+        if checked_label(label) in self._pairs:
+            raise KeyExists("label is taken", who="keys", expected="a new label", got=label)
+        try:
+            return self._keep(label, _load_private(kind, private))
+        except (ValueError, UsageError):
+            raise KeyStoreError(
+                f"sealed key {label!r}", who="keys", expected=f"a {kind.value} private key", got=f"{len(private)} bytes"
+            ) from None
+
+
+def _missing(label: str) -> KeyMissing:
+    return KeyMissing("no such key pair", who="keys", expected=label)
+
+
+def _load_private(kind: KeyKind, private: bytes) -> PrivateKey:
+    match kind:
+        case KeyKind.ED25519:
+            return ed25519.Ed25519PrivateKey.from_private_bytes(private)
+        case KeyKind.X25519:
+            return x25519.X25519PrivateKey.from_private_bytes(private)
+        case KeyKind.P256 | KeyKind.P384:
+            if len(private) != FIELD_BYTES[kind]:
+                raise ValueError("length")
+            return ec.derive_private_key(int.from_bytes(private, "big"), CURVES[kind])

@@ -1,0 +1,1 @@
+"""Durable state behind ports: sealed files, atomic replacement, the card log."""

@@ -1,0 +1,58 @@
+"""Values that never show: passphrases, and objects that hold keys.
+
+Only this small type and the refusal to be copied live here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn, SupportsIndex
+
+from ..engine import UsageError
+
+
+class Uncopied:
+    """Base of objects that hold something secret: they are neither pickled nor copied (S9)."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise UsageError("holds secrets and is not pickled or copied", who=type(self).__name__)
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce_ex__(0)
+
+    def __deepcopy__(self, _: object) -> NoReturn:
+        self.__reduce_ex__(0)
+
+
+class Secret(Uncopied):
+    """A passphrase on its way to the function that uses it; shows nothing of itself, not even its length.
+
+    Args:
+        content: at least one byte.
+
+    Raises:
+        UsageError: it is empty.
+
+    """
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        if not content:
+            raise UsageError("empty secret", who="secret", expected="at least one byte")
+        self._content = content
+
+    def reveal(self) -> bytes:
+        """The content; call this where it is used and keep the result nowhere."""
+        return self._content
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time."""
+        return isinstance(other, Secret) and hmac.compare_digest(self._content, other._content)
+
+    __hash__ = None  # type: ignore[assignment]
