@@ -18,6 +18,7 @@ class Peer:
         role: the role its certificate proves; None: it proved nothing but the possession of a fresh key.
         public: the key that it used in the handshake.
         chain: the certificates that were verified for it, end entity first; empty without a role.
+
     """
 
     name: str
@@ -35,6 +36,7 @@ class ChannelOpened:
         intent: version, purpose and trust option, as bound into the transcript by EAD_1.
         binding: exporter value of 32 bytes, equal on both sides of this channel and of no other.
         at: unix seconds.
+
     """
 
     peer: Peer

@@ -21,20 +21,21 @@ def possession(binding: bytes, serial: str, public: PublicKey) -> bytes:
         binding: the channel's exporter value, 32 bytes.
         serial: the module's serial number.
         public: the public half of the new pair.
+
     """
     return to_be_signed(ES256, encode(["insitu possession", serial, public.data]), external_aad=binding)
 
 
-def confirmation(binding: bytes, serial: str, epoch: int, certificates: tuple[bytes, ...]) -> bytes:
+def confirmation(binding: bytes, serial: str, certificates: tuple[bytes, ...]) -> bytes:
     """What a module signs with its new key once all certificates hold: the digest of what it is about to keep.
 
     Args:
         binding: the channel's exporter value, 32 bytes.
         serial: the module's serial number.
-        epoch: how many resets the module has seen.
         certificates: DER of the module's, the customer's and the central system's certificate.
+
     """
-    digest = sha256(encode([serial, epoch, *certificates])).digest()
+    digest = sha256(encode([serial, *certificates])).digest()
     return to_be_signed(ES256, encode(["insitu confirmation", digest]), external_aad=binding)
 
 

@@ -34,12 +34,12 @@ class Close:
 class Persist:
     """Write `record` to durable state: all of it or nothing, on the medium before the next effect.
 
-    Key pairs made since the last Persist become durable with it if their labels are in `keep`; all pairs
-    whose label is not in `keep` are destroyed by the same write.
+    Where `keep` is given, the same write makes the key pairs with these labels durable and destroys all
+    others; None leaves key memory as it is.
     """
 
     record: object = field(repr=False)
-    keep: frozenset[str]
+    keep: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,29 +120,37 @@ def decode_sequence(
 class _Reader:
     """One pass over one input. Positions are passed along; only the budget of items changes."""
 
-    __slots__ = ("data", "left", "size", "tags")
+    __slots__ = ("data", "left", "limit", "size", "tags")
 
     def __init__(
         self, data: bytes | bytearray | memoryview, max_bytes: int, max_items: int, tags: frozenset[int]
     ) -> None:
-        self.size = len(data)
+        self.data = bytes(data)
+        self.size = len(self.data)
         if self.size > max_bytes:
             raise DecodeError("too long", expected=f"at most {max_bytes} bytes", got=f"{self.size} bytes")
-        self.data = bytes(data)
-        self.left = max_items
+        self.left = self.limit = max_items
         self.tags = tags
 
     def item(self, at: int, depth: int) -> tuple[Item, int]:
         """The item at `at`, and where it ends; `depth` more levels may lie inside one another."""
         if at >= self.size:
             self.truncated(at)
-        head = self.data[at]
+        data = self.data
+        head = data[at]
         if head >= 0xE0:
             if head not in _SIMPLE:
                 got = _REFUSED.get(head, "a simple value")
                 raise DecodeError("a value outside the subset", expected="false, true or null", got=got, offset=at)
             return _SIMPLE[head], at + 1
-        value, start = (head & 0x1F, at + 1) if head & 0x1F < 24 else self.argument(at, head)
+        value = head & 0x1F
+        start = at + 1
+        if value >= 24:
+            if value == 24 and start < self.size and data[start] >= 24:  # the usual case of `argument`
+                value = data[start]
+                start += 1
+            else:
+                value, start = self.argument(at, value)
         major = head >> 5
         if major == 0:
             return value, start
@@ -152,7 +160,7 @@ class _Reader:
             end = start + value
             if end > self.size:
                 self.truncated(at)
-            string = self.data[start:end]
+            string = data[start:end]
             return (string if major == 2 else self.text(string, at)), end
         if not depth:
             raise DecodeError("nested too deep", expected="a plain item", got=_KINDS[major], offset=at)
@@ -167,9 +175,9 @@ class _Reader:
         content, end = self.item(start, depth - 1)
         return CBORTag(value, content), end
 
-    def argument(self, at: int, head: int) -> tuple[int, int]:
+    def argument(self, at: int, info: int) -> tuple[int, int]:
         """The argument in the 1, 2, 4 or 8 bytes after the head (RFC 8949, 3), and where it ends."""
-        width = (head & 0x1F) - 24
+        width = info - 24
         if width > 3:
             got = "an indefinite length" if width == 7 else "reserved bits"
             raise DecodeError("not a head", expected="a length or value", got=got, offset=at)
@@ -197,12 +205,13 @@ class _Reader:
 
     def map(self, count: int, at: int, start: int, depth: int) -> tuple[dict[int | str, Item], int]:
         self.spend(2 * count, at)
+        data = self.data
         entries: dict[int | str, Item] = {}
         previous = b""
         position = start
         for _ in range(count):
             key, end = self.key(position)
-            encoded = self.data[position:end]
+            encoded = data[position:end]
             if encoded <= previous:
                 summary = "a map key twice" if encoded == previous else "map keys out of order"
                 raise DecodeError(summary, expected="keys in ascending bytewise order", offset=position)
@@ -229,7 +238,7 @@ class _Reader:
         """Book `count` items before any of them is read: a declared length costs nothing."""
         self.left -= count
         if self.left < 0:
-            raise DecodeError("too many items", expected="at most the items the caller allows", offset=at)
+            raise DecodeError("too many items", expected=f"at most {self.limit}", offset=at)
 
     def truncated(self, at: int) -> NoReturn:
         raise DecodeError("data ends inside an item", expected="more bytes", got=f"{self.size} bytes", offset=at)

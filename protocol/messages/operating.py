@@ -83,7 +83,7 @@ class ResetRequest:
     """Central to module: prepare to be reset (L8).
 
     Attributes:
-        epoch: the personalization that is to end; a module at another epoch refuses.
+        epoch: of the keys that are to go; a module at another epoch refuses.
 
     CDDL::
 
@@ -102,7 +102,7 @@ class ResetChallenge:
     """Module to central: sign this to have me reset (L8); fresh each time, so that no command is used twice (S10).
 
     Attributes:
-        epoch: the personalization that is to end.
+        epoch: of the keys that are to go.
         challenge: random, 32 bytes.
 
     CDDL::
@@ -143,7 +143,7 @@ class ResetDone:
     """Module to central: the key pair is destroyed, and was before this was sent (S3).
 
     Attributes:
-        epoch: the personalization that has ended.
+        epoch: the one that begins with this reset.
 
     CDDL::
 

@@ -5,7 +5,7 @@ that several messages share:
 
 CDDL::
 
-    epoch = uint         ; how many times the module was personalized
+    epoch = uint         ; how many resets the module has seen
     unix-time = uint     ; seconds since 1970-01-01T00:00:00Z
     certificate = bstr .size (1..4096)  ; X.509, DER
     signature = bstr .size 64           ; ECDSA with SHA-256 on P-256, r || s
@@ -44,12 +44,12 @@ class KeyPolicy(IntEnum):
     """One made at manufacture is admitted at the first personalization; after a reset always a new one."""
 
 
-class ModuleState(IntEnum):
+class ModuleCondition(IntEnum):
     """What a module tells about its life so far (L2).
 
     CDDL::
 
-        module-state = &(
+        module-condition = &(
           delivered: 0,
           operating: 1,
           reset: 2,
@@ -161,21 +161,21 @@ class Status:
     """Module to unit: why no personalization takes place, so that a lost Personalized is recognised (L7, S1).
 
     Attributes:
-        state: where in its life the module stands.
-        epoch: how many times it was personalized.
+        condition: where in its life the module stands.
+        epoch: how many resets it has seen.
         fingerprint: SHA-256 of its operating certificate, 32 bytes; None where it has none.
 
     CDDL::
 
         Status = {
           0: 5,
-          1: module-state,
+          1: module-condition,
           2: epoch,
           ? 3: bstr .size 32,  ; fingerprint
         }
 
     """
 
-    state: Annotated[ModuleState, Key(1)]
+    condition: Annotated[ModuleCondition, Key(1)]
     epoch: Annotated[int, Key(2)]
     fingerprint: Annotated[Fingerprint | None, Key(3)] = None

@@ -1,13 +1,13 @@
-"""The security module: its states, its data, what it checks and does, and LAST its table, its whole life.
+"""The security module: what it checks, what it does, and LAST its table, its whole life on one screen.
 
-What may live here: decisions of the module. How keys are kept, messages encoded and certificates verified is
-for the layers below; which link a session runs over is for those above.
+Its states, data and events are in `module_data.py`. What may live here: decisions of the module. How keys are
+kept, messages encoded and certificates verified is for the layers below; which link a session runs over is for
+those above.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from dataclasses import replace
 from typing import Final
 
 from ..channel import proofs
@@ -38,9 +38,9 @@ from ..engine import (
     reason_of,
     row,
 )
-from ..keys.certificates import Role, VerifiedCertificate, compress, trusted_root, verify_issued
+from ..keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
+from ..keys.public import compress
 from ..messages import (
-    Authorize,
     Certificates,
     GenerateKeyPair,
     KeyPolicy,
@@ -56,167 +56,24 @@ from ..messages import (
     ResetRequest,
     Status,
 )
-
-IDENTITY: Final = "identity"
-MANUFACTURED: Final = "manufactured"
-MACHINE_SECONDS: Final = 30.0
-"""How long the module waits for another machine (SECURITY: resource limits)."""
-
-
-class ModuleState(Enum):
-    """Where a module can be. DELIVERED, OPERATING and RESET are durable, the others last for a session."""
-
-    BLANK = auto()
-    IDENTIFYING = auto()
-    PREPARING = auto()
-    IDENTIFIED = auto()
-    DELIVERED = auto()
-    SECURED = auto()
-    KEYING = auto()
-    PROVING = auto()
-    KEYED = auto()
-    CONFIRMING = auto()
-    OPERATING = auto()
-    ONLINE = auto()
-    CHALLENGED = auto()
-    RESET = auto()
-
+from .module_data import (
+    IDENTITY,
+    MACHINE_SECONDS,
+    MANUFACTURED,
+    AuthorizationWanted,
+    IdentityCertified,
+    IdentityMade,
+    Initialize,
+    KeyMade,
+    KeysErased,
+    ModuleData,
+    ModuleState,
+    PayOutInstructed,
+    ResetByHand,
+    operating_label,
+)
 
 S = ModuleState
-
-
-# What happens to a module besides messages -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Initialize:
-    """The manufacturer begins delivery (L1).
-
-    Attributes:
-        serial: the module's serial number.
-        root: DER of the manufacturer's root certificate.
-        identity: make an identity key pair, to be certified by the manufacturer.
-        manufactured_key: also make the key pair that the first personalization may use by policy (L3).
-
-    """
-
-    serial: str
-    root: bytes = field(repr=False)
-    identity: bool = True
-    manufactured_key: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityCertified:
-    """The manufacturer's answer to IdentityMade: the identity certificate, DER."""
-
-    certificate: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorizationWanted:
-    """The ATM controller wants a payment authorized."""
-
-    request: Authorize
-
-
-@dataclass(frozen=True, slots=True)
-class ResetByHand:
-    """A person at the module confirmed its reset (L8)."""
-
-
-# What a module shows -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityMade:
-    """The identity key pair exists; its public half is to be certified for `serial`."""
-
-    serial: str
-    key: KeyHandle
-
-
-@dataclass(frozen=True, slots=True)
-class KeyMade:
-    """The operating key pair of this personalization, for the person who compares fingerprints."""
-
-    key: KeyHandle
-
-
-@dataclass(frozen=True, slots=True)
-class PayOutInstructed:
-    """The central system's answer to an authorization, for the ATM controller."""
-
-    instruction: PayOut
-
-
-@dataclass(frozen=True, slots=True)
-class KeysErased:
-    """Operating key and certificates are gone; `epoch` resets have happened."""
-
-    epoch: int
-
-
-# Data --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleData:
-    """What a module knows. Everything but `record` and `made` is forgotten when a session ends.
-
-    Attributes:
-        record: durable state, as last persisted; None before delivery.
-        made: the key pair made at manufacture, while it may still be used.
-        wish: what the manufacturer asked for, during delivery.
-        peer, binding, at: of the open channel; `at` never lies before the latest time seen.
-        key: the key pair that this session is about.
-        staged: certificates that hold and wait for the commit: module, customer, central (DER).
-        asked: numbers of the authorizations that are not answered yet.
-
-    """
-
-    record: ModuleRecord | None = None
-    made: KeyHandle | None = None
-    wish: Initialize | None = None
-    peer: Peer | None = None
-    binding: bytes = field(default=b"", repr=False)
-    at: int = 0
-    key: KeyHandle | None = None
-    staged: tuple[bytes, bytes, bytes] | None = field(default=None, repr=False)
-    asked: frozenset[int] = frozenset()
-
-    @property
-    def held(self) -> ModuleRecord:
-        """The durable record of a module that has been delivered."""
-        return given(self.record)
-
-
-def resting_state(record: ModuleRecord | None) -> ModuleState:
-    """The state in which a module wakes up, given its durable record."""
-    if record is None:
-        return S.BLANK
-    return {
-        ModuleCondition.DELIVERED: S.DELIVERED,
-        ModuleCondition.OPERATING: S.OPERATING,
-        ModuleCondition.RESET: S.RESET,
-    }[record.condition]
-
-
-def operating_label(epoch: int) -> str:
-    """The label of the operating key pair; a new one after each reset, so that no two are ever confused."""
-    return f"operating-{epoch}"
-
-
-def _customer(record: ModuleRecord, peer: Peer, event: Certificates) -> VerifiedCertificate:
-    """The customer's certificate: verified in the handshake, or now; always under the root held since delivery."""
-    if event.customer is None:
-        return peer.chain[1]
-    return verify_issued(event.customer, trusted_root(record.root), Role.CUSTOMER, now=None)
-
-
-def _at_rest(data: ModuleData) -> ModuleData:
-    return ModuleData(record=data.record, made=data.made)
-
 
 # Guards ------------------------------------------------------------------------------------------------------
 
@@ -241,12 +98,12 @@ def identity_is_ours(data: ModuleData, event: IdentityCertified) -> bool:
 
 
 def personalization_is_the_purpose(_: ModuleData, event: ChannelOpened) -> bool:
-    """This channel is for personalizing, and its unit is certified where the trust option asks for that."""
+    """The channel is for personalizing, and its unit is certified where the trust option asks for that."""
     return event.intent.purpose is Purpose.PERSONALIZE and event.peer.role in (None, Role.UNIT)
 
 
 def status_is_the_purpose(_: ModuleData, event: ChannelOpened) -> bool:
-    """This channel is for telling a unit how things stand."""
+    """The channel is for telling a unit how things stand."""
     return event.intent.purpose is Purpose.STATUS and event.peer.role in (None, Role.UNIT)
 
 
@@ -259,12 +116,13 @@ def peer_is_the_pinned_central(data: ModuleData, event: ChannelOpened) -> bool:
 
 def key_from_manufacture_serves(data: ModuleData, event: GenerateKeyPair) -> bool:
     """The unit's policy admits the pair made at manufacture, it is there, and no reset has happened (L3)."""
-    return event.policy is KeyPolicy.MANUFACTURED_ADMITTED and data.made is not None and data.held.epoch == 0
+    return event.policy is KeyPolicy.MANUFACTURE_ADMITTED and data.made is not None and data.held.epoch == 0
 
 
 def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
-    """All certificates are there and hold, end at the manufacturer's key that is held since delivery, and the
-    module's is for the pair in key memory (L4, L5, L6, S2). Nothing that crossed in the handshake comes again.
+    """All certificates hold, end at the root held since delivery, and the module's is for our pair (L4-L6, S2).
+
+    Nothing that crossed in the handshake comes again.
     """
     record, peer = data.held, data.peer
     if peer is None or data.key is None:
@@ -394,7 +252,7 @@ def confirm(data: ModuleData, event: Certificates) -> tuple[ModuleData, Effects]
     """Stage the certificates and sign their digest with the new key."""
     customer = event.customer or given(data.peer).chain[1].der
     staged = (event.module, customer, event.central)
-    statement = proofs.confirmation(data.binding, data.held.serial, data.held.epoch, staged)
+    statement = proofs.confirmation(data.binding, data.held.serial, staged)
     return replace(data, staged=staged), [StopTimer("peer"), Sign(given(data.key), statement)]
 
 
@@ -489,6 +347,17 @@ def go_offline(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
     """Leave the central system; what was not answered stays unanswered."""
     fault = Fault.TIMEOUT if isinstance(event, DeadlinePassed) else None
     return _at_rest(data), [StopTimer("peer"), Close(fault, reason_of(event))]
+
+
+def _customer(record: ModuleRecord, peer: Peer, event: Certificates) -> VerifiedCertificate:
+    """The customer's certificate: verified in the handshake, or now; always under the root held since delivery."""
+    if event.customer is None:
+        return peer.chain[1]
+    return verify_issued(event.customer, trusted_root(record.root), Role.CUSTOMER, now=None)
+
+
+def _at_rest(data: ModuleData) -> ModuleData:
+    return ModuleData(record=data.record, made=data.made)
 
 
 # The table ---------------------------------------------------------------------------------------------------

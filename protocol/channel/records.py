@@ -1,0 +1,189 @@
+"""Records: protected payloads on an open channel. AES-GCM with keys from the EDHOC exporter, one chain a direction.
+
+A record is the GCM ciphertext of one kind byte and a piece of payload. Its nonce is never sent: it is the
+direction's exporter IV XORed with the record's number (as in RFC 8446 section 5.3), so a record that is lost,
+doubled, reordered or reflected does not open. The first one that does not ends the channel for good.
+
+Each direction moves its own chain of PRK_out by EDHOC_KeyUpdate (RFC 9528 appendix H): the record that says so is
+the last one under the old key, hence both sides are in step whatever is under way in the other direction.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..engine import Fault, ProtocolError, UsageError
+
+TO_RESPONDER: Final = 0x8001
+"""Exporter label (private use, RFC 9528 section 10.1) of key and IV from Initiator to Responder."""
+TO_INITIATOR: Final = 0x8002
+"""Exporter label of key and IV from Responder to Initiator."""
+BINDING: Final = 0x8003
+"""Exporter label of the value that proofs are bound to."""
+
+KEY_BYTES: Final = 16
+IV_BYTES: Final = 12
+TAG_BYTES: Final = 16
+MAX_RECORD: Final = 65_535
+"""Bytes of one record: what a frame takes."""
+MAX_PAYLOAD: Final = 1 << 20
+"""Bytes of one payload over all its records."""
+MAX_RECORDS: Final = 1 << 24
+"""Records under one key; the sender updates before, the receiver accepts no more."""
+
+_PIECE: Final = MAX_RECORD - TAG_BYTES - 1
+
+
+class Kind(IntEnum):
+    """The first byte of every record."""
+
+    LAST = 0
+    """The payload ends with this record."""
+    MORE = 1
+    """The payload goes on in the next record."""
+    KEY_UPDATE = 2
+    """No payload; the next record in this direction is under the next key."""
+
+
+class KeySource(Protocol):
+    """Where a direction's keys come from: an established EDHOC session."""
+
+    def exporter(self, label: int, context: bytes, length: int) -> bytes:
+        """EDHOC_Exporter (RFC 9528 section 4.2.1)."""
+        ...
+
+    def key_update(self, context: bytes) -> KeySource:
+        """The session after EDHOC_KeyUpdate (RFC 9528 appendix H), itself unchanged."""
+        ...
+
+
+class _Direction:
+    """Key, IV and record number of one direction."""
+
+    __slots__ = ("_iv", "_label", "_source", "aead", "number")
+
+    def __init__(self, source: KeySource, label: int) -> None:
+        self._source = source
+        self._label = label
+        self._arm()
+
+    def _arm(self) -> None:
+        material = self._source.exporter(self._label, b"", KEY_BYTES + IV_BYTES)
+        self.aead = AESGCM(material[:KEY_BYTES])
+        self._iv = int.from_bytes(material[KEY_BYTES:], "big")
+        self.number = 0
+
+    def nonce(self) -> bytes:
+        """The nonce of the next record; each is given out once."""
+        nonce = (self._iv ^ self.number).to_bytes(IV_BYTES, "big")
+        self.number += 1
+        return nonce
+
+    def update(self) -> None:
+        """Move to the next key."""
+        self._source = self._source.key_update(self._label.to_bytes(2, "big"))
+        self._arm()
+
+
+class Records:
+    """Both directions of one channel, seen from one side.
+
+    Args:
+        source: the established EDHOC session.
+        initiator: whether this side is the Initiator.
+        max_records: records under one key; smaller in tests only.
+
+    """
+
+    def __init__(self, source: KeySource, *, initiator: bool, max_records: int = MAX_RECORDS) -> None:
+        ours, theirs = (TO_RESPONDER, TO_INITIATOR) if initiator else (TO_INITIATOR, TO_RESPONDER)
+        self._sending = _Direction(source, ours)
+        self._receiving = _Direction(source, theirs)
+        self._max_records = max_records
+        self._pieces: list[bytes] = []
+        self._pieces_size = 0
+        self._broken = False
+
+    def __repr__(self) -> str:
+        return f"<Records sent={self._sending.number} received={self._receiving.number} broken={self._broken}>"
+
+    def __reduce__(self) -> str:
+        raise UsageError("a channel cannot be copied or stored", who="channel")
+
+    def seal(self, payload: bytes) -> list[bytes]:
+        """The records, each at most 65,535 bytes, that carry `payload` (at most 1 MiB).
+
+        Raises:
+            UsageError: the payload is too long, or the channel is broken.
+
+        """
+        if self._broken:
+            raise UsageError("the channel is closed for good", who="channel")
+        if len(payload) > MAX_PAYLOAD:
+            raise UsageError("payload too long", who="channel", expected=f"<= {MAX_PAYLOAD} bytes", got=len(payload))
+        if len(payload) <= _PIECE:
+            return self._seal(b"\x00" + payload)
+        records: list[bytes] = []
+        for start in range(0, len(payload), _PIECE):
+            kind = Kind.LAST if start + _PIECE >= len(payload) else Kind.MORE
+            records += self._seal(bytes((kind,)) + payload[start : start + _PIECE])
+        return records
+
+    def update_keys(self) -> list[bytes]:
+        """Move our sending direction to its next key, at the application's word; the record that says so."""
+        way = self._sending
+        record = way.aead.encrypt(way.nonce(), bytes((Kind.KEY_UPDATE,)), None)
+        way.update()
+        return [record]
+
+    def _seal(self, plaintext: bytes) -> list[bytes]:
+        way = self._sending
+        if way.number < self._max_records - 1:
+            return [way.aead.encrypt(way.nonce(), plaintext, None)]
+        return [*self.update_keys(), way.aead.encrypt(way.nonce(), plaintext, None)]
+
+    def open(self, record: bytes) -> bytes | None:
+        """The payload that `record` completes; None if more is to come or the record only moved a key.
+
+        Raises:
+            ProtocolError: the record does not open, or breaks a rule; the channel is then broken for good.
+
+        """
+        if self._broken:
+            raise ProtocolError("the channel is closed for good", who="channel", fault=Fault.UNEXPECTED)
+        way = self._receiving
+        if way.number >= self._max_records:
+            raise self._break("a key update", "more records under one key")
+        try:
+            plaintext = way.aead.decrypt(way.nonce(), record, None)
+        except InvalidTag:
+            raise self._break(f"record {way.number - 1} of this channel", f"{len(record)} bytes that are not") from None
+        kind = plaintext[0] if plaintext else -1
+        if kind == Kind.LAST:
+            if not self._pieces:
+                return plaintext[1:]
+            self._take(plaintext)
+            payload = b"".join(self._pieces)
+            self._pieces, self._pieces_size = [], 0
+            return payload
+        if kind == Kind.MORE and len(plaintext) > 1:
+            self._take(plaintext)
+        elif kind == Kind.KEY_UPDATE and len(plaintext) == 1 and not self._pieces:
+            way.update()
+        else:
+            raise self._break("a record kind with what belongs to it", f"kind {kind}, {len(plaintext)} bytes")
+        return None
+
+    def _take(self, plaintext: bytes) -> None:
+        self._pieces_size += len(plaintext) - 1
+        if self._pieces_size > MAX_PAYLOAD:
+            raise self._break(f"at most {MAX_PAYLOAD} bytes of payload", "more")
+        self._pieces.append(plaintext[1:])
+
+    def _break(self, expected: str, got: str) -> ProtocolError:
+        self._broken = True
+        return ProtocolError("record refused", who="channel", expected=expected, got=got, fault=Fault.MALFORMED)

@@ -1,0 +1,63 @@
+"""A desk runs a party that has no wire at the moment: manufacturer, card, a module on the bench or reset by hand.
+
+Same tables, same ports as over a link; an event goes in, all that follows from it is performed, the notes come out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Generic, TypeVar
+
+from .engine import Close, EnvironmentFault, Send, Show, StartTimer, StopTimer, Table, UsageError
+from .ports import Ports, perform
+
+S = TypeVar("S", bound=Enum)
+D = TypeVar("D")
+
+
+class Desk(Generic[S, D]):
+    """One party at its desk.
+
+    Attributes:
+        state: where the party is.
+        data: what it knows.
+
+    """
+
+    def __init__(self, table: Table[S, D], state: S, data: D, ports: Ports) -> None:
+        self._table = table
+        self.state = state
+        self.data = data
+        self._ports = ports
+
+    def submit(self, event: object) -> list[object]:
+        """Take one event to its end; the notes that were shown on the way, in order.
+
+        Raises:
+            Refused: the party's state has no place for the event; nothing has changed.
+            EnvironmentFault: key memory or storage failed; durable state is as before the step that failed.
+                The desk is of no more use: make a new one from the durable record.
+
+        """
+        notes: list[object] = []
+        events = deque([event])
+        while events:
+            step = self._table.step(self.state, self.data, events.popleft())
+            self.state, self.data = step.state, step.data
+            for effect in step.effects:
+                match effect:
+                    case Close(fault, reason):
+                        if fault is not None:
+                            raise EnvironmentFault(reason, who=self._table.party)
+                    case Send(message):
+                        raise UsageError("no link here", who=self._table.party, got=type(message).__name__)
+                    case StartTimer() | StopTimer():
+                        pass
+                    case _:
+                        if isinstance(effect, Show):
+                            notes.append(effect.note)
+                        answer = perform(effect, self._ports)
+                        if answer is not None:
+                            events.append(answer)
+        return notes

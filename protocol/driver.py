@@ -1,0 +1,223 @@
+"""The driver: runs one session over any trio stream. The only file of the core that knows trio.
+
+It performs effects in order and feeds what comes of them back: frames, answers of key memory, timeouts, orders.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from math import inf
+from typing import Final, TypeAlias, TypeVar
+
+import trio
+
+from insitu.transports.framing import FrameChannel, FrameError
+
+from .engine import (
+    Close,
+    InsituError,
+    KeyOperation,
+    LookUp,
+    Persist,
+    ProtocolError,
+    Send,
+    Show,
+    StartTimer,
+    StopTimer,
+)
+from .ports import Ports, perform
+from .session import Outcome, Session, Transmit
+
+S = TypeVar("S", bound=Enum)
+D = TypeVar("D")
+
+SEND_SECONDS: Final = 60.0
+"""How long a peer may leave one flight unread before the session ends."""
+FAREWELL_SECONDS: Final = 5.0
+"""How long closing the link in good order may take before it is cut."""
+
+Orders: TypeAlias = "trio.MemoryReceiveChannel[Order]"
+
+
+class Order:
+    """A local event for a running session, and where its refusal goes: `wait` returns when it was taken."""
+
+    def __init__(self, event: object) -> None:
+        self.event = event
+        self._done = trio.Event()
+        self._error: InsituError | None = None
+
+    async def wait(self) -> None:
+        """Until the session took the event.
+
+        Raises:
+            InsituError: it was refused, or the session ended first.
+
+        """
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def settle(self, error: InsituError | None) -> None:
+        """The session took the event, or refused it with `error`."""
+        self._error = error
+        self._done.set()
+
+
+async def run(
+    session: Session[S, D],
+    stream: trio.abc.Stream,
+    ports: Ports,
+    *,
+    now: Callable[[], int],
+    orders: Orders | None = None,
+) -> Session[S, D]:
+    """Run `session` to its end over `stream`, which is closed then; the session itself, for its state and data.
+
+    Args:
+        session: not started yet.
+        stream: any byte stream; frames are made here.
+        ports: key memory, storage, look-ups and notes of the party.
+        now: unix seconds.
+        orders: local events for the party while the channel stands.
+
+    Raises:
+        InsituError: `session.error`, if it did not end in good order.
+
+    """
+    channel = FrameChannel(stream)
+    driver = _Driver(session, channel, ports, now)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(driver.read)
+            if orders is not None:
+                nursery.start_soon(driver.take, orders)
+            await driver.serve()
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(FAREWELL_SECONDS) as scope:
+            scope.shield = True
+            await channel.aclose()
+    if session.error is not None:
+        raise session.error
+    return session
+
+
+class _Lost:
+    """The reader's last word."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class _Driver:
+    def __init__(self, session: Session[S, D], channel: FrameChannel, ports: Ports, now: Callable[[], int]) -> None:
+        self._session = session
+        self._channel = channel
+        self._ports = ports
+        self._now = now
+        self._timers: dict[str, float] = {}
+        self._into: trio.MemorySendChannel[bytes | _Lost | Order | ProtocolError]
+        self._inbox: trio.MemoryReceiveChannel[bytes | _Lost | Order | ProtocolError]
+        self._into, self._inbox = trio.open_memory_channel(0)
+
+    async def read(self) -> None:
+        """Frames from the link into the inbox, until it ends."""
+        while True:
+            try:
+                frame = await self._channel.receive_frame()
+            except FrameError as error:
+                fault = ProtocolError(error.summary, who=self._session.party, expected=error.expected, got=error.got)
+                await self._into.send(fault)
+                return
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                await self._into.send(_Lost(str(error) or "link broken"))
+                return
+            if frame is None:
+                await self._into.send(_Lost("the other side ended the link"))
+                return
+            await self._into.send(frame)
+
+    async def take(self, orders: Orders) -> None:
+        """Orders into the inbox."""
+        async for order in orders:
+            await self._into.send(order)
+
+    async def serve(self) -> None:
+        """One event at a time, until the session is closed."""
+        session = self._session
+        await self._perform(session.start(self._now()))
+        while not session.closed:
+            deadline = min(self._timers.values(), default=inf)
+            item: bytes | _Lost | Order | ProtocolError | None = None
+            with trio.move_on_at(deadline):
+                item = await self._inbox.receive()
+            if item is None:
+                timer = min(self._timers, key=lambda name: self._timers[name])
+                del self._timers[timer]
+                await self._perform(session.expire(timer, self._now()))
+            elif isinstance(item, bytes):
+                await self._perform(session.receive(item, self._now()))
+            elif isinstance(item, Order):
+                await self._obey(item)
+            elif isinstance(item, ProtocolError):
+                await self._perform(session.fail(item))
+            else:
+                await self._perform(session.lost(item.reason))
+
+    async def _obey(self, order: Order) -> None:
+        try:
+            out = self._session.submit(order.event)
+        except InsituError as error:
+            order.settle(error)
+            return
+        await self._perform(out)
+        order.settle(self._session.error)
+
+    async def _perform(self, outcome: Outcome) -> None:
+        """In order; frames gather until something else takes time, so that a flight is one write."""
+        queue = deque(outcome)
+        flight: list[bytes] = []
+        while queue:
+            effect = queue.popleft()
+            match effect:
+                case Transmit(frames):
+                    flight += frames
+                case StartTimer(timer, seconds):
+                    self._timers[timer] = trio.current_time() + seconds
+                case StopTimer(timer):
+                    self._timers.pop(timer, None)
+                case Show():
+                    perform(effect, self._ports)
+                case Close() | Send():
+                    pass
+                case _:
+                    await self._transmit(flight)
+                    flight = []
+                    try:
+                        answer = await self._ask(effect)
+                    except InsituError as error:
+                        queue = deque(self._session.fail(error))
+                        continue
+                    if answer is not None:
+                        queue.extend(self._session.answer(answer, self._now()))
+        await self._transmit(flight)
+
+    async def _ask(self, effect: Persist | LookUp | KeyOperation) -> object | None:
+        stored = isinstance(effect, (Persist, LookUp))
+        if self._ports.blocking if stored else not self._ports.keys.answers_at_once:
+            return await trio.to_thread.run_sync(perform, effect, self._ports)
+        return perform(effect, self._ports)
+
+    async def _transmit(self, frames: list[bytes]) -> None:
+        if not frames:
+            return
+        try:
+            with trio.fail_after(SEND_SECONDS):
+                await self._channel.send_frames(frames)
+        except trio.TooSlowError:
+            await self._perform(self._session.lost("the other side does not read"))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            await self._perform(self._session.lost(str(error) or "link broken"))

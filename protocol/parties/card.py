@@ -1,0 +1,264 @@
+"""The chip card of a personalization unit, in software: what it checks, what it does, and LAST its table.
+
+Its signing key makes no signature without an earlier entry in the log and the approval of two different people for
+exactly that job (L12, L13, S6). The one exception is the request for its own certificate, which it signs while it
+is furnished, with the people's PINs being set. Its states and data are in `card_data.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import scrypt
+from hmac import compare_digest
+from typing import Final
+
+from ..engine import (
+    STAY,
+    Close,
+    Effects,
+    Fault,
+    GenerateKey,
+    KeyKind,
+    KeyOperationFailed,
+    KeyPairMade,
+    Persist,
+    Show,
+    Sign,
+    Signed,
+    Table,
+    given,
+    row,
+)
+from ..keys.certificates import Role, VerifiedCertificate, draft_certificate, trusted_root, verify_issued
+from ..keys.public import compress
+from ..keys.requests import draft_request
+from ..messages import CardRecord, CardRole, Job, Person
+from ..stores.card_log import append_failure, append_intent, append_result
+from .card_data import (
+    AUTHENTICATION,
+    MAX_FAILURES,
+    SIGNING,
+    Approve,
+    CardData,
+    CardState,
+    CertificateWanted,
+    Certified,
+    CustomerCertified,
+    Furnish,
+    JobNoted,
+    JobProposed,
+    PinRefused,
+    RequestMade,
+)
+
+S = CardState
+
+ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
+DAY: Final = 24 * 3600
+
+
+def resting_state(record: CardRecord | None) -> CardState:
+    """The state in which a card wakes up, given its durable record."""
+    if record is None:
+        return S.BLANK
+    return S.REQUESTED if record.customer is None else S.READY
+
+
+def pin_verifier(pin: bytes, salt: bytes) -> bytes:
+    """What a card keeps of a PIN: scrypt (RFC 7914), N = 2^14, r = 8, p = 1, 32 bytes."""
+    return scrypt(pin, salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+
+
+def customer_of(record: CardRecord) -> VerifiedCertificate:
+    """The customer's certificate, verified under the root that came with it."""
+    root = trusted_root(given(record.root))
+    return verify_issued(given(record.customer), root, Role.CUSTOMER, now=None, subject=record.name)
+
+
+# Guards ------------------------------------------------------------------------------------------------------
+
+
+def two_people_are_named(_: CardData, event: Furnish) -> bool:
+    """Four eyes need two different names."""
+    names = [person.name for person in event.people]
+    return len(names) >= 2 and len(set(names)) == len(names)
+
+
+def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
+    """The manufacturer certified our signing key under our name."""
+    root = trusted_root(event.root)
+    customer = verify_issued(event.customer, root, Role.CUSTOMER, now=None, subject=data.held.name)
+    return customer.public == given(data.signing).public
+
+
+def job_is_new(data: CardData, event: JobProposed) -> bool:
+    """No job has this number or is open for this subject, nobody approved it yet, and its key is known if it can be."""
+    new = event.job
+    taken = any(job.number == new.number or _same_subject(job, new) for job in data.held.jobs)
+    key_fits = (new.public_key is None) == (new.role is CardRole.MODULE)
+    return not taken and not new.approvals and key_fits
+
+
+def pin_is_right(data: CardData, event: Approve) -> bool:
+    """The person may approve this job and knows the PIN."""
+    if not person_may_try(data, event):
+        return False
+    person = given(_person(data.held, event.person))
+    return compare_digest(pin_verifier(event.pin, person.salt), person.verifier)
+
+
+def person_may_try(data: CardData, event: Approve) -> bool:
+    """The person is on the list and not locked; the job is open, in time, and not approved by this person already."""
+    person, job = _person(data.held, event.person), _job(data.held, event.number)
+    if person is None or job is None:
+        return False
+    return person.failures < MAX_FAILURES and event.at <= job.expires and person.name not in job.approvals
+
+
+def two_people_approved_exactly_this(data: CardData, event: CertificateWanted) -> bool:
+    """Two different people approved this job, in time, and the key is the approved one where it was known (S6)."""
+    job = _job(data.held, event.number)
+    if job is None or len(set(job.approvals)) < 2 or event.at > job.expires:
+        return False
+    return job.public_key is None or job.public_key == compress(event.public)
+
+
+# Actions -----------------------------------------------------------------------------------------------------
+
+
+def make_signing_key(data: CardData, event: Furnish) -> tuple[CardData, Effects]:
+    """Make the key that certifies."""
+    return replace(data, wish=event), [GenerateKey(SIGNING, KeyKind.P256, b"")]
+
+
+def make_authentication_key(data: CardData, event: KeyPairMade) -> tuple[CardData, Effects]:
+    """Make the key that opens channels."""
+    return replace(data, signing=event.key), [GenerateKey(AUTHENTICATION, KeyKind.P256, b"")]
+
+
+def sign_request(data: CardData, event: KeyPairMade) -> tuple[CardData, Effects]:
+    """Ask for the certificate of the signing key."""
+    signing = given(data.signing)
+    draft = draft_request(given(data.wish).name, signing.public)
+    return replace(data, authentication=event.key, draft=draft), [Sign(signing, draft.to_be_signed)]
+
+
+def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
+    """Keep keys and people, then show the request."""
+    wish = given(data.wish)
+    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=())
+    request = given(data.draft).assemble(event.signature)
+    known = replace(data, record=record, wish=None, draft=None)
+    return known, [Persist(record, frozenset({SIGNING, AUTHENTICATION})), Show(RequestMade(request))]
+
+
+def install(data: CardData, event: CustomerCertified) -> tuple[CardData, Effects]:
+    """Keep the manufacturer's root and our certificate."""
+    return _kept(data, replace(data.held, root=event.root, customer=event.customer))
+
+
+def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
+    """Open the job."""
+    record = replace(data.held, jobs=(*data.held.jobs, event.job))
+    return _kept(data, record, Show(JobNoted(event.job, missing=2)))
+
+
+def note_approval(data: CardData, event: Approve) -> tuple[CardData, Effects]:
+    """Enter the person's approval; a right PIN forgives the wrong ones before it."""
+    record, old = data.held, given(_job(data.held, event.number))
+    job = replace(old, approvals=(*old.approvals, event.person))
+    jobs = tuple(job if each is old else each for each in record.jobs)
+    record = replace(record, jobs=jobs, people=_people(record, event.person, failures=0))
+    return _kept(data, record, Show(JobNoted(job, missing=2 - len(job.approvals))))
+
+
+def count_failure(data: CardData, event: Approve) -> tuple[CardData, Effects]:
+    """Count the wrong PIN, durably, before saying so."""
+    failures = given(_person(data.held, event.person)).failures + 1
+    record = replace(data.held, people=_people(data.held, event.person, failures=failures))
+    return _kept(data, record, Show(PinRefused(event.person, MAX_FAILURES - failures)))
+
+
+def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Effects]:
+    """Use up the approvals and enter the intent, durably, before the signature (S6)."""
+    record, job = data.held, given(_job(data.held, event.number))
+    customer = customer_of(record)
+    draft = draft_certificate(
+        ROLES[job.role],
+        job.subject,
+        event.public,
+        customer,
+        random=job.number,
+        not_before=event.at,
+        not_after=min(event.at + job.days * DAY, customer.not_after),
+    )
+    jobs = tuple(each for each in record.jobs if each is not job)
+    log = append_intent(record.log, job, event.public, event.at)
+    record = replace(record, jobs=jobs, log=log)
+    known = replace(data, record=record, draft=draft, job=job, at=event.at)
+    return known, [Persist(record), Sign(given(data.signing), draft.to_be_signed)]
+
+
+def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
+    """Enter the certificate in the log before it leaves the card (L12)."""
+    job, certificate = given(data.job), given(data.draft).assemble(event.signature)
+    record = replace(data.held, log=append_result(data.held.log, job, certificate, data.at))
+    if job.role is CardRole.UNIT:
+        record = replace(record, unit=certificate)
+    return _kept(data, record, Show(Certified(job, certificate)))
+
+
+def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
+    """Enter that nothing was signed; the approvals stay used."""
+    record = replace(data.held, log=append_failure(data.held.log, given(data.job), event.reason, data.at))
+    return _kept(data, record, Close(Fault.UNAVAILABLE, event.reason))
+
+
+def give_up(_: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
+    """Stay blank."""
+    return CardData(), [Close(Fault.UNAVAILABLE, event.reason)]
+
+
+def _kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[CardData, Effects]:
+    return replace(data, record=record, draft=None, job=None), [Persist(record), *then]
+
+
+def _job(record: CardRecord, number: bytes) -> Job | None:
+    return next((job for job in record.jobs if job.number == number), None)
+
+
+def _same_subject(one: Job, other: Job) -> bool:
+    return one.role is other.role and one.subject == other.subject
+
+
+def _person(record: CardRecord, name: str) -> Person | None:
+    return next((person for person in record.people if person.name == name), None)
+
+
+def _people(record: CardRecord, name: str, *, failures: int) -> tuple[Person, ...]:
+    return tuple(replace(each, failures=failures) if each.name == name else each for each in record.people)
+
+
+# The table ---------------------------------------------------------------------------------------------------
+
+CARD: Final = Table[CardState, CardData](
+    "card",
+    CardState,
+    S.BLANK,
+    [
+        # in, on, if, do, then
+        row(S.BLANK, Furnish, two_people_are_named, make_signing_key, S.FURNISHING),
+        row(S.FURNISHING, KeyPairMade, None, make_authentication_key, S.PAIRING),
+        row(S.PAIRING, KeyPairMade, None, sign_request, S.REQUESTING),
+        row(S.REQUESTING, Signed, None, present_request, S.REQUESTED),
+        row((S.FURNISHING, S.PAIRING, S.REQUESTING), KeyOperationFailed, None, give_up, S.BLANK),
+        row(S.REQUESTED, CustomerCertified, chain_is_for_our_key, install, S.READY),
+        row(S.READY, JobProposed, job_is_new, note_job, STAY),
+        row(S.READY, Approve, pin_is_right, note_approval, STAY),
+        row(S.READY, Approve, person_may_try, count_failure, STAY),
+        row(S.READY, CertificateWanted, two_people_approved_exactly_this, enter_intent, S.SIGNING),
+        row(S.SIGNING, Signed, None, enter_result, S.READY),
+        row(S.SIGNING, KeyOperationFailed, None, enter_failure, S.READY),
+    ],
+    entries=(S.REQUESTED, S.READY),
+)

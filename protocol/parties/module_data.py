@@ -1,0 +1,163 @@
+"""What a security module is and knows: its states, its data, the events besides messages, what it shows.
+
+No decisions: those are in `module.py`, with the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from ..channel.opened import Peer
+from ..engine import KeyHandle, given
+from ..messages import Authorize, ModuleCondition, ModuleRecord, PayOut
+
+IDENTITY: Final = "identity"
+MANUFACTURED: Final = "manufactured"
+MACHINE_SECONDS: Final = 30.0
+"""How long the module waits for another machine (SECURITY: resource limits)."""
+
+
+class ModuleState(Enum):
+    """Where a module can be. DELIVERED, OPERATING and RESET are durable, the others last for a session."""
+
+    BLANK = auto()
+    IDENTIFYING = auto()
+    PREPARING = auto()
+    IDENTIFIED = auto()
+    DELIVERED = auto()
+    SECURED = auto()
+    KEYING = auto()
+    PROVING = auto()
+    KEYED = auto()
+    CONFIRMING = auto()
+    OPERATING = auto()
+    ONLINE = auto()
+    CHALLENGED = auto()
+    RESET = auto()
+
+
+S = ModuleState
+
+
+# What happens to a module besides messages -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """The manufacturer begins delivery (L1).
+
+    Attributes:
+        serial: the module's serial number.
+        root: DER of the manufacturer's root certificate.
+        identity: make an identity key pair, to be certified by the manufacturer.
+        manufactured_key: also make the key pair that the first personalization may use by policy (L3).
+
+    """
+
+    serial: str
+    root: bytes = field(repr=False)
+    identity: bool = True
+    manufactured_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCertified:
+    """The manufacturer's answer to IdentityMade: the identity certificate, DER."""
+
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationWanted:
+    """The ATM controller wants a payment authorized."""
+
+    request: Authorize
+
+
+@dataclass(frozen=True, slots=True)
+class ResetByHand:
+    """A person at the module confirmed its reset (L8)."""
+
+
+# What a module shows -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityMade:
+    """The identity key pair exists; its public half is to be certified for `serial`."""
+
+    serial: str
+    key: KeyHandle
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMade:
+    """The operating key pair of this personalization, for the person who compares fingerprints."""
+
+    key: KeyHandle
+
+
+@dataclass(frozen=True, slots=True)
+class PayOutInstructed:
+    """The central system's answer to an authorization, for the ATM controller."""
+
+    instruction: PayOut
+
+
+@dataclass(frozen=True, slots=True)
+class KeysErased:
+    """Operating key and certificates are gone; `epoch` resets have happened."""
+
+    epoch: int
+
+
+# Data --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleData:
+    """What a module knows. Everything but `record` and `made` is forgotten when a session ends.
+
+    Attributes:
+        record: durable state, as last persisted; None before delivery.
+        made: the key pair made at manufacture, while it may still be used.
+        wish: what the manufacturer asked for, during delivery.
+        peer, binding, at: of the open channel; `at` never lies before the latest time seen.
+        key: the key pair that this session is about.
+        staged: certificates that hold and wait for the commit: module, customer, central (DER).
+        asked: numbers of the authorizations that are not answered yet.
+
+    """
+
+    record: ModuleRecord | None = None
+    made: KeyHandle | None = None
+    wish: Initialize | None = None
+    peer: Peer | None = None
+    binding: bytes = field(default=b"", repr=False)
+    at: int = 0
+    key: KeyHandle | None = None
+    staged: tuple[bytes, bytes, bytes] | None = field(default=None, repr=False)
+    asked: frozenset[int] = frozenset()
+
+    @property
+    def held(self) -> ModuleRecord:
+        """The durable record of a module that has been delivered."""
+        return given(self.record)
+
+
+def resting_state(record: ModuleRecord | None) -> ModuleState:
+    """The state in which a module wakes up, given its durable record."""
+    if record is None:
+        return S.BLANK
+    return {
+        ModuleCondition.DELIVERED: S.DELIVERED,
+        ModuleCondition.OPERATING: S.OPERATING,
+        ModuleCondition.RESET: S.RESET,
+    }[record.condition]
+
+
+def operating_label(epoch: int) -> str:
+    """The label of the operating key pair; a new one after each reset, so that no two are ever confused."""
+    return f"operating-{epoch}"

@@ -1,0 +1,246 @@
+"""The personalization unit: orders the key pair, has the card certify it, hands over, waits for confirmation.
+
+The unit holds no signing key (REQUIREMENTS: parties): the card is asked by a LookUp and answers with an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final
+
+from ..channel import proofs
+from ..channel.cose import ES256, verify_signature
+from ..channel.opened import ChannelOpened, Peer
+from ..engine import (
+    ChannelLost,
+    Close,
+    DeadlinePassed,
+    Effects,
+    Fault,
+    KeyKind,
+    LookUp,
+    PublicKey,
+    Send,
+    Show,
+    StartTimer,
+    StopTimer,
+    Table,
+    given,
+    reason_of,
+    row,
+)
+from ..keys.certificates import Role
+from ..keys.public import decompress
+from ..messages import (
+    Certificates,
+    GenerateKeyPair,
+    KeyPolicy,
+    ModuleKey,
+    Personalized,
+    Purpose,
+    Status,
+)
+
+MACHINE_SECONDS: Final = 30.0
+"""How long the unit waits for the module (SECURITY: resource limits)."""
+
+
+class UnitState(Enum):
+    """Where one personalization can be, seen from the unit."""
+
+    READY = auto()
+    AWAITING_KEY = auto()
+    CERTIFYING = auto()
+    AWAITING_CONFIRMATION = auto()
+    PERSONALIZED = auto()
+    UNCONFIRMED = auto()
+    AWAITING_STATUS = auto()
+    REPORTED = auto()
+    FAILED = auto()
+
+
+S = UnitState
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateNeeded:
+    """The argument of LookUp("certificate"): what the card is asked to certify."""
+
+    job: bytes
+    serial: str
+    public: PublicKey
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleCertified:
+    """The card's answer: the module's certificate, DER."""
+
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CardRefused:
+    """The card's other answer: it does not sign this."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPresented:
+    """For the person who compares fingerprints: the key that the module proved to hold."""
+
+    public: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class ModulePersonalized:
+    """The module confirmed, with its new key, what it keeps."""
+
+    serial: str
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleReported:
+    """The module already operates, or refuses to be personalized: how things stand in its own words."""
+
+    serial: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class UnitData:
+    """What the unit knows of one personalization.
+
+    Attributes:
+        job: the job's number, 16 bytes.
+        serial: the module that the job is for; known before the link opens (A2, A1), never from the wire.
+        salt: the modifier prescribed for the key pair, 32 bytes (L3).
+        policy: whether a key pair made at manufacture is admitted.
+        customer, central: DER of the certificates to hand over.
+        peer, binding, at: of the open channel.
+        public: the key that the module presented.
+        certificate: what the card made of it, DER.
+
+    """
+
+    job: bytes
+    serial: str
+    salt: bytes
+    policy: KeyPolicy
+    customer: bytes = field(repr=False)
+    central: bytes = field(repr=False)
+    peer: Peer | None = None
+    binding: bytes = field(default=b"", repr=False)
+    at: int = 0
+    public: PublicKey | None = None
+    certificate: bytes | None = field(default=None, repr=False)
+
+
+# Guards ------------------------------------------------------------------------------------------------------
+
+
+def module_is_the_expected_one(data: UnitData, event: ChannelOpened) -> bool:
+    """The serial number is the job's; a certified peer is a module's identity (formal: load-bearing)."""
+    return event.peer.name == data.serial and event.peer.role in (None, Role.IDENTITY)
+
+
+def it_wants_personalization(data: UnitData, event: ChannelOpened) -> bool:
+    """The expected module, in a state in which it can be personalized."""
+    return event.intent.purpose is Purpose.PERSONALIZE and module_is_the_expected_one(data, event)
+
+
+def it_only_reports(data: UnitData, event: ChannelOpened) -> bool:
+    """The expected module, already at work."""
+    return event.intent.purpose is Purpose.STATUS and module_is_the_expected_one(data, event)
+
+
+def possession_is_proved(data: UnitData, event: ModuleKey) -> bool:
+    """The module signed this channel's exporter value with the key that it presents."""
+    public = decompress(KeyKind.P256, event.public_key)
+    return verify_signature(ES256, public, proofs.possession(data.binding, data.serial, public), event.proof)
+
+
+def the_new_key_confirms(data: UnitData, event: Personalized) -> bool:
+    """The new key signed the digest of exactly the certificates that we handed over."""
+    kept = (given(data.certificate), data.customer, data.central)
+    statement = proofs.confirmation(data.binding, data.serial, kept)
+    return verify_signature(ES256, given(data.public), statement, event.signature)
+
+
+# Actions -----------------------------------------------------------------------------------------------------
+
+_AWAIT_MODULE: Final = StartTimer("module", MACHINE_SECONDS)
+
+
+def order_key_pair(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effects]:
+    """Prescribe salt, policy and time; crosses in one flight with message_4."""
+    order = GenerateKeyPair(job=data.job, salt=data.salt, policy=data.policy, time=event.at)
+    known = replace(data, peer=event.peer, binding=event.binding, at=event.at)
+    return known, [Send(order), _AWAIT_MODULE]
+
+
+def have_it_certified(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effects]:
+    """Show the key and ask the card."""
+    public = decompress(KeyKind.P256, event.public_key)
+    needed = CertificateNeeded(data.job, data.serial, public, data.at)
+    return replace(data, public=public), [
+        StopTimer("module"),
+        Show(KeyPresented(public)),
+        LookUp("certificate", needed),
+    ]
+
+
+def hand_over(data: UnitData, event: ModuleCertified) -> tuple[UnitData, Effects]:
+    """Send what the module does not have yet: the customer's certificate crossed if the handshake used it."""
+    customer = data.customer if given(data.peer).role is None else None
+    message = Certificates(module=event.certificate, central=data.central, customer=customer)
+    return replace(data, certificate=event.certificate), [Send(message), _AWAIT_MODULE]
+
+
+def finish(data: UnitData, _: Personalized) -> tuple[UnitData, Effects]:
+    """Done: the module operates."""
+    result = ModulePersonalized(data.serial, given(data.certificate))
+    return data, [StopTimer("module"), Show(result), Close()]
+
+
+def await_status(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effects]:
+    """Let the module say how things stand."""
+    return replace(data, peer=event.peer, binding=event.binding, at=event.at), [_AWAIT_MODULE]
+
+
+def take_note(data: UnitData, event: Status) -> tuple[UnitData, Effects]:
+    """Show it to the person."""
+    return data, [StopTimer("module"), Show(ModuleReported(data.serial, event)), Close()]
+
+
+def give_up(data: UnitData, event: object) -> tuple[UnitData, Effects]:
+    """End without result."""
+    fault = {DeadlinePassed: Fault.TIMEOUT, CardRefused: Fault.UNAVAILABLE}.get(type(event))
+    return data, [StopTimer("module"), Close(fault, reason_of(event))]
+
+
+# The table ---------------------------------------------------------------------------------------------------
+
+UNIT: Final = Table[UnitState, UnitData](
+    "unit",
+    UnitState,
+    S.READY,
+    [
+        # in, on, if, do, then
+        row(S.READY, ChannelOpened, it_wants_personalization, order_key_pair, S.AWAITING_KEY),
+        row(S.READY, ChannelOpened, it_only_reports, await_status, S.AWAITING_STATUS),
+        row(S.AWAITING_KEY, ModuleKey, possession_is_proved, have_it_certified, S.CERTIFYING),
+        row(S.CERTIFYING, ModuleCertified, None, hand_over, S.AWAITING_CONFIRMATION),
+        row(S.CERTIFYING, CardRefused, None, give_up, S.FAILED),
+        row(S.AWAITING_CONFIRMATION, Personalized, the_new_key_confirms, finish, S.PERSONALIZED),
+        row(S.AWAITING_STATUS, Status, None, take_note, S.REPORTED),
+        # the module may or may not have kept what we sent: its status tells at the next contact
+        row(S.AWAITING_CONFIRMATION, ChannelLost, None, give_up, S.UNCONFIRMED),
+        row(S.AWAITING_CONFIRMATION, DeadlinePassed, None, give_up, S.UNCONFIRMED),
+        row((S.READY, S.AWAITING_KEY, S.CERTIFYING, S.AWAITING_STATUS), ChannelLost, None, give_up, S.FAILED),
+        row((S.AWAITING_KEY, S.AWAITING_STATUS), DeadlinePassed, None, give_up, S.FAILED),
+    ],
+)

@@ -1,0 +1,95 @@
+"""Ports: how effects that leave the core are performed. One function, for every driver, desk, test and checker.
+
+Nothing here decides anything. What a port raises as an EnvironmentFault for a key operation comes back as an
+event; what storage raises goes up, since nothing may be promised after a failed write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .engine import (
+    Agree,
+    Agreed,
+    Effect,
+    GenerateKey,
+    InsituError,
+    KeyOperationFailed,
+    KeyPairMade,
+    LookUp,
+    Persist,
+    Show,
+    Sign,
+    Signed,
+    UsageError,
+)
+from .keys.port import KeyStore
+
+
+def _no_look_up(effect: LookUp) -> object:
+    raise UsageError("nothing can be looked up here", expected="a look_up port", got=effect.what)
+
+
+def _no_commit(record: object, keep: frozenset[str] | None) -> None:
+    raise UsageError("nothing can be stored here", expected="a commit port", got=type(record).__name__)
+
+
+def _ignore(note: object) -> None:
+    """Show to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The surroundings of one party.
+
+    Attributes:
+        keys: its key memory.
+        commit: writes a record durably, with the key pairs named in `keep` (None: keys as they are); all or
+            nothing, and on the medium when it returns.
+        look_up: answers a LookUp with the event that the party's table awaits.
+        blocking: `commit` and `look_up` take time; a driver then calls them from a worker thread.
+        show: takes notes and progress for the person or program that runs the party.
+
+    """
+
+    keys: KeyStore
+    commit: Callable[[object, frozenset[str] | None], None] = _no_commit
+    look_up: Callable[[LookUp], object] = _no_look_up
+    show: Callable[[object], None] = _ignore
+    blocking: bool = False
+
+
+def perform(effect: Effect, ports: Ports) -> object | None:
+    """Perform one effect; the event it leads to, or None. Send, Close and timers are not for ports.
+
+    Raises:
+        InsituError: storage or a look-up failed.
+
+    """
+    match effect:
+        case GenerateKey() | Sign() | Agree():
+            try:
+                return operate(effect, ports.keys)
+            except InsituError as error:
+                return KeyOperationFailed(str(error))
+        case Persist(record, keep):
+            ports.commit(record, keep)
+        case LookUp():
+            return ports.look_up(effect)
+        case Show(note):
+            ports.show(note)
+        case _:
+            raise UsageError("no port performs this", got=type(effect).__name__)
+    return None
+
+
+def operate(effect: GenerateKey | Sign | Agree, keys: KeyStore) -> object:
+    """One key operation, in key memory; may block where `keys.answers_at_once` is False."""
+    match effect:
+        case GenerateKey(label, kind, salt):
+            return KeyPairMade(keys.generate(label, kind, salt))
+        case Sign(key, message):
+            return Signed(keys.sign(key, message))
+        case Agree(key, peer):
+            return Agreed(keys.agree(key, peer))

@@ -1,0 +1,53 @@
+"""Progress: what a session shows while it runs, as types, for people, programs and statistics. Never a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .messages import Intent
+
+
+@dataclass(frozen=True, slots=True)
+class StateEntered:
+    """`party` took `event` and is in `state` (names as in its table)."""
+
+    party: str
+    state: str
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The channel stands: with whom, for what, by which EDHOC method and cipher suite."""
+
+    party: str
+    peer: str
+    intent: Intent
+    method: int
+    suite: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSent:
+    """A message left: its name and the bytes of its frames, without the frames' length fields."""
+
+    party: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A message arrived: its name and the bytes of its last frame, without the frame's length field."""
+
+    party: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The session is over; `reason` is empty when it ended in good order."""
+
+    party: str
+    reason: str

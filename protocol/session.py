@@ -1,0 +1,254 @@
+"""A session: one party over one link, without I/O. Frames, answers and timeouts in; effects out.
+
+The loop of whoever runs it (driver.py does, with trio; any other loop can):
+
+1. perform the effects of `start(at)` in order: Transmit to the link, Persist, Show and key operations to the
+   ports (`ports.perform`), timers to the clock;
+2. give the event that a port returned to `answer(event, at)`, a frame to `receive(frame, at)`, an expired timer to
+   `expire(timer, at)`, the end of the link to `lost(reason, at)`; perform what they return, in order;
+3. stop when `closed`; `error` then says why, or is None if the session ended in good order.
+
+A peer's fault ends the session for good: the peer is told one code, the party's table is told ChannelLost, and
+whatever arrives later changes nothing. The handshake's own states are in channel/edhoc; the party's table begins
+to see events when its channel stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Generic, TypeAlias, TypeVar, cast
+
+from .channel.handshake import Handshake
+from .channel.records import Records
+from .engine import (
+    ChannelLost,
+    Close,
+    DeadlinePassed,
+    Effect,
+    Fault,
+    InsituError,
+    ProtocolError,
+    Send,
+    Show,
+    StartTimer,
+    StateError,
+    StopTimer,
+    Table,
+)
+from .messages import FaultNotice, Message, decode_message, encode_message
+from .progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
+
+S = TypeVar("S", bound=Enum)
+D = TypeVar("D")
+
+HANDSHAKE_SECONDS: Final = 30.0
+"""How long the whole handshake may take (SECURITY: resource limits)."""
+HANDSHAKE_TIMER: Final = "handshake"
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Put these frames on the link, in this order. Frames of adjacent Transmits belong to one flight."""
+
+    frames: tuple[bytes, ...] = field(repr=False)
+
+
+Outcome: TypeAlias = list[Effect | Transmit]
+
+
+class Session(Generic[S, D]):
+    """One party over one link.
+
+    Args:
+        table, state, data: the party, in the state in which it takes part.
+        handshake: this side of the handshake, with what was pinned before the link opened.
+        handshake_seconds: deadline for the whole handshake.
+
+    Attributes:
+        state, data: of the party, always as after its last completed step.
+        closed: nothing more is accepted.
+        error: why the session ended; None while it runs and when it ended in good order.
+
+    """
+
+    def __init__(
+        self,
+        table: Table[S, D],
+        state: S,
+        data: D,
+        handshake: Handshake,
+        *,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        self._table = table
+        self.state = state
+        self.data = data
+        self.closed = False
+        self.error: InsituError | None = None
+        self._handshake = handshake
+        self._handshake_seconds = handshake_seconds
+        self._records: Records | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self._table.party} {self.state.name}{' closed' if self.closed else ''}>"
+
+    @property
+    def party(self) -> str:
+        """The name of the party."""
+        return self._table.party
+
+    def start(self, at: int) -> Outcome:
+        """The link is up. `at`: unix seconds, here and below."""
+        begun: Outcome = [StartTimer(HANDSHAKE_TIMER, self._handshake_seconds)]
+        return begun + self._shake(self._handshake.start(at), at)
+
+    def receive(self, frame: bytes, at: int) -> Outcome:
+        """A frame arrived."""
+        if self.closed:
+            return []
+        try:
+            if self._records is None:
+                return self._shake(self._handshake.receive(frame, at), at)
+            payload = self._records.open(frame)
+            if payload is None:
+                return []
+            message = decode_message(payload)
+            if isinstance(message, FaultNotice):
+                raise PeerRefusedError(self.party, message.code)
+            note = MessageReceived(self.party, type(message).__name__, len(frame))
+            return [Show(note), *self._step(message)]
+        except ProtocolError as error:
+            return self.fail(error)
+
+    def answer(self, event: object, at: int) -> Outcome:
+        """A port answered a key operation or a look-up."""
+        if self.closed:
+            return []
+        try:
+            if self._records is None:
+                return self._shake(self._handshake.answer(event, at), at)
+            return self._step(event)
+        except ProtocolError as error:
+            return self.fail(error)
+
+    def submit(self, event: object) -> Outcome:
+        """A local event: something that this side's person or program wants.
+
+        Raises:
+            StateError: the channel does not stand, or the party's state has no place for the event.
+
+        """
+        if self.closed or self._records is None:
+            got = "a closed one" if self.closed else "a handshake"
+            raise StateError(f"{type(event).__name__} needs an open channel", who=self.party, got=got)
+        try:
+            return self._step(event)
+        except ProtocolError as error:
+            raise StateError(error.summary, who=self.party, expected=error.expected, got=error.got) from error
+
+    def expire(self, timer: str, at: int) -> Outcome:
+        """A timer ran out."""
+        if self.closed:
+            return []
+        late = ProtocolError("no answer in time", who=self.party, expected=timer, fault=Fault.TIMEOUT)
+        if timer == HANDSHAKE_TIMER:
+            return self.fail(late) if self._records is None else []
+        if DeadlinePassed not in self._table.accepts(self.state):
+            return self.fail(late)
+        self.error = late
+        return self._step(DeadlinePassed(timer))
+
+    def lost(self, reason: str) -> Outcome:
+        """The link ended, or nothing more can be sent over it."""
+        if self.closed:
+            return []
+        lost = ProtocolError("link lost", who=self.party, got=reason, fault=Fault.TIMEOUT)
+        return self.fail(lost, tell=False)
+
+    def fail(self, error: InsituError, *, tell: bool = True) -> Outcome:
+        """End the session for good: the peer is told the code of `error`, the party that the channel is lost."""
+        if self.closed:
+            return []
+        self.closed = True
+        self.error = error
+        fault = error.fault if isinstance(error, ProtocolError) else Fault.UNAVAILABLE
+        out: Outcome = []
+        if tell and not isinstance(error, PeerRefusedError):
+            out += self._farewell(fault)
+        if ChannelLost in self._table.accepts(self.state):
+            step = self._table.step(self.state, self.data, ChannelLost(str(error)))
+            self.state, self.data = step.state, step.data
+            out += [effect for effect in step.effects if not isinstance(effect, (Send, Close))]
+            out.append(Show(StateEntered(self.party, self.state.name, "ChannelLost")))
+        return [*out, Show(SessionEnded(self.party, str(error))), Close(fault, str(error))]
+
+    def _farewell(self, fault: Fault) -> Outcome:
+        if self._records is None:
+            return [Transmit((frame,)) for frame in self._handshake.farewell(fault)]
+        try:
+            return [Transmit(tuple(self._records.seal(encode_message(FaultNotice(fault)))))]
+        except InsituError:
+            return []
+
+    def _shake(self, effects: Iterable[Effect], at: int) -> Outcome:
+        out: Outcome = []
+        for effect in effects:
+            if isinstance(effect, Send):
+                frame = effect.message
+                if not isinstance(frame, bytes):
+                    raise TypeError("the handshake sends frames")
+                out += [Transmit((frame,)), Show(MessageSent(self.party, "handshake", len(frame)))]
+            elif isinstance(effect, Close):
+                return out + self.fail(self._handshake.error, tell=False)
+            else:
+                out.append(effect)
+        if self._handshake.opened is not None:
+            opened, established = self._handshake.opened, self._handshake.established
+            self._records = Records(established, initiator=self._handshake.initiator)
+            secured = Secured(self.party, opened.peer.name, opened.intent, established.method, established.suite)
+            out += [StopTimer(HANDSHAKE_TIMER), Show(secured), *self._step(opened)]
+        return out
+
+    def _step(self, event: object) -> Outcome:
+        step = self._table.step(self.state, self.data, event)
+        self.state, self.data = step.state, step.data
+        out: Outcome = [Show(StateEntered(self.party, step.state.name, type(event).__name__))]
+        for effect in step.effects:
+            if isinstance(effect, Send):
+                out += self._send(effect.message)
+            elif isinstance(effect, Close):
+                out += self._close(effect)
+            else:
+                out.append(effect)
+        return out
+
+    def _send(self, message: object) -> Outcome:
+        if self._records is None:
+            raise TypeError("no channel to send over")
+        frames = self._records.seal(encode_message(cast("Message", message)))
+        size = sum(map(len, frames))
+        return [Transmit(tuple(frames)), Show(MessageSent(self.party, type(message).__name__, size))]
+
+    def _close(self, effect: Close) -> Outcome:
+        self.closed = True
+        out: Outcome = []
+        if effect.fault is not None:
+            if self.error is None:
+                self.error = StateError(effect.reason, who=self.party)
+            out += self._farewell(effect.fault)
+        reason = "" if self.error is None else str(self.error)
+        return [*out, Show(SessionEnded(self.party, reason)), effect]
+
+
+class PeerRefusedError(ProtocolError):
+    """The other side ended the session and told its code.
+
+    Attributes:
+        fault: the code that it told.
+
+    """
+
+    def __init__(self, party: str, fault: Fault) -> None:
+        super().__init__("the other side refused", who=party, got=fault.name.lower(), fault=fault)
