@@ -1,0 +1,54 @@
+# insitu: everything a developer does, by one name each. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+OUT ?= demo-out
+# Further arguments for pytest: make test PYTEST="-k table -x"
+PYTEST ?=
+
+.DEFAULT_GOAL := setup
+.PHONY: setup demo test lint bench specs lock coverage system clean help
+
+setup: .venv/made ## the virtual environment in .venv (the default); .venv/bin/insitu is the command
+
+demo: setup ## personalize a module: over a serial line, then over TCP
+	$(BIN)/insitu demo --link serial --out $(OUT)/serial
+	$(BIN)/insitu demo --link tcp --out $(OUT)/tcp
+
+test: setup system ## all checks and the whole test suite
+	scripts/lint
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: setup ## all checks that do not run the code
+	scripts/lint
+
+bench: setup ## what things cost, measured side by side; writes bench.json
+	$(BIN)/python benchmarks/run.py
+
+specs: setup ## draw specs/states/*.mmd from the tables
+	$(BIN)/python specs/generate.py
+
+coverage: setup system ## the whole test suite with branch coverage
+	$(BIN)/python -m coverage run -m pytest $(PYTEST)
+	$(BIN)/python -m coverage report
+
+lock: setup ## write the lock files anew; UPGRADE=--upgrade takes newer versions
+	$(LOCK) --extra serial --output-file requirements.lock
+	$(LOCK) --extra serial --group test --group lint --output-file requirements-dev.lock
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(UPGRADE) pyproject.toml
+UPGRADE ?=
+
+system: ## Debian packages that the tests need (root or sudo)
+	scripts/system
+
+clean: ## remove what was built, installed or measured
+	rm -rf .venv build dist $(OUT) bench.json .coverage* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find src -name '*.egg-info' -prune -exec rm -rf {} +
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.venv/made: requirements-dev.lock pyproject.toml scripts/setup scripts/find-python
+	scripts/setup
