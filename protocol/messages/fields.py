@@ -7,7 +7,7 @@ values of that kind are allowed. Nothing here knows a class as a whole; that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
@@ -60,7 +60,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """The value shows in no repr and no error, and its object refuses to be pickled (S9).
+    """The value shows in no repr; its object refuses to be pickled, and errors about it show no value at all (S9).
 
     Attributes:
         tail: characters at the end of a text that may show after all.
@@ -111,10 +111,6 @@ class Field:
     fault: Fault
     accepts: Callable[[Any], bool]
 
-    def in_error(self, value: object) -> str:
-        """The value as an error may carry it: of a secret nothing at all, of a byte string only the length."""
-        return "a value that is not shown" if self.secret else shown(value)
-
     def in_repr(self, value: object) -> str:
         """The value as a repr may carry it: of a secret no more than its tail."""
         if self.secret is None or value is None:
@@ -153,6 +149,11 @@ def read_field(name: str, annotation: Any, record_kind: RecordKind) -> Field:  #
     secret = next((marker for marker in markers if isinstance(marker, Secret)), None)
     accepts = kind.accepts
     return Field(name, keys[0], kind, optional, secret, fault, _or_none(accepts) if optional else accepts)
+
+
+def holds_secrets(fields: Iterable[Field]) -> bool:
+    """Whether any of the fields is secret."""
+    return any(field.secret for field in fields)
 
 
 def shown(value: object) -> str:

@@ -217,7 +217,7 @@ class Job:
           4: bstr .size 32,       ; salt
           5: 1..36500,            ; days
           6: unix-time,           ; expires
-          7: [0*2 tstr .size (1..64)],  ; approvals
+          7: [*2 tstr .size (1..64)],  ; approvals
           ? 8: bstr .size 33,     ; public key
         }
 

@@ -27,7 +27,7 @@ import cbor2
 
 from ..engine import Fault, UsageError
 from .codec import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, DecodeError, Item, decode, kind_of
-from .fields import Field, Kind, read_field, shown
+from .fields import Field, Kind, holds_secrets, read_field, shown
 
 T = TypeVar("T")
 
@@ -68,7 +68,6 @@ class Layout:
     number: int | None
     as_array: bool
     fields: tuple[Field, ...]
-    _by_key: Mapping[int, Field]
     _encoders: tuple[tuple[int, str, Callable[[Any], Any] | None], ...]
 
     def to_item(self, value: object) -> dict[int, Any] | list[Any]:
@@ -123,10 +122,11 @@ class Layout:
         raise refusal
 
     def _refuse_unknown(self, found: Mapping[int | str, Item]) -> NoReturn:
-        known = set(self._by_key) if self.number is None else {NUMBER_KEY, *self._by_key}
-        unknown = ", ".join(shown(key) for key in found if key not in known)
+        known = {field.key for field in self.fields} | (set() if self.number is None else {NUMBER_KEY})
+        unknown = [key for key in found if key not in known]
+        got = f"{len(unknown)} more" if holds_secrets(self.fields) else ", ".join(map(shown, unknown))
         expected = f"only {', '.join(map(str, sorted(known)))}"
-        raise DecodeError(f"{self.cls.__name__} has unknown keys", expected=expected, got=unknown)
+        raise DecodeError(f"{self.cls.__name__} has unknown keys", expected=expected, got=got)
 
 
 @dataclass_transform(frozen_default=True)
@@ -223,7 +223,6 @@ def _declare(cls: type[T], number: int | None, *, as_array: bool) -> type[T]:
         number,
         as_array,
         tuple(declared),
-        {field.key: field for field in declared},
         tuple((field.key, field.name, field.kind.to_item) for field in declared),
     )
     made.__wire_layout__ = layout  # type: ignore[attr-defined]
@@ -233,13 +232,14 @@ def _declare(cls: type[T], number: int | None, *, as_array: bool) -> type[T]:
 def _add_methods(cls: Any, declared: list[Field]) -> None:  # noqa: ANN401 - a class, to be given methods
     """The constructor's checks, a repr without secrets and, where there are secrets, no pickling (S9)."""
     checks = tuple((field.name, field.accepts, field) for field in declared)
+    in_error = kind_of if holds_secrets(declared) else shown  # a card number may come in the wrong field
     check_more = cls.__dict__.get("__post_init__")
     class_name = cls.__name__
 
     def post_init(self: object) -> None:
         for name, accepts, field in checks:
             if not accepts(getattr(self, name)):
-                got = field.in_error(getattr(self, name))
+                got = in_error(getattr(self, name))
                 raise FieldError(f"{class_name}.{name}", expected=field.kind.expected, got=got, fault=field.fault)
         if check_more is not None:
             check_more(self)
@@ -253,7 +253,7 @@ def _add_methods(cls: Any, declared: list[Field]) -> None:  # noqa: ANN401 - a c
 
     cls.__post_init__ = post_init
     cls.__repr__ = represent
-    if any(field.secret for field in declared):
+    if holds_secrets(declared):
         cls.__reduce_ex__ = refuse_pickling
 
 
