@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..engine import KeyKind
-from .port import Entropy, KeyStoreError
+from .port import KeyStoreError
 from .public import CURVES
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
@@ -31,19 +31,6 @@ _ORDER: Final = {
     KeyKind.P256: 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
     KeyKind.P384: 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
 }
-
-
-def draw(entropy: Entropy, size: int) -> bytes:
-    """Exactly `size` bytes from the source.
-
-    Raises:
-        KeyStoreError: it gave another number.
-
-    """
-    drawn = entropy(size)
-    if len(drawn) != size:
-        raise KeyStoreError("entropy source", who="keys", expected=f"{size} bytes", got=len(drawn))
-    return drawn
 
 
 def derive_private(kind: KeyKind, own: bytes, salt: bytes, label: str) -> PrivateKey:

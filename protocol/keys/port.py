@@ -5,15 +5,11 @@ Private keys are used here, never read (M1): nothing in this port returns one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol
 
 from ..engine import EnvironmentFault, KeyHandle, KeyKind, PublicKey, UsageError
 
-Entropy: TypeAlias = Callable[[int], bytes]
-"""Draws that many fresh, unpredictable bytes; `secrets.token_bytes` in the field, a seeded source in simulations."""
-
-LABEL_LENGTH = 64
+LABEL_LENGTH: Final = 64
 """Labels have one to this many characters."""
 
 

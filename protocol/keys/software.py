@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
 from ..engine import Fault, KeyHandle, KeyKind, ProtocolError, PublicKey, UsageError
-from ..stores.secret import Uncopied
-from .derive import OWN_ENTROPY, PrivateKey, derive_private, draw
-from .port import Entropy, KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
+from ..stores.secret import Entropy, Uncopied, draw
+from .derive import OWN_ENTROPY, PrivateKey, derive_private
+from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
 from .public import CURVES, ECDSA, FIELD_BYTES, load_public, public_of, raw_signature
 
 _ECDH: Final = ec.ECDH()

@@ -1,14 +1,28 @@
-"""Values that never show: passphrases, and objects that hold keys.
-
-Only this small type and the refusal to be copied live here.
-"""
+"""Secret values: where fresh ones come from, a passphrase that never shows, and the refusal to be copied."""
 
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn, SupportsIndex
+from collections.abc import Callable
+from typing import NoReturn, SupportsIndex, TypeAlias
 
-from ..engine import UsageError
+from ..engine import EnvironmentFault, UsageError
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""Draws that many fresh, unpredictable bytes: `secrets.token_bytes` in the field, a seeded source in simulations."""
+
+
+def draw(entropy: Entropy, size: int) -> bytes:
+    """Exactly `size` bytes from the source.
+
+    Raises:
+        EnvironmentFault: it gave another number.
+
+    """
+    drawn = entropy(size)
+    if len(drawn) != size:
+        raise EnvironmentFault("entropy source", who="entropy", expected=f"{size} bytes", got=len(drawn))
+    return drawn
 
 
 class Uncopied:

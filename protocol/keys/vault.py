@@ -1,0 +1,254 @@
+"""Vaults: a party's durable record and its key pairs, which change together or not at all (L4, S3).
+
+The rules are in `Vault`; `SealedVault` keeps them in one sealed file, `MemoryVault` in memory for tests,
+simulation and embedding. What the record means is for the party whose it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ..engine import KeyHandle, KeyKind, PublicKey
+from ..messages.codec import DecodeError, Item, decode, encode
+from ..stores.atomic import LARGEST, ErasureFailed
+from ..stores.files import OS_FILES, Files
+from ..stores.sealed import Cost, SealedFile, StoreDamaged, StoreKind
+from ..stores.secret import Entropy, Secret, Uncopied
+from .port import KeyMissing
+from .software import SoftwareKeyStore
+
+_RECORD: Final = 1
+_KEYS: Final = 2
+_MOST_ITEMS: Final = 1 << 16
+
+
+class Vault(Uncopied, ABC):
+    """KeyStore with a record beside it. For one caller at a time.
+
+    New pairs can be used at once but last only if a commit keeps them; `roll_back`, closing and a power cut
+    lose them. A commit makes the record, the new pairs that it keeps, and the destruction of all the others
+    durable in one write. Whatever fails before that write leaves memory and medium as they were.
+    """
+
+    def __init__(self, keys: SoftwareKeyStore, record: bytes | None) -> None:
+        self._keys = keys
+        self._record = record
+        self._durable = keys.labels()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self._durable)} durable key pairs>"
+
+    @property
+    def record(self) -> bytes | None:
+        """The record as last committed; None before the first commit."""
+        return self._record
+
+    def commit(self, record: bytes, keep: frozenset[str]) -> None:
+        """Make `record` and the pairs in `keep` durable, and destroy all other pairs, in one write.
+
+        Raises:
+            KeyMissing: there is no pair for a label in `keep`; nothing has changed.
+            StoreFailed: the medium refused; nothing has changed, new pairs are still there.
+            StoreUncertain: whether it is written, only opening the vault again tells.
+            ErasureFailed: committed, but the old content could not be overwritten yet.
+
+        """
+        labels = self._keys.labels()
+        if missing := keep - labels:
+            raise KeyMissing("no such key pair", who="vault", expected=", ".join(sorted(missing)))
+        try:
+            self._make_durable(record, keep, erase=bool(self._durable - keep))
+        except ErasureFailed:
+            self._committed(record, keep)
+            raise
+        self._committed(record, keep)
+
+    def _committed(self, record: bytes | None, keep: frozenset[str]) -> None:
+        for label in self._keys.labels() - keep:
+            self._keys.destroy(label)
+        self._durable = keep
+        self._record = record
+
+    def roll_back(self) -> None:
+        """Destroy all pairs that no commit has kept; the durable ones and the record stay as they are."""
+        for label in self._keys.labels() - self._durable:
+            self._keys.destroy(label)
+
+    @abstractmethod
+    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
+        """Write record and pairs, all or nothing; `erase` says that a durable pair is destroyed by that."""
+
+    # KeyStore
+
+    @property
+    def answers_at_once(self) -> bool:
+        """True: pairs are used in memory; only `commit` and `destroy` may wait for the medium."""
+        return self._keys.answers_at_once
+
+    def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
+        """See KeyStore; the pair lasts until roll_back unless a commit keeps it."""
+        return self._keys.generate(label, kind, salt)
+
+    def sign(self, key: KeyHandle, message: bytes) -> bytes:
+        """See KeyStore."""
+        return self._keys.sign(key, message)
+
+    def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
+        """See KeyStore."""
+        return self._keys.agree(key, peer)
+
+    def find(self, label: str) -> KeyHandle | None:
+        """See KeyStore."""
+        return self._keys.find(label)
+
+    def labels(self) -> frozenset[str]:
+        """See KeyStore; new pairs included."""
+        return self._keys.labels()
+
+    def destroy(self, label: str) -> None:
+        """See KeyStore; a durable pair goes with a write of its own, other new pairs stay new.
+
+        Raises:
+            KeyMissing: there is none.
+            StoreFailed, StoreUncertain, ErasureFailed: as for `commit`.
+
+        """
+        if label in self._durable:
+            rest = self._durable - {label}
+            try:
+                self._make_durable(self._record, rest, erase=True)
+            except ErasureFailed:
+                self._destroyed(label, rest)
+                raise
+            self._destroyed(label, rest)
+        else:
+            self._keys.destroy(label)
+
+    def _destroyed(self, label: str, rest: frozenset[str]) -> None:
+        self._keys.destroy(label)
+        self._durable = rest
+
+    # Life
+
+    def close(self) -> None:
+        """Lose what is not committed, and let others have the medium; a second call does nothing."""
+        self.roll_back()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SealedVault(Vault):
+    """A vault in one sealed file; made by `create` and `open`.
+
+    Content: {1: record (bstr) or null, 2: {label (tstr): [kind (tstr), private bytes (bstr)]}}.
+    """
+
+    def __init__(self, file: SealedFile, keys: SoftwareKeyStore, record: bytes | None) -> None:
+        super().__init__(keys, record)
+        self._file = file
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        kind: StoreKind,
+        passphrase: Secret,
+        *,
+        entropy: Entropy,
+        cost: Cost | None = None,
+        repeatable: bool = False,
+        files: Files = OS_FILES,
+    ) -> SealedVault:
+        """Make an empty vault in a new file; errors as for SealedFile.create."""
+        keys = SoftwareKeyStore(entropy, repeatable=repeatable)
+        content = _content(None, keys, ())
+        file = SealedFile.create(path, kind, passphrase, content, entropy=entropy, cost=cost, files=files)
+        return cls(file, keys, None)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        kind: StoreKind,
+        passphrase: Secret,
+        *,
+        entropy: Entropy,
+        repeatable: bool = False,
+        files: Files = OS_FILES,
+    ) -> SealedVault:
+        """Open the vault as last committed; errors as for SealedFile.open."""
+        file = SealedFile.open(path, kind, passphrase, entropy=entropy, files=files)
+        try:
+            keys = SoftwareKeyStore(entropy, repeatable=repeatable)
+            record = _restore(file.read(), keys, path)
+        except BaseException:
+            file.close()
+            raise
+        return cls(file, keys, record)
+
+    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
+        self._file.write(_content(record, self._keys, keep), erase=erase)
+
+    def close(self) -> None:
+        """See Vault; the pairs are in the file only from now on."""
+        super().close()
+        self._file.close()
+        for label in self._keys.labels():
+            self._keys.destroy(label)
+
+
+class MemoryVault(Vault):
+    """A vault in memory: the same rules, and nothing outlives the process.
+
+    Args:
+        entropy: own entropy for new pairs.
+        repeatable: ECDSA without random numbers (RFC 6979), for replays.
+
+    """
+
+    def __init__(self, entropy: Entropy, *, repeatable: bool = False) -> None:
+        super().__init__(SoftwareKeyStore(entropy, repeatable=repeatable), None)
+
+    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
+        """There is no medium."""
+
+
+def _content(record: bytes | None, keys: SoftwareKeyStore, labels: Iterable[str]) -> bytes:
+    """What is sealed."""
+    pairs: dict[int | str, Item] = {}
+    for label in labels:
+        handle = keys.find(label)
+        if handle is not None:
+            pairs[label] = (handle.public.kind.value, keys.private_bytes_for_sealing(label))
+    return encode({_RECORD: record, _KEYS: pairs})
+
+
+def _restore(content: bytes, keys: SoftwareKeyStore, path: Path) -> bytes | None:
+    """Put the sealed pairs into `keys`; the record."""
+    try:
+        match decode(content, max_bytes=LARGEST, max_items=_MOST_ITEMS):
+            case {1: (bytes() | None) as record, 2: dict(pairs)}:
+                for label, pair in pairs.items():
+                    match label, pair:
+                        case str(), (str(kind), bytes(private)):
+                            keys.restore_sealed(label, KeyKind(kind), private)
+                        case _:
+                            raise _unknown_content(path)
+                return record
+    except (DecodeError, ValueError):
+        pass
+    raise _unknown_content(path)
+
+
+def _unknown_content(path: Path) -> StoreDamaged:
+    return StoreDamaged(f"store does not contain a vault: {path}", who="vault", expected="record and key pairs")

@@ -1,0 +1,154 @@
+"""Replacing a file so that a power cut at any moment leaves the old content or the new, whole and durable.
+
+Only the order of the calls lives here; the calls are behind `files.Files`. While a replacement is under way two
+more names stand beside the file: NAME.new, the new content before it is complete, and, where the old content is
+to be erased, NAME.old. What a power cut leaves of them is cleared away at the next opening.
+
+Limits of erasing: the old content is overwritten with zeros where it lies. A file system that copies on write,
+a journal, a backup or a flash memory may keep older copies, and one without hard links cannot erase at all.
+Older copies are as safe as the passphrase they are sealed with. What an old copy can still be used for, the
+epoch at the central system limits (S4).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..engine import EnvironmentFault
+from .files import Files
+
+LARGEST: Final = 1 << 24
+"""Bytes that a store may have; nothing longer is read."""
+
+
+class StoreFailed(EnvironmentFault):
+    """The file system refused (full, read-only, gone); the store is as it was before."""
+
+
+class StoreUncertain(EnvironmentFault):
+    """The file system failed while names were being made durable: old or new content, only reopening tells."""
+
+
+class ErasureFailed(EnvironmentFault):
+    """The new content is durable, but the old one could not be overwritten; the next opening tries again."""
+
+
+def replace_file(files: Files, path: Path, data: bytes, *, erase: bool = False) -> None:
+    """Let the file `path` consist of `data`, durable when the call returns. One caller at a time.
+
+    Args:
+        files: the file system.
+        path: resolved; what it named before, if anything, is replaced.
+        data: the new content.
+        erase: overwrite the old content with zeros, as far as that goes (see above).
+
+    Raises:
+        StoreFailed: nothing has changed.
+        StoreUncertain: old or new content; do not go on with this file before it is read again.
+        ErasureFailed: the new content is there for good, the old one not yet erased.
+
+    """
+    new, old = _beside(path)
+    kept = False
+    try:
+        _write_new(files, new, data)
+        kept = erase and _keep_old(files, path, old)
+        files.replace(new, path)
+    except OSError as error:
+        for leftover in (new, old) if kept else (new,):
+            with suppress(OSError):
+                files.remove(leftover)
+        raise failure(path, error) from error
+    try:
+        files.sync_directory(path.parent)
+    except OSError as error:
+        raise StoreUncertain(f"store may or may not have been written: {path}", who="store", got=_why(error)) from error
+    if kept:
+        try:
+            _erase(files, old)
+            files.sync_directory(path.parent)
+        except OSError as error:
+            raise ErasureFailed(f"old content is not overwritten: {old}", who="store", got=_why(error)) from error
+
+
+def clear_leftovers(files: Files, path: Path) -> None:
+    """Finish what a power cut interrupted: erase an old content that was to be erased, remove a half new one.
+
+    Call it only when the file `path` has been read and found whole.
+
+    Raises:
+        ErasureFailed: what is left cannot be removed.
+
+    """
+    try:
+        for leftover in _beside(path):
+            _clear(files, path, leftover)
+    except OSError as error:
+        raise ErasureFailed(
+            f"leftovers of an interrupted write beside {path} cannot be removed", who="store", got=_why(error)
+        ) from error
+
+
+def failure(path: Path, error: OSError) -> StoreFailed:
+    """What the operating system said, as our error."""
+    return StoreFailed(f"store cannot be read or written: {path}", who="store", got=_why(error))
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
+
+
+def _content(files: Files, path: Path) -> bytes | None:
+    try:
+        return files.read(path, LARGEST)
+    except FileNotFoundError:
+        return None
+
+
+def _write_new(files: Files, new: Path, data: bytes) -> None:
+    with suppress(FileNotFoundError):
+        files.remove(new)
+    file = files.create(new)
+    try:
+        files.write(file, data)
+        files.sync(file)
+    finally:
+        files.close(file)
+
+
+def _keep_old(files: Files, path: Path, old: Path) -> bool:
+    """Give the old content a second name; False where there is no old content, or the file system has no links."""
+    _clear(files, path, old)
+    try:
+        files.link(path, old)
+    except OSError:
+        return False
+    return True
+
+
+def _clear(files: Files, path: Path, leftover: Path) -> None:
+    """Erase a leftover, but only take the name away if it is a second name of the file itself."""
+    content = _content(files, leftover)
+    if content is None:
+        return
+    if content == _content(files, path):
+        files.remove(leftover)
+    else:
+        _erase(files, leftover)
+    files.sync_directory(path.parent)
+
+
+def _erase(files: Files, path: Path) -> None:
+    file, size = files.reopen(path)
+    try:
+        files.write(file, bytes(size))
+        files.sync(file)
+    finally:
+        files.close(file)
+    files.remove(path)
