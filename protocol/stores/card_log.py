@@ -1,0 +1,270 @@
+"""The card's log: every certificate has an earlier intent, and nothing goes missing unseen (L12, S6).
+
+Only entries, their chain and their text form live here; who appends, and where the log is kept, is for the card.
+In the exported form each line is one entry in JSON (sorted keys, no spaces, ASCII), and `previous` is the SHA-256
+of the line before without its end, so that the chain can be checked with a line reader and sha256sum alone.
+
+The certificate itself is not stored twice: `to_be_signed` of the intent and `signature` of the result are all of
+it, `fingerprint` says that it was put together rightly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Final, TypeAlias
+
+from ..engine import EnvironmentFault, UsageError
+
+NOTHING_BEFORE: Final = bytes(32)
+"""`previous` of the first entry."""
+
+_WHO: Final = "card log"
+
+
+class LogBroken(EnvironmentFault):
+    """The log is not what the card wrote: an entry is missing, altered, out of place, or no entry at all.
+
+    Attributes:
+        number: of the first entry (from 0) that does not fit.
+
+    """
+
+    def __init__(self, summary: str, *, number: int, expected: object = "", got: object = "") -> None:
+        super().__init__(f"entry {number}: {summary}", who=_WHO, expected=expected, got=got)
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The card is about to sign: written before the signature is made.
+
+    Attributes:
+        job: the job that the approvals are for (16 bytes).
+        role: what the certificate is to make of its holder ("module", "unit", "central").
+        subject: serial number or name to be certified.
+        approvers: who approved exactly this job: at least two different people, sorted.
+        to_be_signed: the certificate without its signature (DER).
+
+    """
+
+    kind: ClassVar[str] = "intent"
+
+    job: bytes
+    role: str
+    subject: str
+    approvers: tuple[str, ...]
+    to_be_signed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The signature was made.
+
+    Attributes:
+        job: of its intent (16 bytes).
+        signature: r || s over the intent's to_be_signed (64 bytes).
+        fingerprint: SHA-256 of the finished certificate (32 bytes).
+
+    """
+
+    kind: ClassVar[str] = "result"
+
+    job: bytes
+    signature: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No signature was made for that intent, and none will be.
+
+    Attributes:
+        job: of its intent (16 bytes).
+        reason: in words; no secret.
+
+    """
+
+    kind: ClassVar[str] = "failure"
+
+    job: bytes
+    reason: str
+
+
+Happening: TypeAlias = Intent | Result | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry.
+
+    Attributes:
+        number: counts from 0 without gaps.
+        previous: digest of the entry before (32 bytes), NOTHING_BEFORE for the first.
+        at: Unix seconds, as the card was told; it never goes back within a log.
+        what: what happened.
+
+    """
+
+    number: int
+    previous: bytes
+    at: int
+    what: Happening
+
+    @property
+    def line(self) -> bytes:
+        """The entry in JSON, without an end of line: the same bytes on every machine."""
+        flat: dict[str, object] = {
+            "number": self.number,
+            "previous": self.previous.hex(),
+            "at": self.at,
+            "kind": self.what.kind,
+        }
+        for field in fields(self.what):
+            value = getattr(self.what, field.name)
+            flat[field.name] = value.hex() if isinstance(value, bytes) else value
+        return json.dumps(flat, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of `line`, which the next entry carries."""
+        return hashlib.sha256(self.line).digest()
+
+
+# Writing -----------------------------------------------------------------------------------------------------
+
+
+def append(log: Sequence[LogEntry], what: Happening, *, at: int) -> LogEntry:
+    """The entry that comes after `log`, which is taken to be whole.
+
+    Args:
+        log: all entries so far.
+        what: what happened.
+        at: Unix seconds; an earlier time than that of the entry before is replaced by that.
+
+    Raises:
+        UsageError: an intent with fewer than two approvers or for a job that had one, an outcome without an open
+            intent.
+
+    """
+    if fault := _misplaced(what, {entry.what.job: entry.what for entry in log}):
+        raise UsageError(fault, who=_WHO, got=f"job {what.job.hex()}")
+    if not log:
+        return LogEntry(0, NOTHING_BEFORE, at, what)
+    last = log[-1]
+    return LogEntry(last.number + 1, last.digest, max(at, last.at), what)
+
+
+def _misplaced(what: Happening, latest: dict[bytes, Happening]) -> str:
+    """Why `what` may not come after the latest happening of each job; empty if it may."""
+    before = latest.get(what.job)
+    if isinstance(what, Intent):
+        if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
+            return "intent without two different approvers"
+        return "" if before is None else "second intent for one job"
+    return "" if isinstance(before, Intent) else f"{what.kind} without an open intent"
+
+
+# Checking ----------------------------------------------------------------------------------------------------
+
+
+def verify_chain(log: Iterable[LogEntry]) -> None:
+    """Check that nothing is missing, altered or out of place. What was cut off at the end cannot be seen from here.
+
+    Raises:
+        LogBroken: with the number of the first entry that does not fit.
+
+    """
+    previous, at = NOTHING_BEFORE, 0
+    latest: dict[bytes, Happening] = {}
+    for number, entry in enumerate(log):
+        if entry.number != number:
+            raise LogBroken("number", number=number, expected=number, got=entry.number)
+        if entry.previous != previous:
+            raise LogBroken(
+                "digest of the entry before", number=number, expected=previous.hex(), got=entry.previous.hex()
+            )
+        if entry.at < at:
+            raise LogBroken("time goes back", number=number, expected=f"at least {at}", got=entry.at)
+        if fault := _misplaced(entry.what, latest):
+            raise LogBroken(fault, number=number, got=f"job {entry.what.job.hex()}")
+        latest[entry.what.job] = entry.what
+        previous, at = entry.digest, entry.at
+
+
+def open_intents(log: Iterable[LogEntry]) -> tuple[Intent, ...]:
+    """The intents that have no outcome: a power cut came between, or the signature is being made."""
+    latest = {entry.what.job: entry.what for entry in log}
+    return tuple(what for what in latest.values() if isinstance(what, Intent))
+
+
+# Text form ---------------------------------------------------------------------------------------------------
+
+
+def export_lines(log: Iterable[LogEntry]) -> bytes:
+    """The log as JSON Lines: one entry a line, each with its end of line."""
+    return b"".join(entry.line + b"\n" for entry in log)
+
+
+def import_lines(data: bytes) -> tuple[LogEntry, ...]:
+    """The log of an export, its chain verified.
+
+    Raises:
+        LogBroken: not what `export_lines` writes, or the chain is broken.
+
+    """
+    *lines, end = data.split(b"\n")
+    log = tuple(_read_line(number, line) for number, line in enumerate(lines))
+    if end:
+        raise LogBroken("ends too early", number=len(lines), expected="an end of line")
+    verify_chain(log)
+    return log
+
+
+def _read_line(number: int, line: bytes) -> LogEntry:
+    """One entry; what does not come out as the same line again is refused."""
+    try:
+        entry = _entry(json.loads(line))
+    except (ValueError, RecursionError):
+        entry = None
+    if entry is None or entry.line != line:
+        raise LogBroken(
+            "not an entry of a card log", number=number, expected="a line as exported", got=f"{len(line)} bytes"
+        )
+    return entry
+
+
+def _entry(flat: object) -> LogEntry | None:
+    """The entry with these members; strictness is left to the comparison of lines.
+
+    Raises:
+        ValueError: no hexadecimal digits where they belong.
+
+    """
+    match flat:
+        case {"number": int(number), "previous": str(previous), "at": int(at)}:
+            what = _happening(flat)
+            exact = type(number) is int and type(at) is int  # true is an int as well
+            return LogEntry(number, bytes.fromhex(previous), at, what) if exact and what else None
+    return None
+
+
+def _happening(flat: object) -> Happening | None:
+    match flat:
+        case {
+            "kind": Intent.kind,
+            "job": str(job),
+            "role": str(role),
+            "subject": str(subject),
+            "approvers": [*approvers],
+            "to_be_signed": str(signed),
+        }:
+            names = tuple(str(name) for name in approvers)
+            return Intent(bytes.fromhex(job), role, subject, names, bytes.fromhex(signed))
+        case {"kind": Result.kind, "job": str(job), "signature": str(signature), "fingerprint": str(fingerprint)}:
+            return Result(bytes.fromhex(job), bytes.fromhex(signature), bytes.fromhex(fingerprint))
+        case {"kind": Failure.kind, "job": str(job), "reason": str(reason)}:
+            return Failure(bytes.fromhex(job), reason)
+    return None
