@@ -13,7 +13,8 @@ from typing import Final, TypeAlias, TypeVar
 
 import trio
 
-from insitu.transports.framing import FrameChannel, FrameError
+from insitu.transports.errors import FrameError
+from insitu.transports.framing import FrameChannel
 
 from .engine import (
     Close,

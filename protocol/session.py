@@ -206,8 +206,9 @@ class Session(Generic[S, D]):
                 out.append(effect)
         if self._handshake.opened is not None:
             opened, established = self._handshake.opened, self._handshake.established
+            facts = established.facts
             self._records = Records(established, initiator=self._handshake.initiator)
-            secured = Secured(self.party, opened.peer.name, opened.intent, established.method, established.suite)
+            secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
             out += [StopTimer(HANDSHAKE_TIMER), Show(secured), *self._step(opened)]
         return out
 

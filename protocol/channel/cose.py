@@ -104,7 +104,7 @@ def enc_structure(protected: bytes, external_aad: bytes) -> bytes:
 
 @lru_cache(maxsize=8)
 def _only_alg(algorithm: int) -> bytes:
-    return encode({HEADER_ALG: algorithm})
+    return encode({HEADER_ALG: int(algorithm)})
 
 
 def to_be_signed(algorithm: Algorithm, payload: bytes, *, external_aad: bytes = b"") -> bytes:

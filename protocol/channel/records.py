@@ -4,8 +4,9 @@ A record is the GCM ciphertext of one kind byte and a piece of payload. Its nonc
 direction's exporter IV XORed with the record's number (as in RFC 8446 section 5.3), so a record that is lost,
 doubled, reordered or reflected does not open. The first one that does not ends the channel for good.
 
-Each direction moves its own chain of PRK_out by EDHOC_KeyUpdate (RFC 9528 appendix H): the record that says so is
-the last one under the old key, hence both sides are in step whatever is under way in the other direction.
+EDHOC_KeyUpdate (RFC 9528 appendix H) moves both sides in step: whoever has to or wants to says so in the last record
+under its old key; the other side, once it has read that, does the same before it sends anything else. So each
+direction changes at a place that both ends know, whatever is under way in the other.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ MAX_PAYLOAD: Final = 1 << 20
 MAX_RECORDS: Final = 1 << 24
 """Records under one key; the sender updates before, the receiver accepts no more."""
 
+MAX_AHEAD: Final = 8
+"""Key updates that one side may make while the other sends nothing."""
+
 _PIECE: Final = MAX_RECORD - TAG_BYTES - 1
 
 
@@ -50,32 +54,50 @@ class Kind(IntEnum):
 
 
 class KeySource(Protocol):
-    """Where a direction's keys come from: an established EDHOC session."""
+    """Where the keys come from: an established EDHOC session."""
 
     def exporter(self, label: int, context: bytes, length: int) -> bytes:
         """EDHOC_Exporter (RFC 9528 section 4.2.1)."""
         ...
 
     def key_update(self, context: bytes) -> KeySource:
-        """The session after EDHOC_KeyUpdate (RFC 9528 appendix H), itself unchanged."""
+        """The session after EDHOC_KeyUpdate (RFC 9528 appendix H); this one is used up."""
         ...
+
+
+class _Generations:
+    """The keys of both directions, generation by generation; each key is handed out once."""
+
+    def __init__(self, source: KeySource) -> None:
+        self._source = source
+        self._newest = 0
+        self._waiting: dict[tuple[int, int], bytes] = {}
+        self._derive()
+
+    def _derive(self) -> None:
+        for label in (TO_RESPONDER, TO_INITIATOR):
+            material = self._source.exporter(label, b"", KEY_BYTES + IV_BYTES)
+            self._waiting[self._newest, label] = material
+
+    def take(self, generation: int, label: int) -> bytes:
+        """Key and IV of this direction in this generation."""
+        while self._newest < generation:
+            self._newest += 1
+            self._source = self._source.key_update(self._newest.to_bytes(4, "big"))
+            self._derive()
+        return self._waiting.pop((generation, label))
 
 
 class _Direction:
     """Key, IV and record number of one direction."""
 
-    __slots__ = ("_iv", "_label", "_source", "aead", "number")
+    __slots__ = ("_generations", "_iv", "_label", "aead", "generation", "number")
 
-    def __init__(self, source: KeySource, label: int) -> None:
-        self._source = source
+    def __init__(self, generations: _Generations, label: int) -> None:
+        self._generations = generations
         self._label = label
-        self._arm()
-
-    def _arm(self) -> None:
-        material = self._source.exporter(self._label, b"", KEY_BYTES + IV_BYTES)
-        self.aead = AESGCM(material[:KEY_BYTES])
-        self._iv = int.from_bytes(material[KEY_BYTES:], "big")
-        self.number = 0
+        self.generation = -1
+        self.update()
 
     def nonce(self) -> bytes:
         """The nonce of the next record; each is given out once."""
@@ -85,8 +107,11 @@ class _Direction:
 
     def update(self) -> None:
         """Move to the next key."""
-        self._source = self._source.key_update(self._label.to_bytes(2, "big"))
-        self._arm()
+        self.generation += 1
+        material = self._generations.take(self.generation, self._label)
+        self.aead = AESGCM(material[:KEY_BYTES])
+        self._iv = int.from_bytes(material[KEY_BYTES:], "big")
+        self.number = 0
 
 
 class Records:
@@ -101,8 +126,9 @@ class Records:
 
     def __init__(self, source: KeySource, *, initiator: bool, max_records: int = MAX_RECORDS) -> None:
         ours, theirs = (TO_RESPONDER, TO_INITIATOR) if initiator else (TO_INITIATOR, TO_RESPONDER)
-        self._sending = _Direction(source, ours)
-        self._receiving = _Direction(source, theirs)
+        generations = _Generations(source)
+        self._sending = _Direction(generations, ours)
+        self._receiving = _Direction(generations, theirs)
         self._max_records = max_records
         self._pieces: list[bytes] = []
         self._pieces_size = 0
@@ -125,16 +151,23 @@ class Records:
             raise UsageError("the channel is closed for good", who="channel")
         if len(payload) > MAX_PAYLOAD:
             raise UsageError("payload too long", who="channel", expected=f"<= {MAX_PAYLOAD} bytes", got=len(payload))
+        records = self.update_keys() if self._receiving.generation > self._sending.generation else []
         if len(payload) <= _PIECE:
-            return self._seal(b"\x00" + payload)
-        records: list[bytes] = []
+            return records + self._seal(b"\x00" + payload)
         for start in range(0, len(payload), _PIECE):
             kind = Kind.LAST if start + _PIECE >= len(payload) else Kind.MORE
             records += self._seal(bytes((kind,)) + payload[start : start + _PIECE])
         return records
 
     def update_keys(self) -> list[bytes]:
-        """Move our sending direction to its next key, at the application's word; the record that says so."""
+        """Move our sending direction to its next key, at the application's word; the record that says so.
+
+        Raises:
+            UsageError: the channel is broken, or the other side owes too many updates.
+
+        """
+        if self._broken or self._sending.generation - self._receiving.generation >= MAX_AHEAD:
+            raise UsageError("no key update now", who="channel", expected="the other side's first")
         way = self._sending
         record = way.aead.encrypt(way.nonce(), bytes((Kind.KEY_UPDATE,)), None)
         way.update()
@@ -172,11 +205,15 @@ class Records:
             return payload
         if kind == Kind.MORE and len(plaintext) > 1:
             self._take(plaintext)
-        elif kind == Kind.KEY_UPDATE and len(plaintext) == 1 and not self._pieces:
+        elif kind == Kind.KEY_UPDATE and len(plaintext) == 1 and not self._pieces and self._is_in_step():
             way.update()
         else:
             raise self._break("a record kind with what belongs to it", f"kind {kind}, {len(plaintext)} bytes")
         return None
+
+    def _is_in_step(self) -> bool:
+        """Whether the other side may move now: it is not further ahead than we can owe it an update."""
+        return self._receiving.generation - self._sending.generation < MAX_AHEAD
 
     def _take(self, plaintext: bytes) -> None:
         self._pieces_size += len(plaintext) - 1

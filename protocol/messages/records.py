@@ -98,6 +98,7 @@ class ModuleEntry:
         valid: False from the moment a reset is commanded; only a newer epoch makes it True again.
         last_contact: unix seconds.
         last_number: the highest number of an authorization that was answered; never falls (S10).
+        retired: fingerprints of the certificates of earlier epochs, which are never accepted again.
 
     CDDL::
 
@@ -108,6 +109,7 @@ class ModuleEntry:
           4: bool,                ; valid
           5: unix-time,           ; last contact
           6: uint,                ; last number
+          7: [* bstr .size 32],   ; retired
         }
 
     """
@@ -118,6 +120,7 @@ class ModuleEntry:
     valid: Annotated[bool, Key(4)]
     last_contact: Annotated[int, Key(5)]
     last_number: Annotated[int, Key(6)]
+    retired: Annotated[tuple[Fingerprint, ...], Key(7), Size(0, 1 << 12)]
 
 
 @record

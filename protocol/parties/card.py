@@ -8,7 +8,7 @@ is furnished, with the people's PINs being set. Its states and data are in `card
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import scrypt
+from hashlib import scrypt, sha256
 from hmac import compare_digest
 from typing import Final
 
@@ -33,7 +33,7 @@ from ..keys.certificates import Role, VerifiedCertificate, draft_certificate, tr
 from ..keys.public import compress
 from ..keys.requests import draft_request
 from ..messages import CardRecord, CardRole, Job, Person
-from ..stores.card_log import append_failure, append_intent, append_result
+from ..stores.card_log import Failure, Happening, Intent, LogEntry, Result, append, import_lines
 from .card_data import (
     AUTHENTICATION,
     MAX_FAILURES,
@@ -92,9 +92,9 @@ def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
 
 
 def job_is_new(data: CardData, event: JobProposed) -> bool:
-    """No job has this number or is open for this subject, nobody approved it yet, and its key is known if it can be."""
+    """No job has this number or is open for this subject, nobody approved it yet, its key is known if it can be."""
     new = event.job
-    taken = any(job.number == new.number or _same_subject(job, new) for job in data.held.jobs)
+    taken = any(job.number == new.number or _same_subject(job, new) for job in _open_jobs(data.held, event.at))
     key_fits = (new.public_key is None) == (new.role is CardRole.MODULE)
     return not taken and not new.approvals and key_fits
 
@@ -158,8 +158,8 @@ def install(data: CardData, event: CustomerCertified) -> tuple[CardData, Effects
 
 
 def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
-    """Open the job."""
-    record = replace(data.held, jobs=(*data.held.jobs, event.job))
+    """Open the job; those whose time is over make room."""
+    record = replace(data.held, jobs=(*_open_jobs(data.held, event.at), event.job))
     return _kept(data, record, Show(JobNoted(event.job, missing=2)))
 
 
@@ -193,8 +193,8 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
         not_after=min(event.at + job.days * DAY, customer.not_after),
     )
     jobs = tuple(each for each in record.jobs if each is not job)
-    log = append_intent(record.log, job, event.public, event.at)
-    record = replace(record, jobs=jobs, log=log)
+    intent = Intent(job.number, ROLES[job.role].value, job.subject, tuple(sorted(job.approvals)), draft.to_be_signed)
+    record = replace(record, jobs=jobs, log=_logged(record, intent, event.at))
     known = replace(data, record=record, draft=draft, job=job, at=event.at)
     return known, [Persist(record), Sign(given(data.signing), draft.to_be_signed)]
 
@@ -202,7 +202,8 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
 def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Enter the certificate in the log before it leaves the card (L12)."""
     job, certificate = given(data.job), given(data.draft).assemble(event.signature)
-    record = replace(data.held, log=append_result(data.held.log, job, certificate, data.at))
+    result = Result(job.number, event.signature, sha256(certificate).digest())
+    record = replace(data.held, log=_logged(data.held, result, data.at))
     if job.role is CardRole.UNIT:
         record = replace(record, unit=certificate)
     return _kept(data, record, Show(Certified(job, certificate)))
@@ -210,7 +211,8 @@ def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
 
 def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
     """Enter that nothing was signed; the approvals stay used."""
-    record = replace(data.held, log=append_failure(data.held.log, given(data.job), event.reason, data.at))
+    failure = Failure(given(data.job).number, event.reason)
+    record = replace(data.held, log=_logged(data.held, failure, data.at))
     return _kept(data, record, Close(Fault.UNAVAILABLE, event.reason))
 
 
@@ -223,8 +225,26 @@ def _kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[Card
     return replace(data, record=record, draft=None, job=None), [Persist(record), *then]
 
 
+def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
+    """The log, its chain verified.
+
+    Raises:
+        LogBroken: an entry is missing, altered or out of place.
+
+    """
+    return import_lines(b"".join(line + b"\n" for line in record.log))
+
+
+def _logged(record: CardRecord, what: Happening, at: int) -> tuple[bytes, ...]:
+    return (*record.log, append(log_of(record), what, at=at).line)
+
+
 def _job(record: CardRecord, number: bytes) -> Job | None:
     return next((job for job in record.jobs if job.number == number), None)
+
+
+def _open_jobs(record: CardRecord, at: int) -> tuple[Job, ...]:
+    return tuple(job for job in record.jobs if at <= job.expires)
 
 
 def _same_subject(one: Job, other: Job) -> bool:

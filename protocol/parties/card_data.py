@@ -48,9 +48,10 @@ class CustomerCertified:
 
 @dataclass(frozen=True, slots=True)
 class JobProposed:
-    """Somebody wants a certificate made; it takes two people's approval."""
+    """Somebody wants a certificate made; it takes two people's approval. `at`: unix seconds."""
 
     job: Job
+    at: int
 
 
 @dataclass(frozen=True, slots=True)

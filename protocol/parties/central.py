@@ -130,8 +130,10 @@ def nothing_is_older_than_we_know(data: CentralData, event: Status) -> bool:
     if event.condition is not ModuleCondition.OPERATING or event.fingerprint != fingerprint:
         return False
     known = data.entry
-    if known is None or event.epoch > known.epoch:
-        return known is None or fingerprint != known.fingerprint
+    if known is None:
+        return True
+    if event.epoch > known.epoch:
+        return fingerprint != known.fingerprint and fingerprint not in known.retired
     return event.epoch == known.epoch and fingerprint == known.fingerprint and known.valid
 
 
@@ -163,15 +165,18 @@ def greet(data: CentralData, event: ChannelOpened) -> tuple[CentralData, Effects
 
 def register(data: CentralData, event: Status) -> tuple[CentralData, Effects]:
     """Note the contact; a newer epoch makes the older certificate worthless."""
-    last_number = data.entry.last_number if data.entry else 0
-    fingerprint = given(event.fingerprint)
+    known, fingerprint = data.entry, given(event.fingerprint)
+    retired = () if known is None else known.retired
+    if known is not None and fingerprint != known.fingerprint:
+        retired = (*retired, known.fingerprint)
     entry = ModuleEntry(
         serial=given(data.peer).name,
         epoch=event.epoch,
         fingerprint=fingerprint,
         valid=True,
         last_contact=data.at,
-        last_number=last_number,
+        last_number=0 if known is None else known.last_number,
+        retired=retired,
     )
     return replace(data, entry=entry), [StopTimer("module"), Persist(entry), Show(ModuleContacted(entry))]
 

@@ -15,6 +15,7 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -165,10 +166,8 @@ def _typed(prompt: str, ask: Callable[[str], str]) -> Secret:
     line: str | None = None
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)  # it would go on with echo
-        try:
+        with suppress(getpass.GetPassWarning, EOFError, OSError):
             line = ask(prompt)
-        except (getpass.GetPassWarning, EOFError, OSError):
-            pass
     if line is None:
         raise UsageError("no terminal to ask at", who=_WHO, expected="a terminal, a file or a hook command")
     return _secret(unicodedata.normalize("NFC", line).encode(errors="surrogateescape"), "terminal")

@@ -1,0 +1,206 @@
+"""One side's handshake as a session runs it: EDHOC's table, what was pinned, and the judgement of a trust option.
+
+The states and transitions are EDHOC's (edhoc/initiator.py, edhoc/responder.py). Here frames become their events, the
+look-up of a credential is answered from the terms, and the end is either a ChannelOpened or an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from ..engine import (
+    Close,
+    Effect,
+    EnvironmentFault,
+    Fault,
+    InsituError,
+    KeyOperationFailed,
+    LookUp,
+    ProtocolError,
+    Send,
+    Started,
+)
+from ..messages import VERSION, Intent, Purpose, decode_intent, encode_intent
+from .edhoc import (
+    CredentialFound,
+    CredentialQuery,
+    CredentialUnknown,
+    Ead,
+    Established,
+    HandshakeFailed,
+    InitiatorConfig,
+    InitiatorState,
+    Method,
+    ResponderConfig,
+    ResponderState,
+    Stage,
+    advance,
+    begin_initiator,
+    begin_responder,
+    classify,
+)
+from .opened import ChannelOpened, Peer
+from .records import BINDING
+from .trust import SUITES, Terms
+
+INTENT_LABEL: Final = 0xFF01
+"""EAD label of the Intent, critical; for private use (RFC 9528 section 10.5)."""
+C_I: Final = b"\x00"
+C_R: Final = b"\x01"
+"""Connection identifiers; a stream carries one session, so they tell nothing."""
+BINDING_BYTES: Final = 32
+
+
+class Handshake:
+    """One side of one handshake.
+
+    Attributes:
+        initiator: whether this side begins.
+        opened: once the channel stands: who is there and for what; None before.
+        error: once it failed: why.
+
+    """
+
+    def __init__(self, terms: Terms, state: InitiatorState | ResponderState, data: Stage) -> None:
+        self._terms = terms
+        self._state = state
+        self._data = data
+        self._peer: Peer | None = None
+        self.initiator = isinstance(state, InitiatorState)
+        self.opened: ChannelOpened | None = None
+        self.error: InsituError = ProtocolError("the handshake has not ended", who="channel")
+
+    @classmethod
+    def initiate(cls, terms: Terms, purpose: Purpose, entropy: bytes) -> Handshake:
+        """The module's side.
+
+        Args:
+            terms: what is pinned.
+            purpose: what the channel is for.
+            entropy: 64 fresh random bytes, for this handshake only.
+
+        """
+        intent = encode_intent(Intent(version=VERSION, purpose=purpose, option=terms.option))
+        config = InitiatorConfig(
+            method=Method(terms.method),
+            suites=SUITES,
+            credential=terms.own,
+            key=terms.key,
+            c_i=C_I,
+            ead_1=(Ead(INTENT_LABEL, intent, critical=True),),
+        )
+        return cls(terms, InitiatorState.READY, begin_initiator(config, entropy))
+
+    @classmethod
+    def respond(cls, terms: Terms, purposes: Collection[Purpose], entropy: bytes) -> Handshake:
+        """The unit's or the central system's side.
+
+        Args:
+            terms: what is pinned.
+            purposes: what the module may ask for.
+            entropy: 64 fresh random bytes, for this handshake only.
+
+        """
+
+        def admit(items: tuple[Ead, ...]) -> None:
+            intent = _intent_of(items)
+            if intent.option is not terms.option or intent.purpose not in purposes:
+                wanted = " or ".join(purpose.name.lower() for purpose in purposes)
+                raise ProtocolError(
+                    "what the module asks for",
+                    who="channel",
+                    expected=f"{wanted} under {terms.option.name.lower()}",
+                    got=f"{intent.purpose.name.lower()} under {intent.option.name.lower()}",
+                    fault=Fault.UNSUPPORTED,
+                )
+
+        config = ResponderConfig(
+            methods=frozenset({Method(terms.method)}),
+            suites=SUITES,
+            credential=terms.own,
+            key=terms.key,
+            c_r=C_R,
+            ead_labels=frozenset({INTENT_LABEL}),
+            admits_ead_1=admit,
+        )
+        return cls(terms, ResponderState.LISTENING, begin_responder(config, entropy))
+
+    @property
+    def established(self) -> Established:
+        """The session of EDHOC, once `opened`.
+
+        Raises:
+            ProtocolError: why it did not come to that.
+
+        """
+        if not isinstance(self._data, Established):
+            raise self.error
+        return self._data
+
+    def start(self, at: int) -> list[Effect]:
+        """The link is up; the initiator speaks."""
+        return self._feed(Started(), at) if self.initiator else []
+
+    def receive(self, frame: bytes, at: int) -> list[Effect]:
+        """A frame arrived."""
+        return self._feed(classify(self._state, frame), at)
+
+    def answer(self, event: object, at: int) -> list[Effect]:
+        """Key memory answered."""
+        return self._feed(event, at)
+
+    def farewell(self, fault: Fault) -> list[bytes]:
+        """End it from this side: the frames that tell the other one, with one code."""
+        error = ProtocolError("ended", who="channel", fault=fault)
+        try:
+            step = advance(self._state, self._data, HandshakeFailed(error))
+        except InsituError:
+            return []
+        self._state, self._data = step.state, step.data
+        frames = [effect.message for effect in step.effects if isinstance(effect, Send)]
+        return [frame for frame in frames if isinstance(frame, bytes)]
+
+    def _feed(self, event: object, at: int) -> list[Effect]:
+        out: list[Effect] = []
+        step = advance(self._state, self._data, event)
+        self._state, self._data = step.state, step.data
+        for effect in step.effects:
+            if isinstance(effect, LookUp):
+                out += self._feed(self._judge(effect.argument, at), at)
+                continue
+            if isinstance(effect, Close):
+                self.error = self._reason(event, effect)
+            out.append(effect)
+        if isinstance(self._data, Established) and self.opened is None and self._peer is not None:
+            self.opened = ChannelOpened(
+                peer=self._peer,
+                intent=_intent_of(self._data.facts.ead_1),
+                binding=self._data.exporter(BINDING, b"", BINDING_BYTES),
+                at=at,
+            )
+        return out
+
+    def _judge(self, query: object, at: int) -> CredentialFound | CredentialUnknown | HandshakeFailed:
+        if not isinstance(query, CredentialQuery):
+            raise TypeError("EDHOC looks up credentials only")
+        try:
+            credential, self._peer = self._terms.judge(query.id_cred, at)
+        except ProtocolError as error:
+            return HandshakeFailed(error)
+        return CredentialFound(credential)
+
+    @staticmethod
+    def _reason(event: object, close: Close) -> InsituError:
+        if isinstance(event, HandshakeFailed):
+            return event.error
+        if isinstance(event, KeyOperationFailed):
+            return EnvironmentFault(event.reason, who="channel")
+        return ProtocolError("no channel", who="channel", got=close.reason, fault=close.fault or Fault.UNTRUSTED)
+
+
+def _intent_of(items: tuple[Ead, ...]) -> Intent:
+    match items:
+        case (Ead(label=label, value=bytes(value), critical=True),) if label == INTENT_LABEL:
+            return decode_intent(value)
+    raise ProtocolError("EAD_1", who="channel", expected="one Intent", got=f"{len(items)} items", fault=Fault.MALFORMED)

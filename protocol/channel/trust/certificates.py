@@ -1,0 +1,103 @@
+"""Trust option "certificates" (A2): both sides prove certificates that end at the manufacturer's root.
+
+What must hold (SECURITY.md, formal/certificates.pv): every path ends at the root that was there before the link
+opened, a session never brings its own; the unit pins the serial number; the whole transcript with both whole
+credentials is signed, which EDHOC method 0 with x5chain does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...engine import KeyHandle, UsageError
+from ...keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
+from ...keys.port import check_certificate_matches
+from ...messages import ModuleRecord, TrustOption
+from ..edhoc.credentials import Credential, IdCred
+from ..edhoc.suites import Method
+from ..opened import Peer
+from .terms import chain_of
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleByIdentity:
+    """The module's side: its identity certificate against unit and customer certificate.
+
+    Attributes:
+        root: the manufacturer's, as entered at manufacture.
+        latest: no certificate is judged at an earlier time, unix seconds.
+
+    """
+
+    root: VerifiedCertificate
+    latest: int
+    own: Credential = field(repr=False)
+    key: KeyHandle
+    option: TrustOption = TrustOption.CERTIFICATES
+    method: int = Method.SIGNATURES
+
+    @classmethod
+    def of(cls, record: ModuleRecord, key: KeyHandle | None) -> ModuleByIdentity:
+        """The terms of a delivered module whose identity pair is `key`.
+
+        Raises:
+            UsageError: the module has no identity.
+            KeyMismatch: identity certificate and key pair do not belong together.
+
+        """
+        if record.identity is None or key is None:
+            raise UsageError(
+                "this module has no identity", who="module", expected="trust option physical", got="certificates"
+            )
+        root = trusted_root(record.root)
+        identity = verify_issued(record.identity, root, Role.IDENTITY, now=None, subject=record.serial)
+        check_certificate_matches(key, identity)
+        return cls(root, record.latest, Credential.x5chain((record.identity,), key.public), key)
+
+    def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
+        """A unit, certified by a customer whom our manufacturer certified (L6)."""
+        unit_der, customer_der = chain_of(claim, 2, "module")
+        at = max(at, self.latest)
+        customer = verify_issued(customer_der, self.root, Role.CUSTOMER, now=at)
+        unit = verify_issued(unit_der, customer, Role.UNIT, now=at)
+        peer = Peer(unit.subject, Role.UNIT, unit.public, (unit, customer))
+        return Credential.x5chain((unit_der, customer_der), unit.public), peer
+
+
+@dataclass(frozen=True, slots=True)
+class UnitByCertificate:
+    """The unit's side: its certificate and its customer's against the identity of exactly one module.
+
+    Attributes:
+        root: the manufacturer's, as it came with the customer's certificate.
+        serial: the only module that is admitted.
+
+    """
+
+    root: VerifiedCertificate
+    serial: str
+    own: Credential = field(repr=False)
+    key: KeyHandle
+    option: TrustOption = TrustOption.CERTIFICATES
+    method: int = Method.SIGNATURES
+
+    @classmethod
+    def of(
+        cls, root: VerifiedCertificate, customer: VerifiedCertificate, unit_der: bytes, key: KeyHandle, serial: str
+    ) -> UnitByCertificate:
+        """The terms of a unit with the authentication key `key`, for the module `serial`.
+
+        Raises:
+            CertificateRefused, KeyMismatch: the unit's certificate is not for this key.
+
+        """
+        unit = verify_issued(unit_der, customer, Role.UNIT, now=None)
+        check_certificate_matches(key, unit)
+        return cls(root, serial, Credential.x5chain((unit_der, customer.der), key.public), key)
+
+    def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
+        """The identity of the module that the job is for, and no other (formal model: load-bearing)."""
+        (identity_der,) = chain_of(claim, 1, "unit")
+        identity = verify_issued(identity_der, self.root, Role.IDENTITY, now=at, subject=self.serial)
+        peer = Peer(identity.subject, Role.IDENTITY, identity.public, (identity,))
+        return Credential.x5chain((identity_der,), identity.public), peer

@@ -1,0 +1,163 @@
+"""insitu card: the customer's card in software: keys, people, jobs, approvals, log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..protocol.engine import EnvironmentFault, UsageError
+from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.keys.requests import read_request
+from ..protocol.messages import CardRole
+from ..protocol.stores.sealed import StoreKind
+from ..protocol.stores.secret import Secret
+from ..shell import pem
+from ..shell.card import Card
+from ..shell.passphrase import passphrase
+from .common import PATH, Group, create_store, emit, open_store, store_options
+
+
+@click.group(cls=Group)
+def card() -> None:
+    """The customer's card: signing key under four eyes, log."""
+
+
+@card.command()
+@store_options()
+@click.option("--name", required=True, help="The customer's name.")
+@click.option("--person", "people", multiple=True, required=True, help="Who may approve; at least two.")
+@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@click.option("--request", type=PATH, required=True, help="Where to write the request for the manufacturer.")
+def init(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    request: Path,
+) -> None:
+    """Take a card into use: make its keys, set the people's PINs."""
+    files = dict(_pin_file(pair) for pair in pin_files)
+    if unknown := files.keys() - set(people):
+        raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
+    pins = {person: _pin(person, files.get(person), new=True) for person in people}
+    with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        made = Card(vault).furnish(name, pins)
+    pem.write_request(request, made)
+    click.echo(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
+
+
+@card.command()
+@store_options()
+@click.option("--root", type=PATH, required=True, help="The manufacturer's root certificate (PEM).")
+@click.option("--customer", type=PATH, required=True, help="Our certificate, made by the manufacturer (PEM).")
+def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, root: Path, customer: Path) -> None:
+    """Keep what the manufacturer sent."""
+    root_der, customer_der = pem.read_certificate(root), pem.read_certificate(customer)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        owner.install(root_der, customer_der)
+        click.echo(f"manufacturer's root {fingerprint_text(owner.root.fingerprint)}: compare it with theirs")
+
+
+@card.command()
+@store_options()
+@click.option("--person", required=True, help="Who approves.")
+@click.option("--pin-file", type=PATH, help="File of mode 0600 with the person's PIN; without it the person is asked.")
+@click.option("--module", "serial", help="Approve the personalization of the module with this serial number.")
+@click.option("--unit", help="Approve the unit's certificate under this name.")
+@click.option("--central", type=PATH, help="Approve the central system's certificate for this request (PEM).")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 36500), help="Validity.")
+@click.option("--out", type=PATH, help="Where to write the unit's or central system's certificate once approved.")
+def approve(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    person: str,
+    pin_file: Path | None,
+    serial: str | None,
+    unit: str | None,
+    central: Path | None,
+    days: int,
+    out: Path | None,
+) -> None:
+    """Approve exactly one certificate; it is made when two different people have."""
+    if sum(value is not None for value in (serial, unit, central)) != 1:
+        raise UsageError("what to approve", expected="one of --module, --unit, --central", got="none or several")
+    if serial is None and out is None:
+        raise UsageError("where to", expected="--out FILE", got="nothing")
+    request = None if central is None else read_request(pem.read_request(central))
+    pin = _pin(person, pin_file, new=False)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        if request is not None:
+            job = owner.propose(CardRole.CENTRAL, request.subject, public=request.public, days=days)
+        elif unit is not None:
+            job = owner.propose(CardRole.UNIT, unit, public=owner.authentication.public, days=days)
+        else:
+            job = owner.propose(CardRole.MODULE, serial or "", days=days)
+        missing = owner.approve(job, person, pin)
+        what = f"{job.role.name.lower()} {job.subject}, job {job.number.hex()}"
+        if missing:
+            click.echo(f"{what}: {missing} approval missing")
+        elif job.role is CardRole.MODULE or out is None:
+            click.echo(f"{what}: approved, ready to personalize")
+        else:
+            public = request.public if request is not None else owner.authentication.public
+            pem.write_certificate(out, owner.certify(job.number, public))
+            click.echo(f"{what}: approved, certificate in {out}")
+
+
+@card.command()
+@store_options()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+    """People, open jobs and the length of the log."""
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        record = Card(vault).record
+    jobs = [
+        {
+            "job": job.number.hex(),
+            "role": job.role.name.lower(),
+            "subject": job.subject,
+            "approvals": list(job.approvals),
+            "expires": job.expires,
+        }
+        for job in record.jobs
+    ]
+    people = {person.name: person.failures for person in record.people}
+    facts = {"name": record.name, "people": people, "jobs": jobs, "log_entries": len(record.log)}
+    lines = [f"card of {record.name}, {len(record.log)} log entries"]
+    lines += [f"  {name}: {failures} wrong PINs" for name, failures in people.items()]
+    lines += [f"  {job['role']} {job['subject']}: approved by {job['approvals'] or 'nobody'}" for job in jobs]
+    emit(as_json, facts, "\n".join(lines))
+
+
+@card.command()
+@store_options()
+@click.option("--out", type=PATH, required=True, help="Where to write the log (JSON Lines).")
+def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, out: Path) -> None:
+    """Export the log; its chain is verified first."""
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        lines = owner.export_log()
+    try:
+        out.write_bytes(lines)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {out}", got=error.strerror) from None
+    entries = lines.count(b"\n")
+    click.echo(f"{entries} entries in {out}")
+
+
+def _pin_file(pair: str) -> tuple[str, Path]:
+    person, found, file = pair.partition("=")
+    if not found:
+        raise UsageError("--pin-file", expected="PERSON=FILE", got=pair)
+    return person, Path(file)
+
+
+def _pin(person: str, file: Path | None, *, new: bool) -> bytes:
+    pin: Secret = passphrase(file=file, prompt=f"PIN of {person}: ", new=new)
+    return pin.reveal()

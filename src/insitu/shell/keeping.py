@@ -1,0 +1,57 @@
+"""One party's durable state: a vault (sealed file or memory) and the record in it, decoded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ..protocol.engine import UsageError
+from ..protocol.keys.vault import Vault
+from ..protocol.messages import RECORD_LIMITS, decode_record, encode_record
+from ..protocol.ports import Ports
+
+R = TypeVar("R")
+
+Show = Callable[[object], None]
+
+
+def wall_clock() -> int:
+    """Unix seconds."""
+    return int(time.time())
+
+
+def ignore(note: object) -> None:
+    """Show to nobody."""
+
+
+class Keeping(Generic[R]):
+    """A vault whose record is of class `R`.
+
+    Attributes:
+        vault: key memory and stored bytes.
+        record: decoded, as last committed; None before the first time.
+
+    """
+
+    def __init__(self, vault: Vault, record_class: type[R]) -> None:
+        self.vault = vault
+        self._class = record_class
+        self._durable = vault.labels()
+        stored = vault.record
+        self.record: R | None = None if stored is None else decode_record(record_class, stored, **RECORD_LIMITS)
+
+    def commit(self, record: R, keep: frozenset[str] | None = None) -> None:
+        """Make `record` durable with the pairs in `keep` (None: those that are durable already)."""
+        keep = self._durable if keep is None else keep
+        self.vault.commit(encode_record(record), keep)
+        self.record, self._durable = record, keep
+
+    def ports(self, show: Show) -> Ports:
+        """The ports of a party that lives in this vault and looks nothing up."""
+        return Ports(keys=self.vault, commit=self._commit, show=show)
+
+    def _commit(self, record: object, keep: frozenset[str] | None) -> None:
+        if not isinstance(record, self._class):
+            raise UsageError("not a record of this party", expected=self._class.__name__, got=type(record).__name__)
+        self.commit(record, keep)

@@ -1,0 +1,173 @@
+"""A security module at its place in the ATM: its table over whatever link there is, its sealed store.
+
+This is what an ATM controller embeds. One session runs at a time on the local link; another may run with the central
+system. Every session begins from durable state and leaves durable state.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import trio
+
+from ..protocol.channel.handshake import Handshake
+from ..protocol.channel.trust import ByCable, ModuleAtWork, ModuleByIdentity, Terms
+from ..protocol.desk import Desk
+from ..protocol.driver import Orders, run
+from ..protocol.engine import KeyKind, StateError, given
+from ..protocol.keys.vault import Vault
+from ..protocol.messages import ModuleRecord, Purpose, TrustOption
+from ..protocol.parties import MODULE
+from ..protocol.parties.module_data import (
+    IDENTITY,
+    MANUFACTURED,
+    IdentityCertified,
+    IdentityMade,
+    Initialize,
+    ModuleData,
+    ModuleState,
+    ResetByHand,
+    resting_state,
+)
+from ..protocol.session import Session
+from .keeping import Keeping, Show, ignore, wall_clock
+
+SESSION_KEY = "session"
+"""Label of the fresh pair that the physical option uses; never committed."""
+
+
+class Module:
+    """A security module.
+
+    Args:
+        vault: its key memory and durable state.
+        entropy, now, show: random bytes, unix seconds, notes and progress.
+
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        *,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+        now: Callable[[], int] = wall_clock,
+        show: Show = ignore,
+    ) -> None:
+        self._keeping = Keeping(vault, ModuleRecord)
+        self._entropy = entropy
+        self._now = now
+        self._show = show
+
+    @property
+    def record(self) -> ModuleRecord:
+        """Durable state.
+
+        Raises:
+            StateError: the module was never delivered.
+
+        """
+        if self._keeping.record is None:
+            raise StateError("the module is blank", who="module", expected="a delivered module", got="blank")
+        return self._keeping.record
+
+    @property
+    def state(self) -> ModuleState:
+        """BLANK, DELIVERED, OPERATING or RESET."""
+        return resting_state(self._keeping.record)
+
+    def initialize(
+        self,
+        serial: str,
+        root: bytes,
+        certify: Callable[[IdentityMade], bytes] | None,
+        *,
+        manufactured_key: bool = False,
+    ) -> None:
+        """Delivery, on the manufacturer's bench (L1).
+
+        Args:
+            serial: serial number.
+            root: the manufacturer's root certificate, DER.
+            certify: gets the identity key certified, DER; None: a module without identity.
+            manufactured_key: also make the pair that the first personalization may use by policy.
+
+        Raises:
+            Refused: the module is not blank, or the certificate is not for it.
+
+        """
+        desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
+        wish = Initialize(serial, root, identity=certify is not None, manufactured_key=manufactured_key)
+        try:
+            made = [note for note in desk.submit(wish) if isinstance(note, IdentityMade)]
+            if certify is not None:
+                desk.submit(IdentityCertified(certify(made[0])))
+        finally:
+            self._keeping.vault.roll_back()
+
+    def reset_by_hand(self) -> int:
+        """Erase operating key and certificates (L8); the new epoch.
+
+        Raises:
+            Refused: there is nothing to erase: the module does not operate.
+
+        """
+        Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show)).submit(ResetByHand())
+        return self.record.epoch
+
+    async def meet_unit(self, stream: trio.abc.Stream, option: TrustOption, *, wired: bool = False) -> ModuleState:
+        """One session with a personalization unit over `stream`; the state afterwards.
+
+        A module that can be personalized asks for it; one that operates reports how things stand.
+
+        Args:
+            stream: the link, which is closed afterwards.
+            option: the trust option, pinned.
+            wired: whether the link is a wired local one; asked for by the physical option.
+
+        Raises:
+            InsituError: the session did not end in good order; durable state is the old or the new one.
+
+        """
+        vault, record = self._keeping.vault, self.record
+        try:
+            terms: Terms
+            if option is TrustOption.PHYSICAL:
+                fresh = vault.generate(SESSION_KEY, KeyKind.P256, b"")
+                terms = ByCable.of(record.serial, fresh, wired=wired)
+            else:
+                terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
+            purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
+            await self._session(stream, terms, purpose, None)
+        finally:
+            vault.roll_back()
+        return self.state
+
+    async def work(self, stream: trio.abc.Stream, orders: Orders | None = None) -> ModuleState:
+        """One session with the central system over `stream`, until either side ends it; the state afterwards.
+
+        Args:
+            stream: the link, which is closed afterwards.
+            orders: what the ATM controller wants (AuthorizationWanted, ResetByHand).
+
+        Raises:
+            InsituError: the session did not end in good order.
+
+        """
+        record = self.record
+        key = None if record.key is None else self._keeping.vault.find(record.key)
+        await self._session(stream, ModuleAtWork.of(record, key), Purpose.OPERATE, orders)
+        return self.state
+
+    async def _session(self, stream: trio.abc.Stream, terms: Terms, purpose: Purpose, orders: Orders | None) -> None:
+        handshake = Handshake.initiate(terms, purpose, self._entropy(64))
+        session = Session(MODULE, self.state, self._data(), handshake)
+        await run(session, stream, self._keeping.ports(self._show), now=self._now, orders=orders)
+
+    def _data(self) -> ModuleData:
+        return ModuleData(record=self._keeping.record, made=self._keeping.vault.find(MANUFACTURED))
+
+    @property
+    def operating_key(self) -> bytes:
+        """The public half of the operating pair, an uncompressed P-256 point."""
+        return given(self._keeping.vault.find(given(self.record.key))).public.data
