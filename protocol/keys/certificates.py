@@ -29,7 +29,7 @@ from .profile import (
     serial_number,
     time_text,
 )
-from .public import compress, der_signature, der_signature_holds
+from .public import der_signature, der_signature_holds
 from .reading import CertificateRefused, Found, name_text, read_certificate, refuse_extensions
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "Draft",
     "Role",
     "VerifiedCertificate",
-    "compress",
     "draft_certificate",
     "fingerprint_text",
     "trusted_root",

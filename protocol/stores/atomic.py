@@ -12,6 +12,7 @@ epoch at the central system limits (S4).
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,9 @@ from .files import Files
 
 LARGEST: Final = 1 << 24
 """Bytes that a store may have; nothing longer is read."""
+
+
+_NO_LINKS: Final = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class StoreFailed(EnvironmentFault):
@@ -127,7 +131,11 @@ def _keep_old(files: Files, path: Path, old: Path) -> bool:
     _clear(files, path, old)
     try:
         files.link(path, old)
-    except OSError:
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
         return False
     return True
 

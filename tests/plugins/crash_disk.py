@@ -1,0 +1,187 @@
+"""A disk in memory that forgets what was not synced: the port `stores.files.Files` with power cuts and failures.
+
+Contents and names reach the medium separately, as on a real disk: a content when its file is synced, a name when
+its directory is. `survivors` answers with what may be left after a cut: of every unsynced content all, a part or
+nothing, of the unsynced changes of names any.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from insitu.protocol.stores.files import Lock, StoreLocked
+
+
+class PowerCut(BaseException):
+    """Everything stops here; no handler of the code under test runs on purpose after it."""
+
+
+@dataclass
+class Content:
+    """What lies behind a name: as the process sees it, and as it is on the medium."""
+
+    seen: bytes = b""
+    kept: bytes = b""
+
+
+@dataclass
+class CrashDisk:
+    """Files in memory.
+
+    Attributes:
+        names: as the process sees them.
+        kept_names: as on the medium.
+        changes: of names, not yet on the medium: (name, content or None).
+        calls: the calls so far, by name.
+        before_call: runs before each call with its number (from 0) and name; may raise PowerCut or OSError.
+        links: whether the file system has hard links.
+
+    """
+
+    names: dict[Path, Content] = field(default_factory=dict)
+    kept_names: dict[Path, Content] = field(default_factory=dict)
+    changes: list[tuple[Path, Content | None]] = field(default_factory=list)
+    contents: list[Content] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    before_call: Callable[[int, str], None] = lambda number, name: None
+    links: bool = True
+    open_files: dict[int, tuple[Content, int]] = field(default_factory=dict)
+    locks: set[Path] = field(default_factory=set)
+    broken: bool = False
+
+    def _call(self, name: str) -> None:
+        if self.broken:
+            raise PowerCut
+        self.calls.append(name)
+        try:
+            self.before_call(len(self.calls) - 1, name)
+        except PowerCut:
+            self.broken = True
+            raise
+
+    def _rename(self, path: Path, content: Content | None) -> None:
+        self.changes.append((path, content))
+        if content is None:
+            del self.names[path]
+        else:
+            self.names[path] = content
+
+    def _found(self, path: Path) -> Content:
+        if path not in self.names:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return self.names[path]
+
+    def _open(self, content: Content) -> int:
+        number = len(self.open_files) + 3
+        self.open_files[number] = content, 0
+        return number
+
+    # The port
+
+    def resolve(self, path: Path) -> Path:
+        return path
+
+    def read(self, path: Path, limit: int) -> bytes:
+        self._call("read")
+        return self._found(path).seen[:limit]
+
+    def create(self, path: Path) -> int:
+        self._call("create")
+        if path in self.names:
+            raise FileExistsError(17, "File exists", str(path))
+        content = Content()
+        self.contents.append(content)
+        self._rename(path, content)
+        return self._open(content)
+
+    def reopen(self, path: Path) -> tuple[int, int]:
+        self._call("reopen")
+        content = self._found(path)
+        return self._open(content), len(content.seen)
+
+    def write(self, file: int, data: bytes) -> None:
+        self._call("write")
+        content, at = self.open_files[file]
+        content.seen = content.seen[:at] + data + content.seen[at + len(data) :]
+        self.open_files[file] = content, at + len(data)
+
+    def sync(self, file: int) -> None:
+        self._call("sync")
+        content, _ = self.open_files[file]
+        content.kept = content.seen
+
+    def close(self, file: int) -> None:
+        self._call("close")
+
+    def link(self, path: Path, other: Path) -> None:
+        self._call("link")
+        if not self.links:
+            raise PermissionError(1, "Operation not permitted")
+        if other in self.names:
+            raise FileExistsError(17, "File exists", str(other))
+        self._rename(other, self._found(path))
+
+    def replace(self, path: Path, other: Path) -> None:
+        self._call("replace")
+        content = self._found(path)
+        self._rename(other, content)
+        self._rename(path, None)
+
+    def remove(self, path: Path) -> None:
+        self._call("remove")
+        self._found(path)
+        self._rename(path, None)
+
+    def sync_directory(self, path: Path) -> None:
+        self._call("sync_directory")
+        self.kept_names = dict(self.names)
+        self.changes.clear()
+
+    def lock(self, path: Path) -> Lock:
+        if path in self.locks:
+            raise StoreLocked("store is in use", who="store")
+        self.locks.add(path)
+        return _CrashLock(self, path)
+
+    # After the cut
+
+    def survivors(self, seed: int) -> CrashDisk:
+        """A disk as it may be found after a cut now. Seed 0: nothing unsynced is left; 1: all of it; else chance."""
+        chance = random.Random(seed)
+        after: dict[int, Content] = {}
+        for content in self.contents:
+            left = content.kept if seed == 0 else content.seen if seed == 1 else _torn(content, chance)
+            after[id(content)] = Content(left, left)
+        names = dict(self.kept_names)
+        for path, change in self.changes:
+            if seed == 1 or (seed > 1 and chance.random() < 0.5):
+                if change is None:
+                    names.pop(path, None)
+                else:
+                    names[path] = change
+        found = {path: after[id(content)] for path, content in names.items()}
+        return CrashDisk(dict(found), dict(found), contents=list(after.values()), links=self.links)
+
+    def everything(self) -> Iterator[bytes]:
+        """All bytes that lie on the medium, with or without a name."""
+        for content in self.contents:
+            yield content.kept
+
+
+def _torn(content: Content, chance: random.Random) -> bytes:
+    if content.seen == content.kept:
+        return content.kept
+    at = chance.randrange(len(content.seen) + 1)
+    return content.seen[:at] + content.kept[at:]
+
+
+@dataclass
+class _CrashLock:
+    disk: CrashDisk
+    path: Path
+
+    def release(self) -> None:
+        self.disk.locks.discard(self.path)

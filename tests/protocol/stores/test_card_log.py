@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insitu.protocol.engine import UsageError
+from insitu.protocol.stores.card_log import (
+    NOTHING_BEFORE,
+    Failure,
+    Happening,
+    Intent,
+    LogBroken,
+    LogEntry,
+    Result,
+    append,
+    export_lines,
+    import_lines,
+    open_intents,
+    verify_chain,
+)
+
+JOBS = [bytes([number]) * 16 for number in range(5)]
+
+
+def intent(job: bytes = JOBS[0], approvers: tuple[str, ...] = ("ann", "bob")) -> Intent:
+    return Intent(job, "module", "SM-1", approvers, b"0\x82 to be signed")
+
+
+def result(job: bytes = JOBS[0]) -> Result:
+    return Result(job, bytes(64), b"f" * 32)
+
+
+def log_of(*happenings: Happening) -> tuple[LogEntry, ...]:
+    log: tuple[LogEntry, ...] = ()
+    for at, what in enumerate(happenings, start=1_700_000_000):
+        log = (*log, append(log, what, at=at))
+    return log
+
+
+LOG = log_of(
+    intent(),
+    result(),
+    intent(JOBS[1]),
+    Failure(JOBS[1], "token unplugged"),
+    intent(JOBS[2]),
+    intent(JOBS[3], ("ann", "bob", "eve")),
+    result(JOBS[2]),
+)
+
+
+def test_the_chain_holds():
+    verify_chain(LOG)
+    assert [entry.number for entry in LOG] == list(range(7))
+    assert LOG[0].previous == NOTHING_BEFORE
+    assert all(entry.previous == before.digest for before, entry in pairwise(LOG))
+    assert open_intents(LOG) == (LOG[5].what,)
+
+
+def test_the_same_events_give_the_same_log():
+    assert log_of(*(entry.what for entry in LOG)) == LOG
+
+
+def test_the_chain_can_be_checked_with_sha256sum_alone():
+    lines = export_lines(LOG).splitlines()
+    for before, line in pairwise(lines):
+        assert json.loads(line)["previous"] == hashlib.sha256(before).hexdigest()
+
+
+def test_an_exported_line_as_it_stands():
+    assert export_lines(LOG[:1]).decode() == (
+        '{"approvers":["ann","bob"],"at":1700000000,"job":"00000000000000000000000000000000","kind":"intent",'
+        '"number":0,"previous":"' + 64 * "0" + '","role":"module","subject":"SM-1",'
+        '"to_be_signed":"308220746f206265207369676e6564"}\n'
+    )
+
+
+def test_export_and_import():
+    assert import_lines(export_lines(LOG)) == LOG
+    assert import_lines(b"") == ()
+
+
+# Appending ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("log", "what", "message"),
+    [
+        ((), intent(approvers=("ann",)), "two different approvers"),
+        ((), intent(approvers=("ann", "ann")), "two different approvers"),
+        ((), intent(approvers=("bob", "ann")), "two different approvers"),
+        ((), result(), "result without an open intent"),
+        ((), Failure(JOBS[0], ""), "failure without an open intent"),
+        (log_of(intent()), intent(), "second intent for one job"),
+        (log_of(intent(), result()), intent(), "second intent for one job"),
+        (log_of(intent(), result()), result(), "result without an open intent"),
+        (log_of(intent(), result()), Failure(JOBS[0], ""), "failure without an open intent"),
+        (log_of(intent(), Failure(JOBS[0], "")), result(), "result without an open intent"),
+        (log_of(intent()), result(JOBS[1]), "result without an open intent"),
+    ],
+)
+def test_what_does_not_follow_is_neither_appended_nor_accepted(log, what, message):
+    with pytest.raises(UsageError, match=message):
+        append(log, what, at=2_000_000_000)
+    forged = LogEntry(len(log), log[-1].digest if log else NOTHING_BEFORE, 2_000_000_000, what)
+    with pytest.raises(LogBroken, match=message) as caught:
+        verify_chain((*log, forged))
+    assert caught.value.number == len(log)
+
+
+def test_a_clock_set_back_does_not_turn_the_log_back():
+    log = log_of(intent())
+    entry = append(log, result(), at=5)
+    assert entry.at == log[0].at
+    verify_chain((*log, entry))
+
+
+# Tampering ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(LOG) - 1))
+def test_a_missing_entry_is_noticed(number):
+    with pytest.raises(LogBroken) as caught:
+        verify_chain(LOG[:number] + LOG[number + 1 :])
+    assert caught.value.number == number
+
+
+@pytest.mark.parametrize("number", range(len(LOG) - 1))
+def test_an_altered_entry_is_noticed_at_the_next(number):
+    altered = replace(LOG[number], at=LOG[number + 1].at)
+    with pytest.raises(LogBroken, match="digest of the entry before") as caught:
+        verify_chain((*LOG[:number], altered, *LOG[number + 1 :]))
+    assert caught.value.number == number + 1
+
+
+def test_time_that_goes_back_is_noticed():
+    first = log_of(intent())[0]
+    with pytest.raises(LogBroken, match="time goes back"):
+        verify_chain((first, LogEntry(1, first.digest, first.at - 1, result())))
+
+
+def test_entries_in_another_order_are_noticed():
+    with pytest.raises(LogBroken, match="expected 4, got 5"):
+        verify_chain((*LOG[:4], LOG[5], LOG[4], LOG[6]))
+
+
+@given(data=st.data())
+def test_one_changed_byte_of_an_export_is_noticed_unless_in_the_last_line(data):
+    export = export_lines(LOG)
+    last = export.rindex(b"\n", 0, -1)
+    at = data.draw(st.integers(0, last))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != export[at]))
+    with pytest.raises(LogBroken):
+        import_lines(export[:at] + bytes([byte]) + export[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"number":1e999}',
+        LOG[0].line.replace(b'"number":0', b'"number":false'),
+        LOG[0].line.replace(b'"number":0', b'"number":0.0'),
+        LOG[0].line.replace(b'"number":0', b'"number":0,"number":0'),
+        LOG[0].line.replace(b'"kind":"intent"', b'"kind":"confession"'),
+        LOG[0].line.replace(b'"ann"', b"7"),
+        LOG[0].line.replace(b'"role"', b'"rule"'),
+        LOG[0].line.replace(b'"job":"00', b'"job":"0G'),
+        LOG[0].line.replace(b'"subject":"SM-1"', b'"subject":"SM-1","more":1'),
+        LOG[0].line.replace(b",", b", "),
+        LOG[0].line + b"\r",
+    ],
+)
+def test_other_lines_are_refused(line):
+    with pytest.raises(LogBroken, match="entry 0: not an entry"):
+        import_lines(line + b"\n")
+
+
+def test_a_log_cut_within_a_line_is_refused():
+    export = export_lines(LOG)
+    with pytest.raises(LogBroken, match="ends too early"):
+        import_lines(export[:-1])
