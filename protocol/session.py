@@ -110,7 +110,8 @@ class Session(Generic[S, D]):
             return []
         try:
             if self._records is None:
-                return self._shake(self._handshake.receive(frame, at), at)
+                note = MessageReceived(self.party, "handshake", len(frame))
+                return [Show(note), *self._shake(self._handshake.receive(frame, at), at)]
             payload = self._records.open(frame)
             if payload is None:
                 return []

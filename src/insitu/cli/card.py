@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import EnvironmentFault, UsageError
+from ..protocol.engine import EnvironmentFault, PublicKey, UsageError
 from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.keys.requests import read_request
 from ..protocol.messages import CardRole
@@ -15,7 +15,7 @@ from ..protocol.stores.secret import Secret
 from ..shell import pem
 from ..shell.card import Card
 from ..shell.passphrase import passphrase
-from .common import PATH, Group, create_store, emit, open_store, store_options
+from .common import DIRECTORY, PATH, Group, create_store, emit, open_store, store_options
 
 
 @click.group(cls=Group)
@@ -70,7 +70,7 @@ def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | No
 @click.option("--unit", help="Approve the unit's certificate under this name.")
 @click.option("--central", type=PATH, help="Approve the central system's certificate for this request (PEM).")
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 36500), help="Validity.")
-@click.option("--out", type=PATH, help="Where to write the unit's or central system's certificate once approved.")
+@click.option("--out", type=DIRECTORY, default=".", help="Where to write unit.pem and central.pem once approved.")
 def approve(
     store: Path,
     passphrase_file: Path | None,
@@ -81,33 +81,37 @@ def approve(
     unit: str | None,
     central: Path | None,
     days: int,
-    out: Path | None,
+    out: Path,
 ) -> None:
-    """Approve exactly one certificate; it is made when two different people have."""
-    if sum(value is not None for value in (serial, unit, central)) != 1:
-        raise UsageError("what to approve", expected="one of --module, --unit, --central", got="none or several")
-    if serial is None and out is None:
-        raise UsageError("where to", expected="--out FILE", got="nothing")
+    """Approve exactly these certificates, one of each kind at most.
+
+    Those of a unit and of a central system are made as soon as two different people have approved, that of a module
+    when it is personalized.
+    """
+    if (serial, unit, central) == (None, None, None):
+        raise UsageError("what to approve", expected="--module, --unit or --central", got="nothing")
     request = None if central is None else read_request(pem.read_request(central))
     pin = _pin(person, pin_file, new=False)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
+        wanted: list[tuple[CardRole, str, PublicKey | None]] = []
+        if unit is not None:
+            wanted.append((CardRole.UNIT, unit, owner.authentication.public))
         if request is not None:
-            job = owner.propose(CardRole.CENTRAL, request.subject, public=request.public, days=days)
-        elif unit is not None:
-            job = owner.propose(CardRole.UNIT, unit, public=owner.authentication.public, days=days)
-        else:
-            job = owner.propose(CardRole.MODULE, serial or "", days=days)
-        missing = owner.approve(job, person, pin)
-        what = f"{job.role.name.lower()} {job.subject}, job {job.number.hex()}"
-        if missing:
-            click.echo(f"{what}: {missing} approval missing")
-        elif job.role is CardRole.MODULE or out is None:
-            click.echo(f"{what}: approved, ready to personalize")
-        else:
-            public = request.public if request is not None else owner.authentication.public
-            pem.write_certificate(out, owner.certify(job.number, public))
-            click.echo(f"{what}: approved, certificate in {out}")
+            wanted.append((CardRole.CENTRAL, request.subject, request.public))
+        if serial is not None:
+            wanted.append((CardRole.MODULE, serial, None))
+        for role, subject, public in wanted:
+            job = owner.propose(role, subject, public=public, days=days)
+            what = f"{role.name.lower()} {subject}, job {job.number.hex()}"
+            if missing := owner.approve(job, person, pin):
+                click.echo(f"{what}: approved by {person}, {missing} approval missing")
+            elif public is None:
+                click.echo(f"{what}: approved by {person}, ready to personalize")
+            else:
+                file = out / f"{role.name.lower()}.pem"
+                pem.write_certificate(file, owner.certify(job.number, public))
+                click.echo(f"{what}: approved by {person}, certificate in {file}")
 
 
 @card.command()

@@ -21,6 +21,7 @@ from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell.passphrase import passphrase
+from ..shell.telling import facts_of, line_of
 from ..transports.errors import TransportError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED: Final = 130
 
 PATH: Final = click.Path(path_type=Path, dir_okay=False)
+DIRECTORY: Final = click.Path(path_type=Path, file_okay=False)
 
 
 class Group(click.Group):
@@ -138,3 +140,28 @@ def emit(as_json: bool, facts: dict[str, object], text: str) -> None:
     """One result: a JSON object on a line, or a line for a person."""
     click.echo(json.dumps(facts, sort_keys=True) if as_json else text)
     sys.stdout.flush()
+
+
+class Teller:
+    """Writes notes to standard output and errors to standard error as they happen."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def show(self, note: object) -> None:
+        """A note of a party or session."""
+        facts = facts_of(note)
+        if facts is not None:
+            self._write(facts, line_of(facts))
+
+    def ready(self, state: str, where: str) -> None:
+        """The program waits for others."""
+        self._write({"note": "Ready", "state": state, "at": where}, f"ready, {state}, at {where}")
+
+    def error(self, text: str) -> None:
+        """Something went wrong, and the program goes on."""
+        self._write({"note": "Error", "error": text}, f"insitu: {text}", err=not self._as_json)
+
+    def _write(self, facts: dict[str, object], text: str, *, err: bool = False) -> None:
+        click.echo(json.dumps(facts) if self._as_json else text, err=err)
+        (sys.stderr if err else sys.stdout).flush()

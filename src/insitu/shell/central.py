@@ -121,17 +121,25 @@ class Central:
         """What the registry knows of a module."""
         return next((entry for entry in self.record.modules if entry.serial == serial), None)
 
-    async def attend(self, stream: trio.abc.Stream, orders: Orders | None = None) -> CentralState:
+    async def attend(
+        self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
+    ) -> CentralState:
         """One session with whichever module is at the other end of `stream`; how it ended.
 
         Args:
             stream: the link, which is closed afterwards.
             orders: what the operator wants of this module (ResetOrdered).
+            also_show: gets the notes of this session.
 
         Raises:
             InsituError: the session did not end in good order.
 
         """
+
+        def show(note: object) -> None:
+            also_show(note)
+            self._show(note)
+
         certificate = self.record.certificate
         if certificate is None:
             raise StateError("no certificate", who="central", expected="one made by a card", got="none")
@@ -142,7 +150,7 @@ class Central:
             self._keeping.vault,
             commit=self._enter,
             look_up=lambda question: self._answer(session, question),
-            show=self._show,
+            show=show,
         )
         await run(session, stream, ports, now=self._now, orders=orders)
         return session.state

@@ -60,6 +60,15 @@ class Unit:
         self._now = now
         self._show = show
 
+    def check(self, serial: str) -> None:
+        """Make sure, before a link is opened, that the job for this module stands.
+
+        Raises:
+            StateError: it has not been approved by two people.
+
+        """
+        self._card.approved_job(CardRole.MODULE, serial)
+
     async def personalize(
         self,
         stream: trio.abc.Stream,

@@ -1,0 +1,5 @@
+"""python -m insitu."""
+
+from .cli import main
+
+main(prog_name="insitu")

@@ -1,0 +1,110 @@
+"""insitu central: the central system: key, trusted customers, certificate, sessions with modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import trio
+
+from ..protocol.engine import UsageError
+from ..protocol.keys.certificates import fingerprint_text, trusted_root
+from ..protocol.messages import Authorize, PayOut
+from ..protocol.stores.sealed import StoreKind
+from ..shell import pem
+from ..shell.central import Central
+from ..shell.programs import CentralProgram, input_lines
+from ..transports.links import parse_address
+from .common import PATH, Group, Teller, create_store, open_store, store_options
+
+
+@click.group(cls=Group)
+def central() -> None:
+    """The central system, the bank's host."""
+
+
+@central.command()
+@store_options()
+@click.option("--name", required=True, help="Name of the central system.")
+@click.option("--request", type=PATH, required=True, help="Where to write the request for the customer's card (PEM).")
+def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path) -> None:
+    """Make the central system's key pair."""
+    with create_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
+        made = Central(vault).establish(name)
+    pem.write_request(request, made)
+    click.echo(f"central system {name}: have {request} certified by the card")
+
+
+@central.command()
+@store_options()
+@click.option("--root", type=PATH, required=True, help="The manufacturer's root certificate (PEM).")
+@click.option("--fingerprint", required=True, help="SHA-256 of the root certificate, learned over another path.")
+@click.option("--customer", type=PATH, required=True, help="The customer's certificate, signed by the root (PEM).")
+def trust(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    root: Path,
+    fingerprint: str,
+    customer: Path,
+) -> None:
+    """Admit the modules that a customer's card certifies."""
+    root_der, customer_der = pem.read_certificate(root), pem.read_certificate(customer)
+    actual = fingerprint_text(trusted_root(root_der).fingerprint)
+    if "".join(fingerprint.split()).replace(":", "").upper() != "".join(actual.split()):
+        raise UsageError(f"{root} is not the root that was meant", who="central", expected=fingerprint, got=actual)
+    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
+        verified = Central(vault).trust(root_der, customer_der)
+    click.echo(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}")
+
+
+@central.command()
+@store_options()
+@click.option("--certificate", type=PATH, required=True, help="Our certificate, made by the customer's card (PEM).")
+def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, certificate: Path) -> None:
+    """Keep the certificate that the card made for our key."""
+    der = pem.read_certificate(certificate)
+    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
+        Central(vault).install(der)
+    click.echo("certificate installed")
+
+
+@central.command()
+@store_options()
+@click.option("--listen", required=True, help="tcp:HOST:PORT to listen at.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=0, show_default=True, help="Approve amounts up to this, in minor units."
+)
+@click.option("--commands", is_flag=True, help='Take commands on standard input: {"reset": SERIAL}, one a line.')
+@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
+def serve(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    listen: str,
+    limit: int,
+    commands: bool,
+    as_json: bool,
+) -> None:
+    """Work with the modules that connect. Runs until it is interrupted."""
+    teller = Teller(as_json=as_json)
+    where = parse_address(listen)
+
+    def decide(serial: str, asked: Authorize) -> PayOut:
+        approved = asked.amount <= limit
+        reference = f"{serial}/{asked.number}"[:64]
+        return PayOut(
+            number=asked.number, approved=approved, amount=asked.amount if approved else 0, reference=reference
+        )
+
+    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
+        here = Central(vault, decide=decide, show=teller.show)
+        if here.record.certificate is None:
+            raise UsageError("no certificate yet", who="central", expected="insitu central install", got="none")
+        program = CentralProgram(here, where, tell=teller.error)
+
+        async def main() -> None:
+            lines = input_lines() if commands else None
+            await program.run(ready=lambda: teller.ready("SERVING", listen), requests=lines)
+
+        trio.run(main)

@@ -1,0 +1,98 @@
+"""insitu module: the security module at its place: run, status, reset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import trio
+
+from ..protocol.engine import UsageError
+from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.parties.module_data import ModuleState
+from ..protocol.stores.sealed import StoreKind
+from ..shell.module import Module
+from ..shell.programs import ModuleProgram, input_lines
+from ..transports.links import parse_address
+from .common import OPTIONS, Group, Teller, emit, open_store, store_options, trust_options
+
+
+@click.group(cls=Group)
+def module() -> None:
+    """The security module at its place in the ATM."""
+
+
+@module.command()
+@store_options()
+@trust_options
+@click.option("--central", help="tcp:HOST:PORT of the central system, to work with while operating.")
+@click.option("--once", is_flag=True, help="End when the module operates.")
+@click.option("--requests", is_flag=True, help="Take the ATM controller's requests as lines of JSON on standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
+def run(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    link: str,
+    trust: str,
+    declare_wired: bool,
+    central: str | None,
+    once: bool,
+    requests: bool,
+    as_json: bool,
+) -> None:
+    """Wait for a personalization unit at the link; while operating, work with the central system.
+
+    Runs until it is interrupted. Requests: {"authorize": {"number": 1, "card": "...", "account": "...", "amount": 5000,
+    "currency": "EUR"}} and {"reset": "by hand"}.
+    """
+    teller = Teller(as_json=as_json)
+    where = parse_address(link, declared_wired=declare_wired)
+    host = None if central is None else parse_address(central)
+    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
+        here = Module(vault, show=teller.show)
+        if here.state is ModuleState.BLANK:
+            raise UsageError("the module was never delivered", who="module", expected="a delivered module", got="blank")
+        program = ModuleProgram(here, where, OPTIONS[trust], central=host, tell=teller.error, once=once)
+
+        async def main() -> None:
+            lines = input_lines() if requests else None
+            await program.run(ready=lambda: teller.ready(here.state.name, link), requests=lines)
+
+        trio.run(main)
+
+
+@module.command()
+@store_options()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+    """State, epoch and certificate of the module."""
+    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
+        record = Module(vault).record
+    fingerprint = None if record.fingerprint is None else fingerprint_text(record.fingerprint)
+    facts: dict[str, object] = {
+        "serial": record.serial,
+        "state": record.condition.name.lower(),
+        "epoch": record.epoch,
+        "identity": record.identity is not None,
+        "certificate": fingerprint,
+    }
+    emit(
+        as_json,
+        facts,
+        f"module {record.serial}: {facts['state']}, epoch {record.epoch}, {fingerprint or 'no certificate'}",
+    )
+
+
+@module.command()
+@store_options()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, yes: bool) -> None:
+    """Erase the operating key and certificates, by hand at the module."""
+    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
+        here = Module(vault)
+        if not yes:
+            question = f"Erase the operating key of module {here.record.serial}? It has to be personalized again."
+            click.confirm(question, abort=True)
+        epoch = here.reset_by_hand()
+        click.echo(f"module {here.record.serial}: key and certificates erased, epoch {epoch} begins")

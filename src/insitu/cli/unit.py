@@ -1,0 +1,79 @@
+"""insitu unit: personalize a module with the customer's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import trio
+
+from ..protocol.engine import StateError
+from ..protocol.messages import KeyPolicy
+from ..protocol.parties.unit import ModulePersonalized
+from ..protocol.stores.sealed import StoreKind
+from ..shell import pem
+from ..shell.card import Card
+from ..shell.telling import certificate_fingerprint, status_facts
+from ..shell.unit import Unit
+from ..transports.links import open_link, parse_address
+from .common import OPTIONS, PATH, Group, Teller, emit, open_store, store_options, trust_options
+
+
+@click.group(cls=Group)
+def unit() -> None:
+    """The personalization unit: a computer with the customer's card."""
+
+
+@unit.command()
+@store_options("card")
+@trust_options
+@click.option("--serial", required=True, help="The module that the approved job is for; no other is personalized.")
+@click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
+@click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
+@click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
+@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
+def personalize(
+    card: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    link: str,
+    trust: str,
+    declare_wired: bool,
+    serial: str,
+    central: Path,
+    manufactured_key: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Personalize one module over the link; two people have approved it on the card before."""
+    teller = Teller(as_json=as_json)
+    where = parse_address(link, declared_wired=declare_wired)
+    central_der = pem.read_certificate(central)
+    policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
+    with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        here = Unit(Card(vault), central_der, show=teller.show)
+
+        async def main() -> None:
+            here.check(serial)
+            connection = await open_link(where)
+            result = await here.personalize(
+                connection.stream, serial, OPTIONS[trust], wired=connection.attests_wired, policy=policy
+            )
+            if not isinstance(result, ModulePersonalized):
+                facts = status_facts(result.status)
+                raise StateError(
+                    f"module {serial} is not to be personalized now",
+                    who="unit",
+                    expected="a delivered or reset module",
+                    got=f"{facts['state']}, epoch {facts['epoch']}, certificate {facts['certificate']}",
+                )
+            if out is not None:
+                pem.write_certificate(out, result.certificate)
+            fingerprint = certificate_fingerprint(result.certificate)
+            emit(
+                as_json,
+                {"ok": True, "serial": serial, "certificate": fingerprint},
+                f"module {serial} is personalized: certificate {fingerprint}",
+            )
+
+        trio.run(main)

@@ -1,0 +1,241 @@
+"""Long-running programs: a module at its local link and at work, a central system that listens.
+
+They go on after errors of a peer or a link, tell them, and end when cancelled. Requests come as lines of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, cast
+
+import trio
+
+from ..protocol.driver import Order
+from ..protocol.engine import InsituError, StateError, UsageError
+from ..protocol.messages import Authorize, TrustOption
+from ..protocol.parties.central import ModuleContacted, ResetOrdered
+from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from ..transports.errors import TransportError
+from ..transports.links import Address, Link, listen, open_link
+from .central import Central
+from .module import Module
+
+BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts to reach the central system."""
+LARGEST_LINE: Final = 4096
+
+Tell = Callable[[str], None]
+
+
+async def input_lines() -> AsyncIterator[str]:
+    """Lines of standard input, until it ends."""
+    while line := await trio.to_thread.run_sync(sys.stdin.readline, LARGEST_LINE, abandon_on_cancel=True):
+        if line.strip():
+            yield line
+
+
+class ModuleProgram:
+    """A module that waits for units at its link and works with the central system while it operates.
+
+    Args:
+        module: the module.
+        link: where units turn up.
+        option: how they are trusted.
+        central: the central system's address; None: never goes online.
+        tell: gets a line for each error.
+        once: end when the module operates.
+
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        link: Address,
+        option: TrustOption,
+        *,
+        central: Address | None = None,
+        tell: Tell,
+        once: bool = False,
+    ) -> None:
+        self._module = module
+        self._link = link
+        self._option = option
+        self._central = central
+        self._tell = tell
+        self._once = once
+        self._one_unit = trio.Lock()
+        self._changed = trio.Event()
+        self._orders: trio.MemorySendChannel[Order] | None = None
+
+    async def run(self, *, ready: Callable[[], None], requests: AsyncIterator[str] | None = None) -> None:
+        """Until cancelled, or until the module operates if `once`; `ready` is called when the link is open."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(listen, self._link, self._meet)
+            ready()
+            if self._central is not None:
+                nursery.start_soon(self._work, self._central)
+            if requests is not None:
+                nursery.start_soon(self._take, requests)
+            while self._once and self._module.state is not ModuleState.OPERATING:
+                await self._changed.wait()
+            if self._once:
+                nursery.cancel_scope.cancel()
+
+    async def _meet(self, link: Link) -> None:
+        async with self._one_unit:
+            before = self._module.state
+            try:
+                await self._module.meet_unit(link.stream, self._option, wired=link.attests_wired)
+            except (InsituError, TransportError) as error:
+                self._tell(str(error))
+            if self._module.state is not before:
+                self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _work(self, address: Address) -> None:
+        attempt = 0
+        while True:
+            while self._module.state is not ModuleState.OPERATING:
+                await self._changed.wait()
+            sending, orders = trio.open_memory_channel[Order](0)
+            try:
+                link = await open_link(address)
+                self._orders = sending
+                attempt = 0
+                await self._module.work(link.stream, orders)
+            except (InsituError, TransportError) as error:
+                self._tell(str(error))
+            finally:
+                self._orders = None
+                orders.close()
+            if self._module.state is ModuleState.OPERATING:
+                await trio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
+                attempt += 1
+            else:
+                self._note_change()
+
+    async def _take(self, requests: AsyncIterator[str]) -> None:
+        async for line in requests:
+            try:
+                await self._obey(read_request(line))
+            except (InsituError, trio.BrokenResourceError) as error:
+                self._tell(str(error) or "the session with the central system has ended")
+
+    async def _obey(self, event: AuthorizationWanted | ResetByHand) -> None:
+        if self._orders is not None:
+            order = Order(event)
+            await self._orders.send(order)
+            await order.wait()
+        elif isinstance(event, ResetByHand):
+            self._module.reset_by_hand()
+            self._note_change()
+        else:
+            raise StateError("no authorization now", who="module", expected="a session with the central system")
+
+
+def read_request(line: str) -> AuthorizationWanted | ResetByHand:
+    """A request of the ATM controller: {"authorize": {...}} or {"reset": "by hand"}.
+
+    Raises:
+        UsageError: it is neither; nothing of it is repeated, since a card number may be in it.
+
+    """
+    try:
+        asked = json.loads(line)
+    except ValueError:
+        asked = None
+    match asked:
+        case {"authorize": {**fields}} if len(asked) == 1:
+            try:
+                return AuthorizationWanted(Authorize(**cast("dict[str, Any]", fields)))
+            except TypeError:
+                names = "number, card, account, amount, currency"
+                raise UsageError("request", who="controller", expected=names, got="other fields") from None
+        case {"reset": "by hand"} if len(asked) == 1:
+            return ResetByHand()
+    raise UsageError(
+        "request", who="controller", expected='{"authorize": {...}} or {"reset": "by hand"}', got="another line"
+    )
+
+
+class CentralProgram:
+    """A central system that listens for modules.
+
+    Args:
+        central: the central system.
+        address: where to listen.
+        tell: gets a line for each error.
+        sessions: how many modules may be connected at once.
+
+    """
+
+    def __init__(self, central: Central, address: Address, *, tell: Tell, sessions: int = 1000) -> None:
+        self._central = central
+        self._address = address
+        self._tell = tell
+        self._limit = trio.CapacityLimiter(sessions)
+        self._online: dict[str, trio.MemorySendChannel[Order]] = {}
+
+    async def run(self, *, ready: Callable[[], None], requests: AsyncIterator[str] | None = None) -> None:
+        """Until cancelled; `ready` is called when the port is open."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(listen, self._address, self._attend)
+            ready()
+            if requests is not None:
+                nursery.start_soon(self._take, requests)
+
+    async def _attend(self, link: Link) -> None:
+        sending, orders = trio.open_memory_channel[Order](0)
+        serial = ""
+
+        def note(shown: object) -> None:
+            nonlocal serial
+            if isinstance(shown, ModuleContacted):
+                serial = shown.entry.serial
+                self._online[serial] = sending
+
+        async with self._limit:
+            try:
+                await self._central.attend(link.stream, orders, also_show=note)
+            except (InsituError, TransportError) as error:
+                self._tell(str(error))
+            finally:
+                orders.close()
+                if self._online.get(serial) is sending:
+                    del self._online[serial]
+
+    async def _take(self, requests: AsyncIterator[str]) -> None:
+        async for line in requests:
+            try:
+                await self._reset(read_command(line))
+            except (InsituError, trio.BrokenResourceError) as error:
+                self._tell(str(error) or "the session with the module has ended")
+
+    async def _reset(self, serial: str) -> None:
+        if serial not in self._online:
+            raise StateError(f"module {serial} is not online", who="central", expected="a session", got="none")
+        order = Order(ResetOrdered())
+        await self._online[serial].send(order)
+        await order.wait()
+
+
+def read_command(line: str) -> str:
+    """The operator's command {"reset": SERIAL}: the serial number.
+
+    Raises:
+        UsageError: another line.
+
+    """
+    try:
+        asked = json.loads(line)
+    except ValueError:
+        asked = None
+    match asked:
+        case {"reset": str(serial)} if len(asked) == 1:
+            return serial
+    raise UsageError("command", who="operator", expected='{"reset": SERIAL}', got="another line")

@@ -1,0 +1,116 @@
+"""Notes in words: what parties and sessions show, as a JSON object for programs and a line for people.
+
+Fingerprints of keys are SHA-256 of the SubjectPublicKeyInfo, so that `openssl pkey -pubin -outform DER | sha256sum`
+says the same. Nothing secret is in a note, and card numbers are not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from ..protocol.engine import PublicKey
+from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.keys.profile import encode_key
+from ..protocol.messages import Status
+from ..protocol.parties.central import ModuleContacted, ModuleReset
+from ..protocol.parties.module_data import KeyMade, KeysErased, PayOutInstructed
+from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported
+from ..protocol.progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
+
+Facts = dict[str, object]
+
+
+def key_fingerprint(public: PublicKey) -> str:
+    """SHA-256 of the SubjectPublicKeyInfo, as people compare it."""
+    return fingerprint_text(sha256(encode_key(public)).digest())
+
+
+def certificate_fingerprint(der: bytes) -> str:
+    """SHA-256 of a certificate, as people compare it."""
+    return fingerprint_text(sha256(der).digest())
+
+
+def facts_of(note: object) -> Facts | None:
+    """A note as a JSON object; None for notes that are not for telling."""
+    name = type(note).__name__
+    match note:
+        case StateEntered(party, state, event):
+            return {"note": name, "party": party, "state": state, "event": event}
+        case MessageSent(party, message, size) | MessageReceived(party, message, size):
+            return {"note": name, "party": party, "message": message, "bytes": size}
+        case Secured(party, peer, intent, method, suite):
+            purpose, option = intent.purpose.name.lower(), intent.option.name.lower()
+            return {
+                "note": name,
+                "party": party,
+                "peer": peer,
+                "purpose": purpose,
+                "trust": option,
+                "method": method,
+                "suite": suite,
+            }
+        case SessionEnded(party, reason):
+            return {"note": name, "party": party, "reason": reason}
+        case KeyMade(key):
+            return {"note": name, "party": "module", "fingerprint": key_fingerprint(key.public)}
+        case KeyPresented(public):
+            return {"note": name, "party": "unit", "fingerprint": key_fingerprint(public)}
+        case PayOutInstructed(instruction):
+            return {
+                "note": name,
+                "party": "module",
+                "number": instruction.number,
+                "approved": instruction.approved,
+                "amount": instruction.amount,
+                "reference": instruction.reference,
+            }
+        case KeysErased(epoch):
+            return {"note": name, "party": "module", "epoch": epoch}
+        case ModulePersonalized(serial, certificate):
+            return {
+                "note": name,
+                "party": "unit",
+                "serial": serial,
+                "certificate": certificate_fingerprint(certificate),
+            }
+        case ModuleReported(serial, status):
+            return {"note": name, "party": "unit", "serial": serial, **status_facts(status)}
+        case ModuleContacted(entry):
+            return {"note": name, "party": "central", "serial": entry.serial, "epoch": entry.epoch}
+        case ModuleReset(serial, epoch):
+            return {"note": name, "party": "central", "serial": serial, "epoch": epoch}
+    return None
+
+
+def status_facts(status: Status) -> Facts:
+    """A module's report of itself."""
+    fingerprint = None if status.fingerprint is None else fingerprint_text(status.fingerprint)
+    return {"state": status.condition.name.lower(), "epoch": status.epoch, "certificate": fingerprint}
+
+
+_LINES: dict[str, Callable[[Facts], str]] = {
+    "StateEntered": lambda f: f"-> {f['state']}   on {f['event']}",
+    "MessageSent": lambda f: f"sent {f['message']}, {f['bytes']} bytes",
+    "MessageReceived": lambda f: f"received {f['message']}, {f['bytes']} bytes",
+    "Secured": lambda f: (
+        f"channel to {f['peer']} for {f['purpose']}: trust {f['trust']}, EDHOC method {f['method']}, suite {f['suite']}"
+    ),
+    "SessionEnded": lambda f: f"session ended{': ' if f['reason'] else ''}{f['reason']}",
+    "KeyMade": lambda f: f"made its key pair    {f['fingerprint']}",
+    "KeyPresented": lambda f: f"was shown the key    {f['fingerprint']}",
+    "PayOutInstructed": lambda f: (
+        f"transaction {f['number']}: {'pay out' if f['approved'] else 'refused,'} {f['amount']} {f['reference']}"
+    ),
+    "KeysErased": lambda f: f"erased key and certificates; epoch {f['epoch']} begins",
+    "ModulePersonalized": lambda f: f"{f['serial']} personalized, certificate {f['certificate']}",
+    "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",
+    "ModuleContacted": lambda f: f"{f['serial']} proved itself, epoch {f['epoch']}",
+    "ModuleReset": lambda f: f"{f['serial']} is reset, epoch {f['epoch']}",
+}
+
+
+def line_of(facts: Facts) -> str:
+    """A told note for people: who, then what."""
+    tell = _LINES.get(str(facts["note"]), str)
+    return f"{facts['party']:<12} {tell(facts)}"
