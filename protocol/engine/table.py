@@ -288,7 +288,7 @@ def _arrows(rows: Iterable[Row[S]]) -> Iterator[Arrow[S]]:
     """The rows from each of their sources, without those that an earlier row leaves nothing to."""
     taken: dict[tuple[S, type], list[Callable[..., bool] | None]] = {}
     for r in rows:
-        for source in dict.fromkeys(r.sources):
+        for source in r.sources:
             earlier = taken.setdefault((source, r.on), [])
             if None not in earlier and r.when not in earlier:
                 earlier.append(r.when)
