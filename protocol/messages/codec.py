@@ -15,7 +15,7 @@ number of items by `max_items`; a declared length is believed only as far as the
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import cbor2
 from cbor2 import CBORTag
@@ -31,7 +31,10 @@ MAX_ITEMS: Final = 4_096
 
 _LEAST: Final = (24, 0x100, 0x1_0000, 0x1_0000_0000)
 """The smallest argument that needs 1, 2, 4, 8 bytes after the head."""
-_KINDS: Final = ("an integer", "an integer", "a byte string", "a text string", "an array", "a map", "a tag")
+_KINDS: Final = (
+    *("an integer", "an integer", "a byte string", "a text string", "an array", "a map", "a tag"),
+    "a simple value or float",
+)
 _SIMPLE: Final[dict[int, bool | None]] = {0xF4: False, 0xF5: True, 0xF6: None}
 _REFUSED: Final = {0xF7: "undefined", 0xF9: "a float", 0xFA: "a float", 0xFB: "a float", 0xFF: "a break"}
 
@@ -222,10 +225,10 @@ class _Reader:
     def key(self, at: int) -> tuple[int | str, int]:
         if at < self.size and self.data[at] < 24:  # the usual key
             return self.data[at], at + 1
+        if at < self.size and (major := self.data[at] >> 5) not in (0, 1, 3):
+            raise DecodeError("not a map key", expected="an integer or a text string", got=_KINDS[major], offset=at)
         key, end = self.item(at, 0)
-        if type(key) is not int and type(key) is not str:
-            raise DecodeError("not a map key", expected="an integer or a text string", got=kind_of(key), offset=at)
-        return key, end
+        return cast("int | str", key), end
 
     def text(self, string: bytes, at: int) -> str:
         try:

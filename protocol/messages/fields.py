@@ -159,7 +159,7 @@ def holds_secrets(fields: Iterable[Field]) -> bool:
 def shown(value: object) -> str:
     """A value for an error's text: short ones as they are, byte strings and containers only by kind and size."""
     if isinstance(value, bytes):
-        return f"{len(value)} bytes"
+        return "1 byte" if len(value) == 1 else f"{len(value)} bytes"
     if isinstance(value, str):
         return repr(value) if len(value) <= 40 else f"a text string of {len(value)} characters"
     if isinstance(value, bool | int):

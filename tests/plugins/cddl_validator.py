@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -72,9 +73,10 @@ class Cddl:
 
     def _check(self, node: ast.CDDLNode) -> None:
         """Refuse at once what `_type` could not decide."""
-        if isinstance(node, ast.Typename):
-            if node.parameters is not None or not (node.name in self.rules or node.name in PRELUDE):
-                raise Unsupported(f"name {node.name}")
+        if isinstance(node, ast.Typename) and (
+            node.parameters is not None or not (node.name in self.rules or node.name in PRELUDE)
+        ):
+            raise Unsupported(f"name {node.name}")
         if isinstance(node, ast.Operator) and node.name.literal not in CONTROLS:
             raise Unsupported(f"control .{node.name.literal}")
         if isinstance(node, ast.Value):
@@ -100,9 +102,7 @@ class Cddl:
             case ast.Map():
                 return type(item) is dict and any(not left for left in self._members(node, item, frozenset(item)))
             case ast.Array():
-                return type(item) in (tuple, list) and any(
-                    end == len(item) for end in self._elements(node, item, 0)
-                )
+                return type(item) in (tuple, list) and any(end == len(item) for end in self._elements(node, item, 0))
             case ast.Group():  # a type in parentheses, where the parser expected a group
                 (choice,) = node.groupChoices
                 (entry,) = choice.groupEntries
@@ -184,9 +184,7 @@ class Cddl:
         for end in self._times(entries[0], items, at, least, most):
             yield from self._in_turn(entries[1:], items, end)
 
-    def _times(
-        self, entry: ast.GroupEntry, items: Sequence[Any], at: int, least: int, most: float
-    ) -> Iterator[int]:
+    def _times(self, entry: ast.GroupEntry, items: Sequence[Any], at: int, least: int, most: float) -> Iterator[int]:
         if most > 0:
             for end in self._once(entry, items, at):
                 if end > at or least > 0:
@@ -218,9 +216,7 @@ class Cddl:
         for rest in self._taken(entries[0], pairs, left):
             yield from self._all_of(entries[1:], pairs, rest)
 
-    def _taken(
-        self, entry: ast.GroupEntry, pairs: Mapping[Any, Any], left: frozenset[Any]
-    ) -> Iterator[frozenset[Any]]:
+    def _taken(self, entry: ast.GroupEntry, pairs: Mapping[Any, Any], left: frozenset[Any]) -> Iterator[frozenset[Any]]:
         least, most = _occurrence(entry)
         if entry.key is None:
             group = self._as_group(entry.type)
@@ -236,7 +232,7 @@ class Cddl:
             if len(fitting) == len(fitting_keys) and least <= len(fitting) <= most:
                 yield left.difference(fitting)
             return
-        for count in range(min(len(fitting), int(min(most, len(fitting)))), least - 1, -1):
+        for count in range(int(min(most, len(fitting))), least - 1, -1):
             for chosen in combinations(fitting, count):
                 yield left.difference(chosen)
 
@@ -255,18 +251,21 @@ def _occurrence(entry: ast.GroupEntry) -> tuple[int, float]:
 
 
 def _literal(node: ast.Value) -> int | str | bytes:
-    match node.type:
-        case "number" if re.fullmatch(r"-?(0x[0-9A-Fa-f]+|0b[01]+|[0-9]+)", node.value):
-            return int(node.value, 0)
+    return _value(node.type, node.value)
+
+
+@lru_cache
+def _value(kind: str, text: str) -> int | str | bytes:
+    match kind:
+        case "number" if re.fullmatch(r"-?(0x[0-9A-Fa-f]+|0b[01]+|[0-9]+)", text):
+            return int(text, 0)
         case "text":
-            text = json.loads(f'"{node.value}"')
-            assert isinstance(text, str)
-            return text
+            return str(json.loads(f'"{text}"'))
         case "hex":
-            return bytes.fromhex(node.value)
+            return bytes.fromhex(text)
         case "bytes":
-            return node.value.encode()
-    raise Unsupported(f"literal {node.value}")
+            return text.encode()
+    raise Unsupported(f"literal {text}")
 
 
 def _size(cddl: Cddl, item: Any, controller: ast.CDDLNode) -> bool:
