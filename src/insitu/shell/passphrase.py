@@ -121,13 +121,13 @@ def from_command(argv: Sequence[str], *, seconds: float = HOOK_SECONDS) -> Secre
         )
     except OSError as error:
         raise EnvironmentFault(what, who=_WHO, expected=expected, got=error.strerror) from None
-    with process:
+    output: bytes | None = None
+    with process, suppress(subprocess.TimeoutExpired):
         try:
             output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            output = None
         finally:
-            _end(process)
+            if output is None:
+                _end(process)
     if output is None:  # raised outside: the expired wait carries what was written so far
         raise EnvironmentFault(what, who=_WHO, expected=expected, got="no answer")
     if process.returncode:
@@ -136,11 +136,11 @@ def from_command(argv: Sequence[str], *, seconds: float = HOOK_SECONDS) -> Secre
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that still runs, on POSIX with those that it started."""
-    if process.poll() is None:
-        if sys.platform == "win32":
-            process.kill()
-        else:
+    """End a process, on POSIX with those that it started, which may outlive it."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
