@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from insitu.protocol.engine import mermaid
-from insitu.protocol.parties import TABLES
+from insitu.protocol.parties.tables import TABLES
 
 STATES = Path(__file__).parent / "states"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from insitu.protocol.parties import TABLES
+from insitu.protocol.parties.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from insitu.protocol.engine import Table, mermaid
-from insitu.protocol.parties import TABLES
+from insitu.protocol.parties.tables import TABLES
 
 SPECS = Path(__file__).parents[2] / "specs"
 STATES = SPECS / "states"

@@ -39,10 +39,7 @@ def init(
     request: Path,
 ) -> None:
     """Take a card into use: make its keys, set the people's PINs."""
-    files = dict(_pin_file(pair) for pair in pin_files)
-    if unknown := files.keys() - set(people):
-        raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
-    pins = {person: _pin(person, files.get(person), new=True) for person in people}
+    pins = _pins(people, pin_files, new=True)
     with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         made = Card(vault).furnish(name, pins)
     pem.write_request(request, made)
@@ -64,8 +61,8 @@ def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | No
 
 @card.command()
 @store_options()
-@click.option("--person", required=True, help="Who approves.")
-@click.option("--pin-file", type=PATH, help="File of mode 0600 with the person's PIN; without it the person is asked.")
+@click.option("--person", "people", multiple=True, required=True, help="Who approves; several if they sit together.")
+@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
 @click.option("--module", "serial", help="Approve the personalization of the module with this serial number.")
 @click.option("--unit", help="Approve the unit's certificate under this name.")
 @click.option("--central", type=PATH, help="Approve the central system's certificate for this request (PEM).")
@@ -75,8 +72,8 @@ def approve(
     store: Path,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
-    person: str,
-    pin_file: Path | None,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
     serial: str | None,
     unit: str | None,
     central: Path | None,
@@ -91,7 +88,7 @@ def approve(
     if (serial, unit, central) == (None, None, None):
         raise UsageError("what to approve", expected="--module, --unit or --central", got="nothing")
     request = None if central is None else read_request(pem.read_request(central))
-    pin = _pin(person, pin_file, new=False)
+    pins = _pins(people, pin_files, new=False)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         wanted: list[tuple[CardRole, str, PublicKey | None]] = []
@@ -104,14 +101,16 @@ def approve(
         for role, subject, public in wanted:
             job = owner.propose(role, subject, public=public, days=days)
             what = f"{role.name.lower()} {subject}, job {job.number.hex()}"
-            if missing := owner.approve(job, person, pin):
-                click.echo(f"{what}: approved by {person}, {missing} approval missing")
+            missing = min([owner.approve(job, person, pin) for person, pin in pins.items()])
+            approved = f"{what}: approved by {' and '.join(people)}"
+            if missing:
+                click.echo(f"{approved}, {missing} approval missing")
             elif public is None:
-                click.echo(f"{what}: approved by {person}, ready to personalize")
+                click.echo(f"{approved}, ready to personalize")
             else:
                 file = out / f"{role.name.lower()}.pem"
                 pem.write_certificate(file, owner.certify(job.number, public))
-                click.echo(f"{what}: approved by {person}, certificate in {file}")
+                click.echo(f"{approved}, certificate in {file}")
 
 
 @card.command()
@@ -153,6 +152,14 @@ def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, 
         raise EnvironmentFault(f"cannot write {out}", got=error.strerror) from None
     entries = lines.count(b"\n")
     click.echo(f"{entries} entries in {out}")
+
+
+def _pins(people: tuple[str, ...], pin_files: tuple[str, ...], *, new: bool) -> dict[str, bytes]:
+    """The PIN of each person: from a file, else typed."""
+    files = dict(_pin_file(pair) for pair in pin_files)
+    if unknown := files.keys() - set(people):
+        raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
+    return {person: _pin(person, files.get(person), new=new) for person in people}
 
 
 def _pin_file(pair: str) -> tuple[str, Path]:

@@ -14,7 +14,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.central import Central
 from ..shell.programs import CentralProgram, input_lines
-from ..transports.links import parse_address
+from ..transports.links import Address
 from .common import PATH, Group, Teller, create_store, open_store, store_options
 
 
@@ -88,7 +88,7 @@ def serve(
 ) -> None:
     """Work with the modules that connect. Runs until it is interrupted."""
     teller = Teller(as_json=as_json)
-    where = parse_address(listen)
+    where = Address.parse(listen)
 
     def decide(serial: str, asked: Authorize) -> PayOut:
         approved = asked.amount <= limit
@@ -105,6 +105,6 @@ def serve(
 
         async def main() -> None:
             lines = input_lines() if commands else None
-            await program.run(ready=lambda: teller.ready("SERVING", listen), requests=lines)
+            await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
 
         trio.run(main)

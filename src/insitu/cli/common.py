@@ -21,7 +21,6 @@ from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell.passphrase import passphrase
-from ..shell.telling import facts_of, line_of
 from ..transports.errors import TransportError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -150,6 +149,8 @@ class Teller:
 
     def show(self, note: object) -> None:
         """A note of a party or session."""
+        from ..shell.telling import facts_of, line_of  # it knows all parties; commands that show nothing need none
+
         facts = facts_of(note)
         if facts is not None:
             self._write(facts, line_of(facts))

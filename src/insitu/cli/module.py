@@ -13,7 +13,7 @@ from ..protocol.parties.module_data import ModuleState
 from ..protocol.stores.sealed import StoreKind
 from ..shell.module import Module
 from ..shell.programs import ModuleProgram, input_lines
-from ..transports.links import parse_address
+from ..transports.links import Address
 from .common import OPTIONS, Group, Teller, emit, open_store, store_options, trust_options
 
 
@@ -47,17 +47,19 @@ def run(
     "currency": "EUR"}} and {"reset": "by hand"}.
     """
     teller = Teller(as_json=as_json)
-    where = parse_address(link, declared_wired=declare_wired)
-    host = None if central is None else parse_address(central)
+    where = Address.parse(link)
+    host = None if central is None else Address.parse(central)
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         here = Module(vault, show=teller.show)
         if here.state is ModuleState.BLANK:
             raise UsageError("the module was never delivered", who="module", expected="a delivered module", got="blank")
-        program = ModuleProgram(here, where, OPTIONS[trust], central=host, tell=teller.error, once=once)
+        program = ModuleProgram(
+            here, where, OPTIONS[trust], declared_wired=declare_wired, central=host, tell=teller.error, once=once
+        )
 
         async def main() -> None:
             lines = input_lines() if requests else None
-            await program.run(ready=lambda: teller.ready(here.state.name, link), requests=lines)
+            await program.run(ready=lambda at: teller.ready(here.state.name, at), requests=lines)
 
         trio.run(main)
 

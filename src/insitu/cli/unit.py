@@ -15,7 +15,8 @@ from ..shell import pem
 from ..shell.card import Card
 from ..shell.telling import certificate_fingerprint, status_facts
 from ..shell.unit import Unit
-from ..transports.links import open_link, parse_address
+from ..transports.links import Address, open_link
+from ..transports.tap import Tap
 from .common import OPTIONS, PATH, Group, Teller, emit, open_store, store_options, trust_options
 
 
@@ -47,7 +48,7 @@ def personalize(
 ) -> None:
     """Personalize one module over the link; two people have approved it on the card before."""
     teller = Teller(as_json=as_json)
-    where = parse_address(link, declared_wired=declare_wired)
+    where = Address.parse(link)
     central_der = pem.read_certificate(central)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
@@ -55,10 +56,9 @@ def personalize(
 
         async def main() -> None:
             here.check(serial)
-            connection = await open_link(where)
-            result = await here.personalize(
-                connection.stream, serial, OPTIONS[trust], wired=connection.attests_wired, policy=policy
-            )
+            connection = await open_link(where, declared_wired=declare_wired)
+            wire = Tap(connection.stream)
+            result = await here.personalize(wire, serial, OPTIONS[trust], wired=connection.attests_wired, policy=policy)
             if not isinstance(result, ModulePersonalized):
                 facts = status_facts(result.status)
                 raise StateError(
@@ -72,7 +72,15 @@ def personalize(
             fingerprint = certificate_fingerprint(result.certificate)
             emit(
                 as_json,
-                {"ok": True, "serial": serial, "certificate": fingerprint},
+                {
+                    "note": "Result",
+                    "party": "unit",
+                    "ok": True,
+                    "serial": serial,
+                    "certificate": fingerprint,
+                    "sent": wire.sent,
+                    "received": wire.received,
+                },
                 f"module {serial} is personalized: certificate {fingerprint}",
             )
 

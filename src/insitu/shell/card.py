@@ -11,8 +11,7 @@ from ..protocol.keys.certificates import VerifiedCertificate, trusted_root
 from ..protocol.keys.public import compress
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import CardRecord, CardRole, Job, Person
-from ..protocol.parties import CARD
-from ..protocol.parties.card import customer_of, log_of, pin_verifier, resting_state
+from ..protocol.parties.card import CARD, customer_of, log_of, pin_verifier, resting_state
 from ..protocol.parties.card_data import (
     AUTHENTICATION,
     SIGNING,

@@ -19,8 +19,7 @@ from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root
 from ..protocol.keys.requests import draft_request
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import Authorize, CentralRecord, ModuleEntry, PayOut, Purpose
-from ..protocol.parties import CENTRAL
-from ..protocol.parties.central import CentralData, CentralState, Decided
+from ..protocol.parties.central import CENTRAL, CentralData, CentralState, Decided
 from ..protocol.ports import Ports
 from ..protocol.session import Session
 from .keeping import Keeping, Show, ignore, wall_clock

@@ -9,8 +9,8 @@ from ..protocol.desk import Desk
 from ..protocol.engine import PublicKey, given
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ManufacturerRecord
-from ..protocol.parties import MANUFACTURER
 from ..protocol.parties.manufacturer import (
+    MANUFACTURER,
     ROOT,
     CustomerRequested,
     Establish,

@@ -18,7 +18,7 @@ from ..protocol.driver import Orders, run
 from ..protocol.engine import KeyKind, StateError, given
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ModuleRecord, Purpose, TrustOption
-from ..protocol.parties import MODULE
+from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import (
     IDENTITY,
     MANUFACTURED,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import trio
@@ -18,7 +19,7 @@ from ..protocol.messages import Authorize, TrustOption
 from ..protocol.parties.central import ModuleContacted, ResetOrdered
 from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
 from ..transports.errors import TransportError
-from ..transports.links import Address, Link, listen, open_link
+from ..transports.links import Address, Link, open_link, serve_links
 from .central import Central
 from .module import Module
 
@@ -43,6 +44,7 @@ class ModuleProgram:
         module: the module.
         link: where units turn up.
         option: how they are trusted.
+        declared_wired: the operator answers for it that the link is a cable.
         central: the central system's address; None: never goes online.
         tell: gets a line for each error.
         once: end when the module operates.
@@ -55,6 +57,7 @@ class ModuleProgram:
         link: Address,
         option: TrustOption,
         *,
+        declared_wired: bool = False,
         central: Address | None = None,
         tell: Tell,
         once: bool = False,
@@ -62,6 +65,7 @@ class ModuleProgram:
         self._module = module
         self._link = link
         self._option = option
+        self._declared_wired = declared_wired
         self._central = central
         self._tell = tell
         self._once = once
@@ -69,11 +73,12 @@ class ModuleProgram:
         self._changed = trio.Event()
         self._orders: trio.MemorySendChannel[Order] | None = None
 
-    async def run(self, *, ready: Callable[[], None], requests: AsyncIterator[str] | None = None) -> None:
-        """Until cancelled, or until the module operates if `once`; `ready` is called when the link is open."""
+    async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
+        """Until cancelled, or until the module operates if `once`; `ready` gets the address once open."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(listen, self._link, self._meet)
-            ready()
+            serve = partial(serve_links, self._link, self._meet, declared_wired=self._declared_wired)
+            places: list[Address] = await nursery.start(serve)
+            ready(str(places[0]))
             if self._central is not None:
                 nursery.start_soon(self._work, self._central)
             if requests is not None:
@@ -181,11 +186,11 @@ class CentralProgram:
         self._limit = trio.CapacityLimiter(sessions)
         self._online: dict[str, trio.MemorySendChannel[Order]] = {}
 
-    async def run(self, *, ready: Callable[[], None], requests: AsyncIterator[str] | None = None) -> None:
-        """Until cancelled; `ready` is called when the port is open."""
+    async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
+        """Until cancelled; `ready` is told the address when the port is open."""
         async with trio.open_nursery() as nursery:
-            await nursery.start(listen, self._address, self._attend)
-            ready()
+            places: list[Address] = await nursery.start(serve_links, self._address, self._attend)
+            ready(str(places[0]))
             if requests is not None:
                 nursery.start_soon(self._take, requests)
 

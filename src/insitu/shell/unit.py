@@ -13,8 +13,8 @@ from ..protocol.driver import run
 from ..protocol.engine import InsituError, KeyKind, LookUp, StateError
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
-from ..protocol.parties import UNIT
 from ..protocol.parties.unit import (
+    UNIT,
     CardRefused,
     CertificateNeeded,
     ModuleCertified,

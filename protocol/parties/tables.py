@@ -1,0 +1,16 @@
+"""All tables of the product: the parties as they enter a module's life, then the two sides of the handshake."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..channel.edhoc.initiator import INITIATOR
+from ..channel.edhoc.responder import RESPONDER
+from ..engine import Table
+from .card import CARD
+from .central import CENTRAL
+from .manufacturer import MANUFACTURER
+from .module import MODULE
+from .unit import UNIT
+
+TABLES: Final[tuple[Table[Any, Any], ...]] = (MANUFACTURER, MODULE, UNIT, CARD, CENTRAL, INITIATOR, RESPONDER)

@@ -1,0 +1,112 @@
+"""The story in memory: all parties in one process, by the same classes that the commands use."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+import trio
+
+from ..protocol.driver import Order
+from ..protocol.engine import PublicKey
+from ..protocol.keys.requests import read_request
+from ..protocol.keys.vault import MemoryVault
+from ..protocol.messages import Authorize, CardRole, PayOut, TrustOption
+from ..protocol.parties.central import ResetOrdered
+from ..protocol.parties.module_data import AuthorizationWanted
+from ..protocol.parties.unit import ModulePersonalized
+from ..shell import pem
+from ..shell.card import Card
+from ..shell.central import Central
+from ..shell.manufacturer import Manufacturer
+from ..shell.module import Module
+from ..shell.telling import facts_of
+from ..shell.unit import Unit
+from ..transports.memory import memory_pair
+from ..transports.tap import Tap
+from . import stage as names
+from .report import DemoFailed, Report
+from .stage import PAYMENT, Stage
+
+
+async def act_in_memory(stage: Stage, report: Report) -> None:
+    """Act the whole life."""
+
+    def show(note: object) -> None:
+        facts = facts_of(note)
+        if facts is not None:
+            report.hear(facts)
+
+    def decide(serial: str, asked: Authorize) -> PayOut:
+        return PayOut(number=asked.number, approved=True, amount=asked.amount, reference=f"{serial}/{asked.number}")
+
+    def vault() -> MemoryVault:
+        return MemoryVault(secrets.token_bytes)
+
+    pins = {person: stage.pin(person).read_bytes().strip() for person in names.PEOPLE}
+    maker, card = Manufacturer(vault()), Card(vault())
+    module, central = Module(vault(), show=show), Central(vault(), decide=decide, show=show)
+
+    def certified(role: CardRole, subject: str, public: PublicKey) -> bytes:
+        return card.certify(_approved(card, pins, role, subject, public), public)
+
+    root = maker.establish(names.MANUFACTURER)
+    customer = maker.sign_customer(card.furnish(names.CUSTOMER, pins))
+    card.install(root, customer)
+    unit_der = certified(CardRole.UNIT, names.UNIT, card.authentication.public)
+    request = read_request(central.establish(names.CENTRAL))
+    central_der = certified(CardRole.CENTRAL, request.subject, request.public)
+    central.trust(root, customer)
+    central.install(central_der)
+    module.initialize(names.SERIAL, root, lambda made: maker.certify_identity(made.serial, made.key.public))
+    for name, der in (("manufacturer", root), ("customer", customer), ("unit", unit_der), ("central", central_der)):
+        pem.write_certificate(stage.pem(name), der)
+    report.begin_at(module.state.name)
+    option = TrustOption.PHYSICAL if report.trust == "physical" else TrustOption.CERTIFICATES
+    for round_number in (1, 2):
+        _approved(card, pins, CardRole.MODULE, names.SERIAL, None)
+        unit = Unit(card, central_der, show=show)
+        here, there = memory_pair()
+        wire = Tap(there)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(module.meet_unit, here, option, wired=True))
+            result = await unit.personalize(wire, names.SERIAL, option, wired=True)
+        if not isinstance(result, ModulePersonalized):
+            raise DemoFailed("personalization", expected="a certificate", got=result)
+        pem.write_certificate(stage.pem(f"module-{round_number}"), result.certificate)
+        report.personalized(sent=wire.sent, received=wire.received)
+        if round_number == 1:
+            await _work_in_memory(module, central)
+    (stage.directory / names.LOG).write_bytes(card.export_log())
+
+
+def _approved(card: Card, pins: dict[str, bytes], role: CardRole, subject: str, public: PublicKey | None) -> bytes:
+    job = card.propose(role, subject, public=public)
+    for person, pin in pins.items():
+        card.approve(job, person, pin)
+    return job.number
+
+
+async def _work_in_memory(module: Module, central: Central) -> None:
+    here, there = memory_pair()
+    wants, module_orders = trio.open_memory_channel[Order](0)
+    commands, central_orders = trio.open_memory_channel[Order](0)
+    answered = trio.Event()
+
+    def note(shown: object) -> None:
+        facts = facts_of(shown)
+        if facts is not None and facts["note"] == "ModuleContacted":
+            answered.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(module.work, here, module_orders)
+        nursery.start_soon(partial(central.attend, there, central_orders, also_show=note))
+        await answered.wait()
+        asked = Order(AuthorizationWanted(PAYMENT))
+        await wants.send(asked)
+        await asked.wait()
+        while central.entry(names.SERIAL) is None or central.record.modules[0].last_number != 1:
+            await trio.sleep(0)
+        reset = Order(ResetOrdered())
+        await commands.send(reset)
+        await reset.wait()

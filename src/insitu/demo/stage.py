@@ -1,0 +1,94 @@
+"""The files of a demonstration: certificates for everybody to look at, stores and their passphrases beside them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import Final
+
+from ..protocol.engine import EnvironmentFault, UsageError
+from ..protocol.messages import Authorize
+
+SERIAL: Final = "SM-0001"
+MANUFACTURER: Final = "Module Maker"
+CUSTOMER: Final = "Example Bank"
+UNIT: Final = "unit-1"
+CENTRAL: Final = "Example Bank Host"
+PEOPLE: Final = ("alice", "bob")
+LIMIT: Final = 50_000
+"""Minor units up to which the demonstration's host approves."""
+PAYMENT: Final = Authorize(
+    number=1, card="4000001234567899", account="DE02120300000000202051", amount=5000, currency="EUR"
+)
+"""The demonstration's authorization: an invented card, 50.00 EUR."""
+CERTIFICATES: Final = ("manufacturer", "customer", "unit", "central", "module-1", "module-2", "module")
+LOG: Final = "card-log.jsonl"
+_MARK: Final = ".insitu-demo"
+
+
+class Stage:
+    """A directory for one demonstration.
+
+    Args:
+        directory: new, empty, or left by an earlier demonstration, whose files are replaced.
+
+    Raises:
+        UsageError: there is something else in it.
+        EnvironmentFault: it cannot be written.
+
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.private = directory / "private"
+        try:
+            if directory.exists() and not directory.is_dir():
+                raise UsageError(f"{directory} is not a directory", expected="a directory for the demonstration")
+            if directory.exists() and any(directory.iterdir()):
+                if not (directory / _MARK).exists():
+                    raise UsageError(f"{directory} is in use", expected="a new or empty directory", got="other files")
+                self._clear()
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / _MARK).touch()
+            self.private.mkdir(mode=0o700)
+            for name in ("manufacturer", "card", "central", "module"):
+                self._secret(f"{name}.passphrase", secrets.token_urlsafe(24))
+            for person in PEOPLE:
+                self._secret(f"{person}.pin", f"{secrets.randbelow(10**8):08d}")
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {directory}", got=error.strerror) from None
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.private, ignore_errors=True)
+        for name in (*(f"{name}.pem" for name in CERTIFICATES), "customer-request.pem", "central-request.pem", LOG):
+            (self.directory / name).unlink(missing_ok=True)
+
+    def _secret(self, name: str, text: str) -> None:
+        path = self.private / name
+        path.touch(mode=0o600)
+        path.write_text(text + "\n", "ascii")
+
+    def pem(self, name: str) -> Path:
+        """The file of a certificate or request."""
+        return self.directory / f"{name}.pem"
+
+    def store(self, party: str) -> Path:
+        """The sealed file of a party."""
+        return self.private / f"{party}.insitu"
+
+    def passphrase(self, party: str) -> Path:
+        """The file that unseals it."""
+        return self.private / f"{party}.passphrase"
+
+    def pin(self, person: str) -> Path:
+        """The file with a person's PIN."""
+        return self.private / f"{person}.pin"
+
+    def files(self) -> list[str]:
+        """What there is to look at, sorted."""
+        return sorted(path.name for path in self.directory.iterdir() if path.is_file() and path.name != _MARK)
+
+    def finish(self) -> None:
+        """The certificate that is valid now, under its own name."""
+        shutil.copyfile(self.pem("module-2"), self.pem("module"))
