@@ -89,17 +89,30 @@ AES_CCM_16_128_128: Final = Aead(30, 16, 13, 16, partial(AESCCM, tag_length=16))
 AEADS: Final = {aead.number: aead for aead in (A128GCM, A256GCM, AES_CCM_16_64_128, AES_CCM_16_128_128)}
 
 
+_HEADS: Final = tuple(encode(bytes(size))[: 1 if size < 24 else 2] for size in range(256))
+
+
+def octets(data: bytes) -> bytes:
+    """The encoding of a byte string: what `encode` says, for the one kind of item that is spliced all the time."""
+    size = len(data)
+    if size < len(_HEADS):
+        return _HEADS[size] + data
+    if size <= 0xFFFF:
+        return b"\x59" + size.to_bytes(2, "big") + data
+    return encode(data)
+
+
 # Structures that are signed or authenticated (RFC 9052 sections 4.4 and 5.3)
 
 
 def sig_structure(protected: bytes, external_aad: bytes, payload: bytes) -> bytes:
     """Sig_structure of one signer: the bytes that are signed. `protected` is the encoded header map, or empty."""
-    return b"\x84\x6aSignature1" + encode(protected) + encode(external_aad) + encode(payload)
+    return b"\x84\x6aSignature1" + octets(protected) + octets(external_aad) + octets(payload)
 
 
 def enc_structure(protected: bytes, external_aad: bytes) -> bytes:
     """Enc_structure of Encrypt0: the associated data. `protected` is the encoded header map, or empty."""
-    return b"\x83\x68Encrypt0" + encode(protected) + encode(external_aad)
+    return b"\x83\x68Encrypt0" + octets(protected) + octets(external_aad)
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,7 @@ Close ends it) and feed the answers back. In ESTABLISHED the data is an `Establi
 from .config import EphemeralSource, InitiatorConfig, ResponderConfig
 from .credentials import X5T, Credential, IdCred, Kccs, Kid, X5Chain, read_ccs, write_ccs
 from .ead import Ead
-from .established import Established, Facts, Failed, Failure, Side
+from .established import Established, Facts, Failed, Side
 from .events import (
     CREDENTIAL,
     CredentialFound,
@@ -47,7 +47,6 @@ __all__ = [
     "Established",
     "Facts",
     "Failed",
-    "Failure",
     "HandshakeFailed",
     "IdCred",
     "InitiatorConfig",

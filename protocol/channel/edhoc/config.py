@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ...engine import KeyHandle, KeyKind, UsageError
@@ -54,6 +54,27 @@ class Entropy(Secretive):
         return EphemeralKey.generate(kind, block[: ENTROPY_BYTES[kind]])
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A side's own credential as it enters the messages: encoded once, used in every session.
+
+    Attributes:
+        id_cred: ID_CRED_x, the header map.
+        compact: as it stands in a plaintext.
+        cred: CRED_x.
+
+    """
+
+    id_cred: bytes
+    compact: bytes
+    cred: bytes
+
+    @classmethod
+    def of(cls, credential: Credential) -> Own:
+        """The encodings of `credential`."""
+        return cls(credential.id_cred.encoded, credential.id_cred.compact, credential.cred)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitiatorConfig:
     """The initiator's side.
@@ -68,6 +89,7 @@ class InitiatorConfig:
         ead_1, ead_3: EAD items to send; more for message_3 may come with CredentialFound.
         ead_labels: labels that the application processes, when they come as critical items.
         peer_kinds: the kinds of ID_CRED_R that it admits.
+        own: the credential with its identification, encoded; made from `credential`.
 
     Raises:
         UsageError: an unknown suite, a key that does not belong to the credential, or one that does not serve
@@ -85,8 +107,10 @@ class InitiatorConfig:
     ead_3: tuple[Ead, ...] = ()
     ead_labels: frozenset[int] = frozenset()
     peer_kinds: frozenset[type[IdCred]] = ALL_KINDS
+    own: Own = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "own", Own.of(self.credential))
         _check_suites(self.suites)
         if self.selected is not None and self.selected not in self.suites:
             raise UsageError("selected suite", who=WHO, expected=self.suites, got=self.selected)
@@ -111,6 +135,7 @@ class ResponderConfig:
         ead_labels: labels that the application processes, when they come as critical items.
         peer_kinds: the kinds of ID_CRED_I that it admits.
         admits_ead_1: looks at EAD_1 before anything is answered; raises a ProtocolError to refuse. Pure.
+        own: the credential with its identification, encoded; made from `credential`.
 
     Raises:
         UsageError: as for the initiator.
@@ -127,8 +152,10 @@ class ResponderConfig:
     ead_labels: frozenset[int] = frozenset()
     peer_kinds: frozenset[type[IdCred]] = ALL_KINDS
     admits_ead_1: Callable[[tuple[Ead, ...]], None] = _admit_all
+    own: Own = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "own", Own.of(self.credential))
         _check_suites(self.suites)
         if not self.methods:
             raise UsageError("methods", who=WHO, expected="at least one", got="none")

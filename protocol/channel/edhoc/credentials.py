@@ -13,6 +13,7 @@ from typing import ClassVar, Final, TypeAlias
 from ...engine import Fault, KeyKind, ProtocolError, PublicKey, UsageError
 from ...keys.public import FIELD_BYTES, decompress, load_public
 from ...messages.codec import DecodeError, Item, decode, encode, kind_of
+from ..cose import octets
 from .identifiers import decode_identifier, encode_identifier
 from .stages import WHO
 
@@ -24,6 +25,13 @@ class HeaderLabel:
     KCCS: Final = 14
     X5CHAIN: Final = 33
     X5T: Final = 34
+
+
+MAX_CHAIN: Final = 8
+"""So many certificates a chain may have."""
+_ARRAY: Final = 0x80
+_X5CHAIN: Final = b"\xa1" + encode(HeaderLabel.X5CHAIN)
+_KCCS: Final = b"\xa1" + encode(HeaderLabel.KCCS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Kccs:
     @property
     def encoded(self) -> bytes:
         """ID_CRED_x: the header map."""
-        return b"\xa1" + encode(HeaderLabel.KCCS) + self.ccs
+        return _KCCS + self.ccs
 
     @property
     def compact(self) -> bytes:
@@ -78,14 +86,15 @@ class X5Chain:
     by_value: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.certificates:
-            raise UsageError("x5chain", who=WHO, expected="at least one certificate", got="none")
+        if not 1 <= len(self.certificates) <= MAX_CHAIN:
+            raise UsageError("x5chain", who=WHO, expected=f"1 to {MAX_CHAIN} certificates", got=len(self.certificates))
 
     @property
     def encoded(self) -> bytes:
         """ID_CRED_x: the header map."""
-        value = self.certificates[0] if len(self.certificates) == 1 else self.certificates
-        return encode({HeaderLabel.X5CHAIN: value})
+        count = len(self.certificates)
+        head = b"" if count == 1 else bytes((_ARRAY + count,))
+        return _X5CHAIN + head + b"".join(map(octets, self.certificates))
 
     @property
     def compact(self) -> bytes:
@@ -94,7 +103,7 @@ class X5Chain:
 
     def identifies(self, cred: bytes) -> bool:
         """The end entity's, which stands first."""
-        return cred == encode(self.certificates[0])
+        return cred == octets(self.certificates[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +172,7 @@ def read_id_cred(item: Item) -> IdCred:
             return Kccs(encode(value))
         case HeaderLabel.X5CHAIN, bytes():
             return X5Chain((value,))
-        case HeaderLabel.X5CHAIN, tuple() if len(value) > 1 and all(type(each) is bytes for each in value):
+        case HeaderLabel.X5CHAIN, tuple() if 1 < len(value) <= MAX_CHAIN and all(type(each) is bytes for each in value):
             return X5Chain(value)  # type: ignore[arg-type]
         case HeaderLabel.X5T, (int(algorithm), bytes(digest)) if algorithm in THUMBPRINTS:
             if len(digest) == THUMBPRINTS[algorithm][1]:
@@ -194,12 +203,12 @@ class Credential:
     @classmethod
     def x5chain(cls, certificates: tuple[bytes, ...], public: PublicKey) -> Credential:
         """Certificates (DER, end entity first) that cross in the handshake; `public` is the end entity's key."""
-        return cls(X5Chain(certificates), encode(certificates[0]), public)
+        return cls(X5Chain(certificates), octets(certificates[0]), public)
 
     @classmethod
     def x5t(cls, certificate: bytes, public: PublicKey, *, algorithm: int = -15) -> Credential:
         """A certificate (DER) with this key that the other side has; its hash crosses."""
-        return cls(X5T.of(certificate, algorithm), encode(certificate), public)
+        return cls(X5T.of(certificate, algorithm), octets(certificate), public)
 
     @classmethod
     def kid(cls, ccs: bytes, kid: bytes) -> Credential:

@@ -8,7 +8,7 @@ check of RFC 7748 for X25519), which `cryptography` does; what it refuses become
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDH,
@@ -51,11 +51,10 @@ class EphemeralKey(Secretive):
     def __init__(self, kind: KeyKind, private: EllipticCurvePrivateKey | X25519PrivateKey) -> None:
         self._private = private
         self.kind = kind
-        public = private.public_key()
-        if isinstance(public, X25519PublicKey):
-            self.x = public.public_bytes_raw()
+        if kind is KeyKind.X25519:
+            self.x = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         else:
-            self.x = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)[1:]
+            self.x = private.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)[1:]
 
     @classmethod
     def generate(cls, kind: KeyKind, entropy: bytes) -> EphemeralKey:
@@ -95,12 +94,10 @@ class EphemeralKey(Secretive):
 
         """
         try:
-            if isinstance(peer, X25519PublicKey):
-                if isinstance(self._private, X25519PrivateKey):
-                    return self._private.exchange(peer)
-            elif isinstance(self._private, EllipticCurvePrivateKey):
-                return self._private.exchange(_ECDH, peer)
-        except ValueError:
+            if self.kind is KeyKind.X25519:
+                return cast("X25519PrivateKey", self._private).exchange(cast("X25519PublicKey", peer))
+            return cast("EllipticCurvePrivateKey", self._private).exchange(_ECDH, cast("EllipticCurvePublicKey", peer))
+        except (ValueError, TypeError):
             pass  # the all-zero check, or two curves
         raise ProtocolError(
             "no shared secret", who=WHO, expected=f"a {self.kind.value} key of full order", fault=Fault.MALFORMED

@@ -53,6 +53,8 @@ def read_ead(items: Sequence[Item]) -> tuple[tuple[Ead, ...], bytes]:
         DecodeError: not pairs of an integer label and an optional byte string.
 
     """
+    if not items:
+        return (), b""
     found: list[Ead] = []
     encoded = b"".join([encode(item) for item in items])
     position = 0

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from ...engine import Fault, UsageError
+from ...engine import InsituError, UsageError
+from ..cose import octets
 from .credentials import Credential, IdCred
 from .ead import Ead
 from .schedule import Label, kdf
@@ -83,7 +84,7 @@ class Established(Stage):
         longest = 255 * self.facts.suite.hash.size
         if not 0 < length <= longest:
             raise UsageError("exporter length", who=WHO, expected=f"1 to {longest} bytes", got=length)
-        return kdf(self.facts.suite.hash, self._prk_exporter, label, context, length)
+        return kdf(self.facts.suite, self._prk_exporter, label, octets(context), length)
 
     def key_update(self, context: bytes) -> Established:
         """EDHOC_KeyUpdate: the session with new keys; this one forgets its own.
@@ -95,9 +96,9 @@ class Established(Stage):
             UsageError: the keys were updated before.
 
         """
-        self.spend()
-        suite_hash = self.facts.suite.hash
-        prk_out = kdf(suite_hash, self._prk_out, Label.KEY_UPDATE, context, suite_hash.size)
+        self.take(Established)
+        suite = self.facts.suite
+        prk_out = kdf(suite, self._prk_out, Label.KEY_UPDATE, octets(context), suite.hash.size)
         for name in ("_prk_out", "_prk_exporter"):
             object.__setattr__(self, name, b"")
         return establish(self.facts, prk_out, updates=self.updates + 1)
@@ -105,27 +106,19 @@ class Established(Stage):
 
 def establish(facts: Facts, prk_out: bytes, *, updates: int = 0) -> Established:
     """The session whose key is PRK_out."""
-    size = facts.suite.hash.size
-    return Established(facts, updates, prk_out, kdf(facts.suite.hash, prk_out, Label.PRK_EXPORTER, b"", size))
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a handshake ended: for this side's log; the peer was told less."""
-
-    fault: Fault
-    reason: str
+    suite = facts.suite
+    return Established(facts, updates, prk_out, kdf(suite, prk_out, Label.PRK_EXPORTER, octets(b""), suite.hash.size))
 
 
 class Failed(Stage):
     """A handshake that ended without a session.
 
     Attributes:
-        failure: why.
+        error: why, for this side; the other one was told less.
 
     """
 
-    __slots__ = ("failure",)
+    __slots__ = ("error",)
 
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure
+    def __init__(self, error: InsituError) -> None:
+        self.error = error

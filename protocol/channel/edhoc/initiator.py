@@ -24,7 +24,8 @@ from ...engine import (
     Table,
     row,
 )
-from ...messages.codec import DecodeError, decode_sequence, encode
+from ...messages.codec import DecodeError, decode_sequence
+from ..cose import octets
 from .config import Entropy, EphemeralSource, InitiatorConfig
 from .credentials import Credential
 from .curves import PUBLIC_BYTES, EphemeralKey, PublicPoint, as_public, load_static, load_x
@@ -44,7 +45,7 @@ from .identifiers import encode_identifier
 from .messages import ErrorCode, Plaintext, read_plaintext_2, write_message_1
 from .proofs import Claim, Statement, check_admitted, check_key, check_peer, statement_2, statement_3
 from .refusals import abort, disown, forget, give_up, stop
-from .schedule import MESSAGE_3, MESSAGE_4, Label, hash_2, kdf, keystream, mix, next_hash, seal, unseal, xor
+from .schedule import MESSAGE_3, MESSAGE_4, Label, extract_2e, hash_2, kdf, keystream, mix, next_hash, seal, unseal, xor
 from .stages import WHO, Stage, stage
 from .suites import SUITES, Suite, best
 
@@ -216,8 +217,8 @@ def read_message_2(data: Stage, event: Message2Received) -> tuple[Stage, Effects
         raise ProtocolError("G_Y", who=WHO, expected="another side's key", got="this side's own")
     point = load_x(suite.exchange, g_y)
     th_2 = hash_2(suite, g_y, awaiting.message_1)
-    prk_2e = suite.hash.extract(th_2, ephemeral.agree(point))
-    plaintext_2 = xor(ciphertext_2, keystream(suite.hash, prk_2e, th_2, len(ciphertext_2)))
+    prk_2e = extract_2e(suite, th_2, ephemeral.agree(point))
+    plaintext_2 = xor(ciphertext_2, keystream(suite, prk_2e, th_2, len(ciphertext_2)))
     c_r, content = read_plaintext_2(plaintext_2)
     check_admitted(content.id_cred, config.peer_kinds)
     check_understood(content.ead, config.ead_labels)
@@ -242,7 +243,7 @@ def verify_message_2(data: Stage, event: CredentialFound) -> tuple[Stage, Effect
     statement_2(suite, method, prk_3e2m, read.th_2, c_r, claim_r).verify(suite, peer.public, content.proof)
     th_3 = next_hash(suite, read.th_2, read.plaintext_2, peer.cred)
     ead_3 = config.ead_3 + event.ead
-    claim_i = Claim(config.credential.id_cred.encoded, config.credential.cred, encode_ead(ead_3))
+    claim_i = Claim(config.own.id_cred, config.own.cred, encode_ead(ead_3))
     proving: Sign | Agree
     if method.initiator_signs:
         statement = statement_3(suite, method, prk_3e2m, th_3, claim_i)  # PRK_4e3m = PRK_3e2m
@@ -271,13 +272,13 @@ def send_mac(data: Stage, event: Agreed) -> tuple[Stage, Effects]:
 
 def _send_message_3(verified: VerifiedMessage2, prk_4e3m: bytes, proof: bytes) -> tuple[Stage, Effects]:
     suite, claim = verified.suite, verified.claim
-    plaintext_3 = verified.config.credential.id_cred.compact + encode(proof) + claim.ead
+    plaintext_3 = verified.config.own.compact + octets(proof) + claim.ead
     ciphertext_3 = seal(suite, verified.prk_3e2m, MESSAGE_3, verified.th_3, plaintext_3)
     th_4 = next_hash(suite, verified.th_3, plaintext_3, claim.cred)
     awaiting = AwaitingMessage4(
         verified.config, suite, verified.c_r, verified.peer, verified.content, verified.ead_3, th_4, prk_4e3m
     )
-    return awaiting, (Send(encode(ciphertext_3)),)
+    return awaiting, (Send(octets(ciphertext_3)),)
 
 
 def verify_message_4(data: Stage, event: Message4Received) -> tuple[Stage, Effects]:
@@ -302,7 +303,7 @@ def verify_message_4(data: Stage, event: Message4Received) -> tuple[Stage, Effec
         ead_4=ead_4,
         th_4=awaiting.th_4,
     )
-    return establish(facts, kdf(suite.hash, awaiting.prk_4e3m, Label.PRK_OUT, awaiting.th_4, suite.hash.size)), ()
+    return establish(facts, kdf(suite, awaiting.prk_4e3m, Label.PRK_OUT, awaiting.th_4, suite.hash.size)), ()
 
 
 def refuse_credential(data: Stage, event: CredentialUnknown) -> tuple[Stage, Effects]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ...engine import Fault, ProtocolError
 from ...messages.codec import DecodeError, Item, decode_sequence, encode, kind_of
+from ..cose import octets
 from .credentials import IdCred, read_id_cred
 from .ead import Ead, read_ead
 from .identifiers import decode_identifier, encode_identifier
@@ -79,6 +80,10 @@ def read_suites(item: Item) -> tuple[int, ...]:
     raise DecodeError("cipher suites", expected="an integer or an array of at least two", got=kind_of(item))
 
 
+_HEAD_BYTES: Final = {0x58: 2, 0x59: 3}
+"""Length of the head of a byte string, by its first byte, where it is not 1 (RFC 8949 section 3)."""
+
+
 def read_octets(data: bytes, name: str) -> bytes:
     """The byte string that message_2, message_3 and message_4 each consist of.
 
@@ -86,6 +91,10 @@ def read_octets(data: bytes, name: str) -> bytes:
         DecodeError: anything else.
 
     """
+    head = _HEAD_BYTES.get(data[0], 1) if data else 0
+    content = data[head:]
+    if octets(content) == data:  # the one encoding that it has
+        return content
     items = decode_sequence(data)
     if len(items) != 1 or type(items[0]) is not bytes:
         got = kind_of(items[0]) if len(items) == 1 else f"{len(items)} items"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from ...engine import Fault, ProtocolError, PublicKey
-from ...messages.codec import DecodeError, encode
-from ..cose import KEY_KINDS, SIGNATURE_BYTES, sig_structure, verify_signature
+from ...messages.codec import DecodeError
+from ..cose import KEY_KINDS, SIGNATURE_BYTES, octets, sig_structure, verify_signature
 from .credentials import Credential, IdCred
 from .schedule import Label, kdf
 from .stages import WHO
@@ -66,8 +66,9 @@ def statement_3(suite: Suite, method: Method, prk_4e3m: bytes, th_3: bytes, clai
 def _statement(
     suite: Suite, label: Label, prk: bytes, c_r: bytes, th: bytes, claim: Claim, *, signs: bool
 ) -> Statement:
-    bound = encode(th) + claim.cred + claim.ead
-    mac = kdf(suite.hash, prk, label, c_r + claim.id_cred + bound, suite.hash.size if signs else suite.mac_bytes)
+    bound = th + claim.cred + claim.ead
+    context = octets(c_r + claim.id_cred + bound)
+    mac = kdf(suite, prk, label, context, suite.hash.size if signs else suite.mac_bytes)
     return Statement(mac, sig_structure(claim.id_cred, bound, mac) if signs else b"")
 
 

@@ -26,7 +26,7 @@ from ...engine import (
     Table,
     row,
 )
-from ...messages.codec import encode
+from ..cose import octets
 from .config import Entropy, EphemeralSource, ResponderConfig
 from .curves import EphemeralKey, as_public, load_static, load_x
 from .ead import check_understood, encode_ead
@@ -45,7 +45,7 @@ from .identifiers import encode_identifier
 from .messages import ErrorCode, ErrorMessage, Message1, Plaintext, read_plaintext_3
 from .proofs import Claim, Statement, check_admitted, check_key, check_peer, statement_2, statement_3
 from .refusals import abort, disown, forget, give_up, stop
-from .schedule import MESSAGE_3, MESSAGE_4, Label, hash_2, kdf, keystream, mix, next_hash, seal, unseal, xor
+from .schedule import MESSAGE_3, MESSAGE_4, Label, extract_2e, hash_2, kdf, keystream, mix, next_hash, seal, unseal, xor
 from .stages import WHO, Stage, stage
 from .suites import SUITES, Method, Suite
 
@@ -189,8 +189,8 @@ def read_message_1(data: Stage, event: Message1Received) -> tuple[Stage, Effects
     if ephemeral.x == message_1.g_x:
         raise ProtocolError("G_X", who=WHO, expected="another side's key", got="this side's own")
     th_2 = hash_2(suite, ephemeral.x, message_1.encoded)
-    prk_2e = suite.hash.extract(th_2, ephemeral.agree(g_x))
-    claim = Claim(config.credential.id_cred.encoded, config.credential.cred, encode_ead(config.ead_2))
+    prk_2e = extract_2e(suite, th_2, ephemeral.agree(g_x))
+    claim = Claim(config.own.id_cred, config.own.cred, encode_ead(config.ead_2))
     proving: Sign | Agree
     if method.responder_signs:
         c_r = encode_identifier(config.c_r)
@@ -220,12 +220,12 @@ def send_mac(data: Stage, event: Agreed) -> tuple[Stage, Effects]:
 
 def _send_message_2(read: ReadMessage1, prk_3e2m: bytes, proof: bytes) -> tuple[Stage, Effects]:
     config, suite, ephemeral = read.config, read.suite, read.ephemeral
-    id_cred = config.credential.id_cred.compact
-    plaintext_2 = encode_identifier(config.c_r) + id_cred + encode(proof) + read.claim.ead
-    ciphertext_2 = xor(plaintext_2, keystream(suite.hash, read.prk_2e, read.th_2, len(plaintext_2)))
+    id_cred = config.own.compact
+    plaintext_2 = encode_identifier(config.c_r) + id_cred + octets(proof) + read.claim.ead
+    ciphertext_2 = xor(plaintext_2, keystream(suite, read.prk_2e, read.th_2, len(plaintext_2)))
     th_3 = next_hash(suite, read.th_2, plaintext_2, read.claim.cred)
     awaiting = AwaitingMessage3(config, read.message_1, read.method, suite, ephemeral, th_3, prk_3e2m)
-    return awaiting, (Send(encode(ephemeral.x + ciphertext_2)),)
+    return awaiting, (Send(octets(ephemeral.x + ciphertext_2)),)
 
 
 def read_message_3(data: Stage, event: Message3Received) -> tuple[Stage, Effects]:
@@ -271,8 +271,8 @@ def verify_message_3(data: Stage, event: CredentialFound) -> tuple[Stage, Effect
         ead_4=ead_4,
         th_4=th_4,
     )
-    prk_out = kdf(suite.hash, prk_4e3m, Label.PRK_OUT, th_4, suite.hash.size)
-    return establish(facts, prk_out), (Send(encode(ciphertext_4)),)
+    prk_out = kdf(suite, prk_4e3m, Label.PRK_OUT, th_4, suite.hash.size)
+    return establish(facts, prk_out), (Send(octets(ciphertext_4)),)
 
 
 def refuse_credential(data: Stage, event: CredentialUnknown) -> tuple[Stage, Effects]:

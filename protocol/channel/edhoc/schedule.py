@@ -1,6 +1,7 @@
 """The key schedule: EDHOC_KDF and what is derived with it (RFC 9528 section 4.1), transcript hashes, stream cipher.
 
-Pure functions of bytes. Which key is mixed in when depends on the method and is decided by the roles.
+Pure functions of bytes. A transcript hash is handed around as the encoded byte string (`th`), which is how it enters
+every structure. Which key is mixed in when depends on the method and is decided by the roles.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from enum import IntEnum
 from typing import Final
 
 from ...messages.codec import encode
-from ..cose import enc_structure
-from .hashes import Hash
+from ..cose import enc_structure, octets
 from .suites import Suite
 
 
@@ -36,23 +36,32 @@ _LENGTHS: Final = tuple(encode(length) for length in range(256))
 
 
 def info(label: int, context: bytes, length: int) -> bytes:
-    """What HKDF-Expand is given for one derivation: the CBOR sequence (label, context, length)."""
+    """What HKDF-Expand is given for one derivation: (label, context, length); `context` is encoded already."""
     head = _LABELS.get(label) or encode(label)
-    return head + encode(context) + (_LENGTHS[length] if length < len(_LENGTHS) else encode(length))
+    return head + context + (_LENGTHS[length] if length < len(_LENGTHS) else encode(length))
 
 
-def kdf(suite_hash: Hash, key: bytes, label: int, context: bytes, length: int) -> bytes:
-    """EDHOC_KDF (section 4.1.2): `length` bytes from the pseudorandom key `key`."""
-    return suite_hash.expand(key, info(label, context, length), length)
+def kdf(suite: Suite, key: bytes, label: int, context: bytes, length: int) -> bytes:
+    """EDHOC_KDF (section 4.1.2).
+
+    Args:
+        suite: whose hash is used.
+        key: a pseudorandom key.
+        label: info_label.
+        context: a byte string, encoded; a transcript hash is one.
+        length: of the output, bytes.
+
+    """
+    return suite.hash.expand(key, info(label, context, length), length)
 
 
-def keystream(suite_hash: Hash, prk_2e: bytes, th_2: bytes, length: int) -> bytes:
+def keystream(suite: Suite, prk_2e: bytes, th_2: bytes, length: int) -> bytes:
     """KEYSTREAM_2, also for plaintexts longer than HKDF-Expand reaches (appendix G)."""
-    most = 255 * suite_hash.size
+    most = 255 * suite.hash.size
     if length <= most:
-        return kdf(suite_hash, prk_2e, Label.KEYSTREAM_2, th_2, length)
+        return kdf(suite, prk_2e, Label.KEYSTREAM_2, th_2, length)
     starts = range(0, length, most)
-    return b"".join(kdf(suite_hash, prk_2e, -i, th_2, min(most, length - start)) for i, start in enumerate(starts))
+    return b"".join([kdf(suite, prk_2e, -i, th_2, min(most, length - start)) for i, start in enumerate(starts)])
 
 
 def xor(left: bytes, right: bytes) -> bytes:
@@ -61,18 +70,23 @@ def xor(left: bytes, right: bytes) -> bytes:
 
 
 def hash_2(suite: Suite, g_y: bytes, message_1: bytes) -> bytes:
-    """TH_2 = H(G_Y, H(message_1)) (section 5.3.2)."""
-    return suite.hash.digest(encode(g_y) + encode(suite.hash.digest(message_1)))
+    """TH_2 = H(G_Y, H(message_1)) (section 5.3.2), encoded."""
+    return octets(suite.hash.digest(octets(g_y) + octets(suite.hash.digest(message_1))))
 
 
 def next_hash(suite: Suite, th: bytes, plaintext: bytes, cred: bytes) -> bytes:
-    """TH_3 and TH_4: H(TH before, plaintext of the message, credential of its sender) (sections 5.4.2, 5.4.3)."""
-    return suite.hash.digest(encode(th) + plaintext + cred)
+    """TH_3 and TH_4: H(TH before, plaintext of the message, credential of its sender), encoded (section 5.4.2)."""
+    return octets(suite.hash.digest(th + plaintext + cred))
+
+
+def extract_2e(suite: Suite, th_2: bytes, secret: bytes) -> bytes:
+    """PRK_2e = Extract(TH_2, G_XY) (section 4.1.1.1)."""
+    return suite.hash.extract(th_2[-suite.hash.size :], secret)
 
 
 def mix(suite: Suite, prk: bytes, label: Label, th: bytes, secret: bytes) -> bytes:
     """PRK_3e2m and PRK_4e3m of a side with a static key: Extract(SALT, static secret) (section 4.1.1)."""
-    return suite.hash.extract(kdf(suite.hash, prk, label, th, suite.hash.size), secret)
+    return suite.hash.extract(kdf(suite, prk, label, th, suite.hash.size), secret)
 
 
 def seal(suite: Suite, prk: bytes, labels: tuple[Label, Label], th: bytes, plaintext: bytes) -> bytes:
@@ -99,7 +113,11 @@ MESSAGE_4: Final = (Label.K_4, Label.IV_4)
 def _protection(suite: Suite, prk: bytes, labels: tuple[Label, Label], th: bytes) -> tuple[bytes, bytes, bytes]:
     key, nonce = labels
     return (
-        kdf(suite.hash, prk, key, th, suite.aead.key_bytes),
-        kdf(suite.hash, prk, nonce, th, suite.aead.nonce_bytes),
-        enc_structure(b"", th),
+        kdf(suite, prk, key, th, suite.aead.key_bytes),
+        kdf(suite, prk, nonce, th, suite.aead.nonce_bytes),
+        _ENCRYPT0 + th,
     )
+
+
+_ENCRYPT0: Final = enc_structure(b"", b"")[:-1]
+"""Enc_structure up to its external_aad, which is the encoded TH."""

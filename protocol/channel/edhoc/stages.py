@@ -61,18 +61,13 @@ class Stage(Secretive):
         """
         if type(self) is not kind:
             raise UsageError("handshake data", who=WHO, expected=kind.__name__, got=type(self).__name__)
-        self.spend()
+        if hasattr(self, "_spent"):
+            raise UsageError("handshake data used twice", who=WHO, expected="each once", got=type(self).__name__)
+        object.__setattr__(self, "_spent", True)
         return self
 
-    def spend(self) -> None:
-        """Use this stage up, whatever it is.
-
-        Raises:
-            UsageError: it was used before.
-
-        """
-        if self.spent:
-            raise UsageError("handshake data used twice", who=WHO, expected="each once", got=type(self).__name__)
+    def discard(self) -> None:
+        """Use this stage up, whatever it is and whether it was used before."""
         object.__setattr__(self, "_spent", True)
 
     @property
