@@ -26,6 +26,7 @@ from .engine import (
     Send,
     Show,
     StartTimer,
+    StateError,
     StopTimer,
 )
 from .ports import Ports, perform
@@ -62,9 +63,10 @@ class Order:
             raise self._error
 
     def settle(self, error: InsituError | None) -> None:
-        """The session took the event, or refused it with `error`."""
-        self._error = error
-        self._done.set()
+        """The session took the event, or refused it with `error`. What was settled first counts."""
+        if not self._done.is_set():
+            self._error = error
+            self._done.set()
 
 
 async def run(
@@ -144,7 +146,11 @@ class _Driver:
     async def take(self, orders: Orders) -> None:
         """Orders into the inbox."""
         async for order in orders:
-            await self._into.send(order)
+            try:
+                await self._into.send(order)
+            except BaseException:
+                order.settle(_too_late(self._session.party))
+                raise
 
     async def serve(self) -> None:
         """One event at a time, until the session is closed."""
@@ -170,12 +176,12 @@ class _Driver:
 
     async def _obey(self, order: Order) -> None:
         try:
-            out = self._session.submit(order.event)
+            await self._perform(self._session.submit(order.event))
+            order.settle(self._session.error)
         except InsituError as error:
             order.settle(error)
-            return
-        await self._perform(out)
-        order.settle(self._session.error)
+        finally:
+            order.settle(_too_late(self._session.party))
 
     async def _perform(self, outcome: Outcome) -> None:
         """In order; frames gather until something else takes time, so that a flight is one write."""
@@ -222,3 +228,7 @@ class _Driver:
             await self._perform(self._session.lost("the other side does not read"))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             await self._perform(self._session.lost(str(error) or "link broken"))
+
+
+def _too_late(party: str) -> StateError:
+    return StateError("the session ended first", who=party)

@@ -10,6 +10,7 @@ from ..protocol.engine import UsageError
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import RECORD_LIMITS, decode_record, encode_record
 from ..protocol.ports import Ports
+from ..protocol.stores.atomic import ErasureFailed
 
 R = TypeVar("R")
 
@@ -44,7 +45,11 @@ class Keeping(Generic[R]):
     def commit(self, record: R, keep: frozenset[str] | None = None) -> None:
         """Make `record` durable with the pairs in `keep` (None: those that are durable already)."""
         keep = self._durable if keep is None else keep
-        self.vault.commit(encode_record(record), keep)
+        try:
+            self.vault.commit(encode_record(record), keep)
+        except ErasureFailed:
+            self.record, self._durable = record, keep  # written all the same; only the old content is still there
+            raise
         self.record, self._durable = record, keep
 
     def ports(self, show: Show) -> Ports:
