@@ -52,7 +52,7 @@ class KeyStore(Protocol):
         Raises:
             KeyExists: the label is taken.
             KeyRefused: a label that is empty or too long, or a kind that this memory does not offer.
-            KeyStoreError: key memory failed.
+            EnvironmentFault: key memory or its source of entropy failed.
 
         """
         ...

@@ -81,28 +81,15 @@ class SoftwareKeyStore(Uncopied):
 
     def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
         """See KeyStore."""
-        private = self._private(key)
-        if isinstance(private, ed25519.Ed25519PrivateKey):
-            raise KeyRefused("this kind of key does not agree on secrets", who="keys", got=key.public.kind.value)
-        if peer.kind is not key.public.kind:
-            raise ProtocolError(
-                "key of the other side", who="keys", expected=key.public.kind.value, got=peer.kind.value
-            )
-        other = load_public(peer)
-        if isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(other, ec.EllipticCurvePublicKey):
-            return private.exchange(_ECDH, other)
-        if isinstance(private, x25519.X25519PrivateKey) and isinstance(other, x25519.X25519PublicKey):
-            try:
-                return private.exchange(other)
-            except ValueError:  # all zeros: the check that RFC 7748 section 6.1 leaves to us
-                raise ProtocolError(
-                    "key of the other side",
-                    who="keys",
-                    expected="not of low order",
-                    got=peer.data.hex(),
-                    fault=Fault.MALFORMED,
-                ) from None
-        raise AssertionError("load_public answers with the kind it was given")
+        kind = key.public.kind
+        match self._private(key), load_public(peer):
+            case ec.EllipticCurvePrivateKey() as private, ec.EllipticCurvePublicKey() as other if peer.kind is kind:
+                return private.exchange(_ECDH, other)
+            case x25519.X25519PrivateKey() as private, x25519.X25519PublicKey() as other:
+                return _exchange_25519(private, other)
+            case ed25519.Ed25519PrivateKey(), _:
+                raise KeyRefused("this kind of key does not agree on secrets", who="keys", got=kind.value)
+        raise ProtocolError("key of the other side", who="keys", expected=kind.value, got=peer.kind.value)
 
     def find(self, label: str) -> KeyHandle | None:
         """See KeyStore."""
@@ -152,6 +139,19 @@ class SoftwareKeyStore(Uncopied):
             raise KeyStoreError(
                 f"sealed key {label!r}", who="keys", expected=f"a {kind.value} private key", got=f"{len(private)} bytes"
             ) from None
+
+
+def _exchange_25519(private: x25519.X25519PrivateKey, other: x25519.X25519PublicKey) -> bytes:
+    try:
+        return private.exchange(other)
+    except ValueError:  # all zeros: the check of RFC 7748 section 6.1
+        raise ProtocolError(
+            "key of the other side",
+            who="keys",
+            expected="not of low order",
+            got=other.public_bytes_raw().hex(),
+            fault=Fault.MALFORMED,
+        ) from None
 
 
 def _missing(label: str) -> KeyMissing:
