@@ -13,9 +13,10 @@ from ..protocol.parties.unit import ModulePersonalized
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.card import Card
+from ..shell.reaching import reach
 from ..shell.telling import certificate_fingerprint, status_facts
 from ..shell.unit import Unit
-from ..transports.links import Address, open_link
+from ..transports.links import Address
 from ..transports.tap import Tap
 from .common import OPTIONS, PATH, Group, Teller, emit, open_store, store_options, trust_options
 
@@ -32,6 +33,7 @@ def unit() -> None:
 @click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
 @click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
 def personalize(
     card: Path,
@@ -44,6 +46,7 @@ def personalize(
     central: Path,
     manufactured_key: bool,
     out: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Personalize one module over the link; two people have approved it on the card before."""
@@ -56,7 +59,7 @@ def personalize(
 
         async def main() -> None:
             here.check(serial)
-            connection = await open_link(where, declared_wired=declare_wired)
+            connection = await reach(where, declared_wired=declare_wired, seconds=wait)
             wire = Tap(connection.stream)
             result = await here.personalize(wire, serial, OPTIONS[trust], wired=connection.attests_wired, policy=policy)
             if not isinstance(result, ModulePersonalized):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -10,7 +11,7 @@ from ..protocol.engine import UsageError
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import RECORD_LIMITS, decode_record, encode_record
 from ..protocol.ports import Ports
-from ..protocol.stores.atomic import ErasureFailed
+from ..protocol.stores.atomic import ErasureFailed, StoreUncertain
 
 R = TypeVar("R")
 
@@ -20,6 +21,11 @@ Show = Callable[[object], None]
 def wall_clock() -> int:
     """Unix seconds."""
     return int(time.time())
+
+
+def fresh_bytes(size: int) -> bytes:
+    """Random bytes of the operating system."""
+    return secrets.token_bytes(size)
 
 
 def ignore(note: object) -> None:
@@ -39,8 +45,21 @@ class Keeping(Generic[R]):
         self.vault = vault
         self._class = record_class
         self._durable = vault.labels()
+        self._uncertain = False
         stored = vault.record
-        self.record: R | None = None if stored is None else decode_record(record_class, stored, **RECORD_LIMITS)
+        self._record: R | None = None if stored is None else decode_record(record_class, stored, **RECORD_LIMITS)
+
+    @property
+    def record(self) -> R | None:
+        """See the class.
+
+        Raises:
+            StoreUncertain: a write ended so that only opening the store again can tell what is in it.
+
+        """
+        if self._uncertain:
+            raise StoreUncertain("what the store holds is not known", who="store", expected="the program started again")
+        return self._record
 
     def commit(self, record: R, keep: frozenset[str] | None = None) -> None:
         """Make `record` durable with the pairs in `keep` (None: those that are durable already)."""
@@ -48,9 +67,12 @@ class Keeping(Generic[R]):
         try:
             self.vault.commit(encode_record(record), keep)
         except ErasureFailed:
-            self.record, self._durable = record, keep  # written all the same; only the old content is still there
+            self._record, self._durable = record, keep  # written all the same; only the old content is still there
             raise
-        self.record, self._durable = record, keep
+        except StoreUncertain:
+            self._uncertain = True
+            raise
+        self._record, self._durable = record, keep
 
     def ports(self, show: Show) -> Ports:
         """The ports of a party that lives in this vault and looks nothing up."""

@@ -138,17 +138,20 @@ class Module:
             else:
                 terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
             purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-            await self._session(stream, terms, purpose, None)
+            await self._session(stream, terms, purpose)
         finally:
             vault.roll_back()
         return self.state
 
-    async def work(self, stream: trio.abc.Stream, orders: Orders | None = None) -> ModuleState:
+    async def work(
+        self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
+    ) -> ModuleState:
         """One session with the central system over `stream`, until either side ends it; the state afterwards.
 
         Args:
             stream: the link, which is closed afterwards.
             orders: what the ATM controller wants (AuthorizationWanted, ResetByHand).
+            also_show: gets the notes of this session.
 
         Raises:
             InsituError: the session did not end in good order.
@@ -156,13 +159,24 @@ class Module:
         """
         record = self.record
         key = None if record.key is None else self._keeping.vault.find(record.key)
-        await self._session(stream, ModuleAtWork.of(record, key), Purpose.OPERATE, orders)
+        await self._session(stream, ModuleAtWork.of(record, key), Purpose.OPERATE, orders, also_show)
         return self.state
 
-    async def _session(self, stream: trio.abc.Stream, terms: Terms, purpose: Purpose, orders: Orders | None) -> None:
+    async def _session(
+        self,
+        stream: trio.abc.Stream,
+        terms: Terms,
+        purpose: Purpose,
+        orders: Orders | None = None,
+        also_show: Show = ignore,
+    ) -> None:
+        def show(note: object) -> None:
+            also_show(note)
+            self._show(note)
+
         handshake = Handshake.initiate(terms, purpose, self._entropy(64))
         session = Session(MODULE, self.state, self._data(), handshake)
-        await run(session, stream, self._keeping.ports(self._show), now=self._now, orders=orders)
+        await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders)
 
     def _data(self) -> ModuleData:
         return ModuleData(record=self._keeping.record, made=self._keeping.vault.find(MANUFACTURED))
