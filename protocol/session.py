@@ -5,7 +5,8 @@ The loop of whoever runs it (driver.py does, with trio; any other loop can):
 1. perform the effects of `start(at)` in order: Transmit to the link, Persist, Show and key operations to the
    ports (`ports.perform`), timers to the clock;
 2. give the event that a port returned to `answer(event, at)`, a frame to `receive(frame, at)`, an expired timer to
-   `expire(timer, at)`, the end of the link to `lost(reason, at)`; perform what they return, in order;
+   `expire(timer, at)`, the end of the link to `lost(reason)`; perform what they return, in order. Where a port
+   fails, drop the rest and give the error to `undone(error)`;
 3. stop when `closed`; `error` then says why, or is None if the session ended in good order.
 
 A peer's fault ends the session for good: the peer is told one code, the party's table is told ChannelLost, and
@@ -90,6 +91,8 @@ class Session(Generic[S, D]):
         self._handshake = handshake
         self._handshake_seconds = handshake_seconds
         self._records: Records | None = None
+        self._before = state, data
+        self._sent = False
 
     def __repr__(self) -> str:
         return f"<Session {self._table.party} {self.state.name}{' closed' if self.closed else ''}>"
@@ -120,7 +123,7 @@ class Session(Generic[S, D]):
                 raise PeerRefusedError(self.party, message.code)
             note = MessageReceived(self.party, type(message).__name__, len(frame))
             return [Show(note), *self._step(message)]
-        except ProtocolError as error:
+        except InsituError as error:
             return self.fail(error)
 
     def answer(self, event: object, at: int) -> Outcome:
@@ -131,7 +134,7 @@ class Session(Generic[S, D]):
             if self._records is None:
                 return self._shake(self._handshake.answer(event, at), at)
             return self._step(event)
-        except ProtocolError as error:
+        except InsituError as error:
             return self.fail(error)
 
     def submit(self, event: object) -> Outcome:
@@ -159,7 +162,10 @@ class Session(Generic[S, D]):
         if DeadlinePassed not in self._table.accepts(self.state):
             return self.fail(late)
         self.error = late
-        return self._step(DeadlinePassed(timer))
+        try:
+            return self._step(DeadlinePassed(timer))
+        except InsituError:
+            return self.fail(late)
 
     def lost(self, reason: str) -> Outcome:
         """The link ended, or nothing more can be sent over it."""
@@ -167,6 +173,18 @@ class Session(Generic[S, D]):
             return []
         lost = ProtocolError("link lost", who=self.party, got=reason, fault=Fault.TIMEOUT)
         return self.fail(lost, tell=False)
+
+    def undone(self, error: InsituError) -> Outcome:
+        """A port failed, and what came after it in the outcome is not done either: the step does not count.
+
+        The party is as before that step, told that its channel is lost. The peer is told the code, unless a message
+        of the step was sealed already: what does not arrive in order does not open.
+        """
+        if self.closed and self.error is not None:
+            return []
+        self.state, self.data = self._before
+        self.closed = False
+        return self.fail(error, tell=not self._sent)
 
     def fail(self, error: InsituError, *, tell: bool = True) -> Outcome:
         """End the session for good: the peer is told the code of `error`, the party that the channel is lost."""
@@ -210,21 +228,29 @@ class Session(Generic[S, D]):
             facts = established.facts
             self._records = Records(established, initiator=self._handshake.initiator)
             secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
-            out += [StopTimer(HANDSHAKE_TIMER), Show(secured), *self._step(opened)]
+            out += [StopTimer(HANDSHAKE_TIMER), Show(secured)]
+            try:
+                out += self._step(opened)
+            except InsituError as error:  # after message_4, without which the peer could not read why
+                out += self.fail(error)
         return out
 
     def _step(self, event: object) -> Outcome:
+        """One step of the party; if a message cannot be sealed, nothing has changed."""
         step = self._table.step(self.state, self.data, event)
-        self.state, self.data = step.state, step.data
         out: Outcome = [Show(StateEntered(self.party, step.state.name, type(event).__name__))]
+        close: Close | None = None
         for effect in step.effects:
             if isinstance(effect, Send):
                 out += self._send(effect.message)
             elif isinstance(effect, Close):
-                out += self._close(effect)
+                close = effect
             else:
                 out.append(effect)
-        return out
+        self._before = self.state, self.data
+        self._sent = any(isinstance(effect, Send) for effect in step.effects)
+        self.state, self.data = step.state, step.data
+        return out if close is None else out + self._close(close)
 
     def _send(self, message: object) -> Outcome:
         if self._records is None:
