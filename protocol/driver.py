@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from math import inf
 from typing import Final, TypeAlias, TypeVar
 
 import trio
 
-from insitu.transports.errors import FrameError
+from insitu.transports.errors import FrameError, FrameTruncated
 from insitu.transports.framing import FrameChannel
 
 from .engine import (
     Close,
+    Effect,
+    Fault,
     InsituError,
     KeyOperation,
     LookUp,
@@ -76,6 +79,7 @@ async def run(
     *,
     now: Callable[[], int],
     orders: Orders | None = None,
+    scope: trio.CancelScope | None = None,
 ) -> Session[S, D]:
     """Run `session` to its end over `stream`, which is closed then; the session itself, for its state and data.
 
@@ -84,27 +88,36 @@ async def run(
         stream: any byte stream; frames are made here.
         ports: key memory, storage, look-ups and notes of the party.
         now: unix seconds.
-        orders: local events for the party while the channel stands.
+        orders: local events for the party while the channel stands. The session's own from now on: it is closed at
+            the end, and orders that still wait in it are refused.
+        scope: whoever cancels it ends the session from this side.
 
     Raises:
         InsituError: `session.error`, if it did not end in good order.
+        StateError: `scope` was cancelled.
 
     """
     channel = FrameChannel(stream)
     driver = _Driver(session, channel, ports, now)
+    scope = trio.CancelScope() if scope is None else scope
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(driver.read)
-            if orders is not None:
-                nursery.start_soon(driver.take, orders)
-            await driver.serve()
-            nursery.cancel_scope.cancel()
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(driver.read)
+                if orders is not None:
+                    nursery.start_soon(driver.take, orders)
+                await driver.serve()
+                nursery.cancel_scope.cancel()
     finally:
-        with trio.move_on_after(FAREWELL_SECONDS) as scope:
-            scope.shield = True
+        if orders is not None:
+            _refuse_rest(orders, session.party)
+        with trio.move_on_after(FAREWELL_SECONDS) as farewell:
+            farewell.shield = True
             await channel.aclose()
     if session.error is not None:
         raise session.error
+    if scope.cancelled_caught:
+        raise StateError("the session was ended from this side", who=session.party)
     return session
 
 
@@ -122,6 +135,7 @@ class _Driver:
         self._ports = ports
         self._now = now
         self._timers: dict[str, float] = {}
+        self._gone = False
         self._into: trio.MemorySendChannel[bytes | _Lost | Order | ProtocolError]
         self._inbox: trio.MemoryReceiveChannel[bytes | _Lost | Order | ProtocolError]
         self._into, self._inbox = trio.open_memory_channel(0)
@@ -131,8 +145,12 @@ class _Driver:
         while True:
             try:
                 frame = await self._channel.receive_frame()
+            except FrameTruncated as error:
+                await self._into.send(_Lost(str(error)))
+                return
             except FrameError as error:
-                fault = ProtocolError(error.summary, who=self._session.party, expected=error.expected, got=error.got)
+                who, expected, got = self._session.party, error.expected, error.got
+                fault = ProtocolError(error.summary, who=who, expected=expected, got=got, fault=Fault.MALFORMED)
                 await self._into.send(fault)
                 return
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -187,8 +205,8 @@ class _Driver:
         """In order; frames gather until something else takes time, so that a flight is one write."""
         queue = deque(outcome)
         flight: list[bytes] = []
-        while queue:
-            effect = queue.popleft()
+        while queue or flight:
+            effect = queue.popleft() if queue else None
             match effect:
                 case Transmit(frames):
                     flight += frames
@@ -201,16 +219,22 @@ class _Driver:
                 case Close() | Send():
                     pass
                 case _:
-                    await self._transmit(flight)
+                    queue.extend(await self._transmit(flight))
                     flight = []
-                    try:
-                        answer = await self._ask(effect)
-                    except InsituError as error:
-                        queue = deque(self._session.fail(error))
-                        continue
-                    if answer is not None:
-                        queue.extend(self._session.answer(answer, self._now()))
-        await self._transmit(flight)
+                    if effect is not None:
+                        queue = await self._follow(effect, queue)
+
+    async def _follow(
+        self, effect: Persist | LookUp | KeyOperation, queue: deque[Effect | Transmit]
+    ) -> deque[Effect | Transmit]:
+        """Perform an effect that takes time; what is to be done after it."""
+        try:
+            answer = await self._ask(effect)
+        except InsituError as error:
+            return deque(self._session.undone(error))
+        if answer is not None:
+            queue.extend(self._session.answer(answer, self._now()))
+        return queue
 
     async def _ask(self, effect: Persist | LookUp | KeyOperation) -> object | None:
         stored = isinstance(effect, (Persist, LookUp))
@@ -218,16 +242,29 @@ class _Driver:
             return await trio.to_thread.run_sync(perform, effect, self._ports)
         return perform(effect, self._ports)
 
-    async def _transmit(self, frames: list[bytes]) -> None:
-        if not frames:
-            return
+    async def _transmit(self, frames: list[bytes]) -> Outcome:
+        """Send one flight; what follows if that cannot be done. After that, nothing more is sent."""
+        if not frames or self._gone:
+            return []
         try:
             with trio.fail_after(SEND_SECONDS):
                 await self._channel.send_frames(frames)
         except trio.TooSlowError:
-            await self._perform(self._session.lost("the other side does not read"))
+            reason = "the other side does not read"
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            await self._perform(self._session.lost(str(error) or "link broken"))
+            reason = str(error) or "link broken"
+        else:
+            return []
+        self._gone = True
+        return self._session.lost(reason)
+
+
+def _refuse_rest(orders: Orders, party: str) -> None:
+    """Settle the orders that came too late, and take no more."""
+    with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+        while True:
+            orders.receive_nowait().settle(_too_late(party))
+    orders.close()
 
 
 def _too_late(party: str) -> StateError:
