@@ -50,7 +50,7 @@ class Kind(IntEnum):
     MORE = 1
     """The payload goes on in the next record."""
     KEY_UPDATE = 2
-    """No payload; the next record in this direction is under the next key."""
+    """No payload; the next record in this direction is under the next key. May stand between pieces of a payload."""
 
 
 class KeySource(Protocol):
@@ -151,7 +151,9 @@ class Records:
             raise UsageError("the channel is closed for good", who="channel")
         if len(payload) > MAX_PAYLOAD:
             raise UsageError("payload too long", who="channel", expected=f"<= {MAX_PAYLOAD} bytes", got=len(payload))
-        records = self.update_keys() if self._receiving.generation > self._sending.generation else []
+        records: list[bytes] = []
+        while self._receiving.generation > self._sending.generation:
+            records += self.update_keys()
         if len(payload) <= _PIECE:
             return records + self._seal(b"\x00" + payload)
         for start in range(0, len(payload), _PIECE):
@@ -177,7 +179,12 @@ class Records:
         way = self._sending
         if way.number < self._max_records - 1:
             return [way.aead.encrypt(way.nonce(), plaintext, None)]
-        return [*self.update_keys(), way.aead.encrypt(way.nonce(), plaintext, None)]
+        try:
+            update = self.update_keys()
+        except UsageError:
+            self._broken = True  # earlier pieces of the payload may be sealed, and will never be sent
+            raise
+        return [*update, way.aead.encrypt(way.nonce(), plaintext, None)]
 
     def open(self, record: bytes) -> bytes | None:
         """The payload that `record` completes; None if more is to come or the record only moved a key.
@@ -205,7 +212,7 @@ class Records:
             return payload
         if kind == Kind.MORE and len(plaintext) > 1:
             self._take(plaintext)
-        elif kind == Kind.KEY_UPDATE and len(plaintext) == 1 and not self._pieces and self._is_in_step():
+        elif kind == Kind.KEY_UPDATE and len(plaintext) == 1 and self._is_in_step():
             way.update()
         else:
             raise self._break("a record kind with what belongs to it", f"kind {kind}, {len(plaintext)} bytes")
