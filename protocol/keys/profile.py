@@ -191,7 +191,9 @@ def read_time(reader: der.Reader) -> int:
 
 
 def time_text(seconds: int) -> str:
-    """Unix seconds for people: 2030-01-31T12:00:00Z."""
+    """Unix seconds for people: 2030-01-31T12:00:00Z. A peer may state any number, so none is too large here."""
+    if not 0 <= seconds <= FOREVER:
+        return f"{seconds} s"
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -119,6 +119,11 @@ def test_times_as_they_stand(seconds, encoded):
     assert time_text(seconds) == datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + "Z"
 
 
+@pytest.mark.parametrize("seconds", [-1, FOREVER + 1, (1 << 64) - 1])
+def test_times_that_no_calendar_has_are_shown_all_the_same(seconds):
+    assert time_text(seconds) == f"{seconds} s"
+
+
 @pytest.mark.parametrize("seconds", [-1, FOREVER + 1])
 def test_times_out_of_range(seconds):
     with pytest.raises(UsageError, match="1970 to 9999"):
