@@ -18,13 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import Any, Final, Generic, TypeVar, cast
-
-from transitions import EventData, Machine
 
 from .effects import Effects
 from .errors import Fault, InsituError, ProtocolError
+from .machine import Cell, LeanMachine
 
 S = TypeVar("S", bound=Enum)
 D = TypeVar("D")
@@ -186,7 +184,7 @@ class Table(Generic[S, D]):
                 names.append(arrow.row.when.__name__)
         self._accepts = {state: tuple(events) for state, events in accepts.items()}
         self._guards = guards
-        self._fire: dict[tuple[str, type], Callable[[_Cell], bool]] = {
+        self._fire: dict[tuple[str, type], Callable[[Cell], bool]] = {
             (state, event): machine.events[_trigger(event)].trigger for state, event in guards
         }
         self._by_name = {state.name: state for state in self.states}
@@ -217,25 +215,13 @@ class Table(Generic[S, D]):
         fire = self._fire.get((name, kind))
         if fire is None:
             raise Refused(self.party, state, kind.__name__, self._names(state))
-        cell = _Cell(name, data, event)
+        cell = Cell(name, data, event)
         if not fire(cell):
             raise Refused(self.party, state, kind.__name__, self._names(state), self._guards[name, kind])
         return Step(self._by_name[cell.state], cast("D", cell.data), cell.effects)
 
     def _names(self, state: S) -> list[str]:
         return [event.__name__ for event in self._accepts[state]]
-
-
-class _Cell:
-    """What `transitions` moves: alive for one step, seen by nobody else."""
-
-    __slots__ = ("data", "effects", "event", "state")
-
-    def __init__(self, state: str, data: object, event: object) -> None:
-        self.state = state
-        self.data = data
-        self.event = event
-        self.effects: Effects = ()
 
 
 def _check_words(table: Table[S, Any], states: type[S]) -> None:
@@ -300,32 +286,9 @@ def _trigger(event: type) -> str:
     return f"on {event.__name__}"
 
 
-def _compile(table: Table[S, Any]) -> Machine:
-    machine = Machine(
-        model=None,
-        states=[state.name for state in table.states],
-        initial=None,
-        auto_transitions=False,
-        send_event=True,
-        queued=False,
-    )
+def _compile(table: Table[S, Any]) -> LeanMachine:
+    machine = LeanMachine([state.name for state in table.states])
     for arrow in table.arrows:
-        machine.add_transition(
-            _trigger(arrow.row.on),
-            arrow.source.name,
-            arrow.target.name,
-            conditions=None if arrow.row.when is None else partial(_guard, arrow.row.when),
-            before=None if arrow.row.do is None else partial(_act, arrow.row.do),
-        )
+        row = arrow.row
+        machine.add_transition(_trigger(row.on), arrow.source.name, arrow.target.name, when=row.when, do=row.do)
     return machine
-
-
-def _guard(when: Callable[[Any, Any], bool], fired: EventData) -> bool:
-    cell: Any = fired.model
-    return bool(when(cell.data, cell.event))
-
-
-def _act(do: Callable[[Any, Any], tuple[Any, Effects]], fired: EventData) -> None:
-    cell: Any = fired.model
-    cell.data, effects = do(cell.data, cell.event)
-    cell.effects = tuple(effects)
