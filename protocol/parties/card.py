@@ -108,11 +108,16 @@ def pin_is_right(data: CardData, event: Approve) -> bool:
 
 
 def person_may_try(data: CardData, event: Approve) -> bool:
-    """The person is on the list and not locked; the job is open, in time, and not approved by this person already."""
+    """The person is on the list and not locked; the job is open, in time, lacks approval, and not this person's."""
     person, job = _person(data.held, event.person), _job(data.held, event.number)
     if person is None or job is None:
         return False
-    return person.failures < MAX_FAILURES and event.at <= job.expires and person.name not in job.approvals
+    return (
+        person.failures < MAX_FAILURES
+        and event.at <= job.expires
+        and len(job.approvals) < 2
+        and person.name not in job.approvals
+    )
 
 
 def two_people_approved_exactly_this(data: CardData, event: CertificateWanted) -> bool:
@@ -204,7 +209,7 @@ def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     job, certificate = given(data.job), given(data.draft).assemble(event.signature)
     result = Result(job.number, event.signature, sha256(certificate).digest())
     record = replace(data.held, log=_logged(data.held, result, data.at))
-    if job.role is CardRole.UNIT:
+    if job.role is CardRole.UNIT and job.public_key == compress(given(data.authentication).public):
         record = replace(record, unit=certificate)
     return _kept(data, record, Show(Certified(job, certificate)))
 

@@ -13,6 +13,7 @@ from typing import Final
 from ..channel import proofs
 from ..channel.opened import ChannelOpened, Peer
 from ..engine import (
+    STAY,
     ChannelLost,
     Close,
     DeadlinePassed,
@@ -142,6 +143,11 @@ def number_is_new(data: CentralData, event: Authorize) -> bool:
     return event.number > given(data.entry).last_number
 
 
+def it_answers_the_module(data: CentralData, event: Decided) -> bool:
+    """The host decided about the authorization that the module waits for, and about no other."""
+    return event.instruction.number == given(data.asked).number
+
+
 def challenge_is_for_this_epoch(data: CentralData, event: ResetChallenge) -> bool:
     """The module answers the request that we made."""
     return event.epoch == given(data.entry).epoch
@@ -182,14 +188,21 @@ def register(data: CentralData, event: Status) -> tuple[CentralData, Effects]:
 
 
 def have_it_decided(data: CentralData, event: Authorize) -> tuple[CentralData, Effects]:
-    """Ask the host."""
-    return replace(data, asked=event), [LookUp("decision", event)]
+    """Remember the number for good, then ask the host: whatever is lost after that, it decides once (S10)."""
+    entry = replace(given(data.entry), last_number=event.number)
+    return replace(data, entry=entry, asked=event), [Persist(entry), LookUp("decision", event)]
 
 
 def instruct(data: CentralData, event: Decided) -> tuple[CentralData, Effects]:
-    """Remember the number for good, then instruct the module (L10)."""
-    entry = replace(given(data.entry), last_number=given(data.asked).number)
-    return replace(data, entry=entry, asked=None), [Persist(entry), Send(event.instruction)]
+    """Instruct the module (L10)."""
+    return replace(data, asked=None), [Send(event.instruction)]
+
+
+def decline(data: CentralData, event: Authorize) -> tuple[CentralData, Effects]:
+    """Nothing is paid out any more: the authorization crossed our request for a reset."""
+    entry = replace(given(data.entry), last_number=event.number)
+    no = PayOut(number=event.number, approved=False, amount=0, reference="")
+    return replace(data, entry=entry), [Persist(entry), Send(no)]
 
 
 def request_reset(data: CentralData, _: ResetOrdered) -> tuple[CentralData, Effects]:
@@ -234,8 +247,9 @@ CENTRAL: Final = Table[CentralState, CentralData](
         row(S.LISTENING, ChannelOpened, module_is_certified, greet, S.GREETING),
         row(S.GREETING, Status, nothing_is_older_than_we_know, register, S.ONLINE),
         row(S.ONLINE, Authorize, number_is_new, have_it_decided, S.DECIDING),
-        row(S.DECIDING, Decided, None, instruct, S.ONLINE),
+        row(S.DECIDING, Decided, it_answers_the_module, instruct, S.ONLINE),
         row(S.ONLINE, ResetOrdered, None, request_reset, S.RESETTING),
+        row(S.RESETTING, Authorize, number_is_new, decline, STAY),
         row(S.RESETTING, ResetChallenge, challenge_is_for_this_epoch, sign_command, S.COMMANDING),
         row(S.COMMANDING, Signed, None, command_reset, S.COMMANDED),
         row(S.COMMANDED, ResetDone, a_new_epoch_began, strike_off, S.ENDED),

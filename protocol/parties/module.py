@@ -13,6 +13,7 @@ from typing import Final
 from ..channel import proofs
 from ..channel.cose import ES256, verify_signature
 from ..channel.opened import ChannelOpened, Peer
+from ..channel.trust.terms import check_unexpired
 from ..engine import (
     STAY,
     ChannelLost,
@@ -54,7 +55,6 @@ from ..messages import (
     ResetCommand,
     ResetDone,
     ResetRequest,
-    Status,
 )
 from .module_data import (
     IDENTITY,
@@ -70,6 +70,8 @@ from .module_data import (
     ModuleState,
     PayOutInstructed,
     ResetByHand,
+    answer_timer,
+    erased,
     operating_label,
 )
 
@@ -122,7 +124,7 @@ def key_from_manufacture_serves(data: ModuleData, event: GenerateKeyPair) -> boo
 def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
     """All certificates hold, end at the root held since delivery, and the module's is for our pair (L4-L6, S2).
 
-    Nothing that crossed in the handshake comes again.
+    The customer's was verified in the handshake, and does not come again, or it is verified now.
     """
     record, peer = data.held, data.peer
     if peer is None or data.key is None:
@@ -134,11 +136,12 @@ def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
             expected="once: with the certificates if the handshake had none",
             got="none" if event.customer is None else "a second one",
         )
-    customer = _customer(record, peer, event)
-    module = verify_issued(event.module, customer, Role.MODULE, now=data.at, subject=record.serial)
+    customer, *above = _issuers(record, peer, event)
+    module = verify_issued(event.module, customer, Role.MODULE, now=None, subject=record.serial)
     if module.public != data.key.public:
         raise ProtocolError("module certificate", who="module", expected="our new key", got="another key")
-    verify_issued(event.central, customer, Role.CENTRAL, now=data.at)
+    central = verify_issued(event.central, customer, Role.CENTRAL, now=None)
+    check_unexpired((*above, customer, module, central), data.at)
     return True
 
 
@@ -276,7 +279,7 @@ def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
 def roll_back(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
     """Forget the session; a pair that it made goes with it."""
     fault = {DeadlinePassed: Fault.TIMEOUT, KeyOperationFailed: Fault.UNAVAILABLE}.get(type(event))
-    return _at_rest(data), [StopTimer("peer"), Close(fault, reason_of(event))]
+    return data.at_rest, [StopTimer("peer"), Close(fault, reason_of(event))]
 
 
 def give_up_delivery(_: ModuleData, event: KeyOperationFailed) -> tuple[ModuleData, Effects]:
@@ -286,26 +289,26 @@ def give_up_delivery(_: ModuleData, event: KeyOperationFailed) -> tuple[ModuleDa
 
 def report(data: ModuleData, _: ChannelOpened) -> tuple[ModuleData, Effects]:
     """Tell state, epoch and certificate, so that a lost last message is recognised, not repeated (S1)."""
-    record = data.held
-    return data, [Send(Status(record.condition, record.epoch, record.fingerprint)), Close()]
+    return data, [Send(data.status), Close()]
 
 
 def go_online(data: ModuleData, event: ChannelOpened) -> tuple[ModuleData, Effects]:
     """Say how things stand, so that the central system notices a reset by hand or an old store (S4)."""
-    status = Status(data.held.condition, data.held.epoch, data.held.fingerprint)
-    return replace(data, peer=event.peer, binding=event.binding, at=event.at), [Send(status)]
+    at = max(event.at, data.held.latest)
+    return replace(data, peer=event.peer, binding=event.binding, at=at), [Send(data.status)]
 
 
 def ask(data: ModuleData, event: AuthorizationWanted) -> tuple[ModuleData, Effects]:
     """Ask the central system (L10)."""
-    return replace(data, asked=data.asked | {event.request.number}), [Send(event.request), _AWAIT_PEER]
+    number = event.request.number
+    timer = StartTimer(answer_timer(number), MACHINE_SECONDS)
+    return replace(data, asked=data.asked | {number}), [Send(event.request), timer]
 
 
 def pay_out(data: ModuleData, event: PayOut) -> tuple[ModuleData, Effects]:
     """Hand the instruction to the ATM controller, once."""
-    asked = data.asked - {event.number}
-    timer = _AWAIT_PEER if asked else StopTimer("peer")
-    return replace(data, asked=asked), [timer, Show(PayOutInstructed(event))]
+    answered = replace(data, asked=data.asked - {event.number})
+    return answered, [StopTimer(answer_timer(event.number)), Show(PayOutInstructed(event))]
 
 
 def challenge(data: ModuleData, event: ResetRequest) -> tuple[ModuleData, Effects]:
@@ -326,38 +329,22 @@ def erase_by_hand(data: ModuleData, _: ResetByHand) -> tuple[ModuleData, Effects
 
 
 def _erased(data: ModuleData) -> tuple[ModuleData, Effects]:
-    old = data.held
-    record = ModuleRecord(
-        serial=old.serial,
-        root=old.root,
-        condition=ModuleCondition.RESET,
-        epoch=old.epoch + 1,
-        latest=max(old.latest, data.at),
-        identity=old.identity,
-    )
+    record = erased(data.held, data.at)
     keep = frozenset({IDENTITY} if record.identity else ())
-    return ModuleData(record=record), [
-        StopTimer("peer"),
-        Persist(record, keep),
-        Show(KeysErased(record.epoch)),
-    ]
+    return ModuleData(record=record), [StopTimer("peer"), Persist(record, keep), Show(KeysErased(record.epoch))]
 
 
 def go_offline(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
     """Leave the central system; what was not answered stays unanswered."""
     fault = Fault.TIMEOUT if isinstance(event, DeadlinePassed) else None
-    return _at_rest(data), [StopTimer("peer"), Close(fault, reason_of(event))]
+    return data.at_rest, [StopTimer("peer"), Close(fault, reason_of(event))]
 
 
-def _customer(record: ModuleRecord, peer: Peer, event: Certificates) -> VerifiedCertificate:
-    """The customer's certificate: verified in the handshake, or now; always under the root held since delivery."""
+def _issuers(record: ModuleRecord, peer: Peer, event: Certificates) -> tuple[VerifiedCertificate, ...]:
     if event.customer is None:
-        return peer.chain[1]
-    return verify_issued(event.customer, trusted_root(record.root), Role.CUSTOMER, now=None)
-
-
-def _at_rest(data: ModuleData) -> ModuleData:
-    return ModuleData(record=data.record, made=data.made)
+        return peer.chain[1:]
+    root = trusted_root(record.root)
+    return verify_issued(event.customer, root, Role.CUSTOMER, now=None), root
 
 
 # The table ---------------------------------------------------------------------------------------------------

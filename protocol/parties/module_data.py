@@ -10,8 +10,9 @@ from enum import Enum, auto
 from typing import Final
 
 from ..channel.opened import Peer
-from ..engine import KeyHandle, given
-from ..messages import Authorize, ModuleCondition, ModuleRecord, PayOut
+from ..engine import KeyHandle, UsageError, given
+from ..keys.profile import checked_name
+from ..messages import Authorize, ModuleCondition, ModuleRecord, PayOut, Status
 
 IDENTITY: Final = "identity"
 MANUFACTURED: Final = "manufactured"
@@ -54,12 +55,22 @@ class Initialize:
         identity: make an identity key pair, to be certified by the manufacturer.
         manufactured_key: also make the key pair that the first personalization may use by policy (L3).
 
+    Raises:
+        UsageError: no certificate could name this serial number; a key pair at manufacture without an identity.
+
     """
 
     serial: str
     root: bytes = field(repr=False)
     identity: bool = True
     manufactured_key: bool = False
+
+    def __post_init__(self) -> None:
+        checked_name(self.serial)
+        if self.manufactured_key and not self.identity:
+            raise UsageError(
+                "a key pair made at manufacture", who="module", expected="a module with identity", got="none"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,16 @@ class ModuleData:
         """The durable record of a module that has been delivered."""
         return given(self.record)
 
+    @property
+    def status(self) -> Status:
+        """How things stand, for whoever is at the other end."""
+        return Status(self.held.condition, self.held.epoch, self.held.fingerprint)
+
+    @property
+    def at_rest(self) -> ModuleData:
+        """Without all that belongs to a session."""
+        return ModuleData(record=self.record, made=self.made)
+
 
 def resting_state(record: ModuleRecord | None) -> ModuleState:
     """The state in which a module wakes up, given its durable record."""
@@ -156,6 +177,23 @@ def resting_state(record: ModuleRecord | None) -> ModuleState:
         ModuleCondition.OPERATING: S.OPERATING,
         ModuleCondition.RESET: S.RESET,
     }[record.condition]
+
+
+def erased(record: ModuleRecord, at: int) -> ModuleRecord:
+    """The record after a reset: what manufacture left, in the next epoch. `at`: unix seconds."""
+    return ModuleRecord(
+        serial=record.serial,
+        root=record.root,
+        condition=ModuleCondition.RESET,
+        epoch=record.epoch + 1,
+        latest=max(record.latest, at),
+        identity=record.identity,
+    )
+
+
+def answer_timer(number: int) -> str:
+    """The timer of one authorization: others that are answered do not prolong its wait."""
+    return f"authorization {number}"
 
 
 def operating_label(epoch: int) -> str:

@@ -16,7 +16,7 @@ from ...messages import ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
 from ..opened import Peer
-from .terms import chain_of
+from .terms import chain_of, check_unexpired
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,16 @@ class ModuleByIdentity:
         return cls(root, record.latest, Credential.x5chain((record.identity,), key.public), key)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
-        """A unit, certified by a customer whom our manufacturer certified (L6)."""
+        """A unit, certified by a customer whom our manufacturer certified (L6).
+
+        Raises:
+            ProtocolError: no such chain, or one that does not hold or has expired.
+
+        """
         unit_der, customer_der = chain_of(claim, 2, "module")
-        at = max(at, self.latest)
-        customer = verify_issued(customer_der, self.root, Role.CUSTOMER, now=at)
-        unit = verify_issued(unit_der, customer, Role.UNIT, now=at)
+        customer = verify_issued(customer_der, self.root, Role.CUSTOMER, now=None)
+        unit = verify_issued(unit_der, customer, Role.UNIT, now=None)
+        check_unexpired((self.root, customer, unit), max(at, self.latest))
         peer = Peer(unit.subject, Role.UNIT, unit.public, (unit, customer))
         return Credential.x5chain((unit_der, customer_der), unit.public), peer
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...engine import KeyHandle, ProtocolError, UsageError
+from ...keys.profile import NAME_RULE, is_name
 from ...messages import TrustOption, decode
 from ..edhoc.credentials import Credential, IdCred, Kccs, write_ccs
 from ..edhoc.suites import Method
@@ -61,6 +62,8 @@ class ByCable:
         credential = Credential.kccs(claim.ccs)
         claims = decode(claim.ccs)
         name = claims.get(_CLAIM_SUB) if isinstance(claims, dict) else None
-        if not isinstance(name, str) or not name.isprintable() or len(name) > 64:
-            raise ProtocolError("credential", who="channel", expected="a claims set with a subject", got="none")
+        if not isinstance(name, str) or not is_name(name):
+            raise ProtocolError(
+                "subject of a claims set", who="channel", expected=NAME_RULE, got="another" if name else "none"
+            )
         return credential, Peer(name, None, credential.public)

@@ -6,9 +6,12 @@ in `../handshake.py`; which option a person chooses, and over which links, is fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ...engine import KeyHandle, ProtocolError
+from ...keys.certificates import CertificateRefused, VerifiedCertificate
+from ...keys.profile import time_text
 from ...messages import TrustOption
 from ..edhoc.credentials import Credential, IdCred, X5Chain
 from ..opened import Peer
@@ -73,3 +76,29 @@ def chain_of(claim: IdCred, length: int, who: str) -> tuple[bytes, ...]:
         got = f"{len(claim.certificates)}" if isinstance(claim, X5Chain) else type(claim).__name__
         raise ProtocolError("credential", who=who, expected=f"x5chain of {length}", got=got)
     return claim.certificates
+
+
+def check_unexpired(certificates: Sequence[VerifiedCertificate], at: int) -> None:
+    """That none of these has expired, judged by a clock that may be behind: that of a module.
+
+    A certificate that holds and begins later than `at` shows that the clock is behind, by that much at least: whoever
+    signed it had one, too. So a module whose clock stopped can be personalized, and one whose clock is right need not
+    wait until the second has passed in which its certificate was made.
+
+    Args:
+        certificates: verified before; all of them are looked at.
+        at: unix seconds.
+
+    Raises:
+        CertificateRefused: one has.
+
+    """
+    at = max(at, *(certificate.not_before for certificate in certificates))
+    for certificate in certificates:
+        if at > certificate.not_after:
+            raise CertificateRefused(
+                "validity",
+                f"{certificate.role.value} certificate has expired",
+                expected=f"a time until {time_text(certificate.not_after)}",
+                got=time_text(at),
+            )
