@@ -207,7 +207,7 @@ class Sign1:
         try:
             algorithm = Algorithm(number)
         except ValueError:
-            raise _unsupported("signature algorithm", [*Algorithm], number) from None
+            raise _unsupported("signature algorithm", "ES256, ES384 or EdDSA", number) from None
         message = sig_structure(self.protected, external_aad, content)
         if not verify_signature(algorithm, public, message, self.signature):
             raise ProtocolError("signature does not hold", who=WHO, expected=f"{algorithm.name} by the key named")

@@ -31,6 +31,9 @@ from insitu.protocol.channel.edhoc import (
     classify,
     write_ccs,
 )
+from insitu.protocol.channel.edhoc.curves import EphemeralKey, load_x
+from insitu.protocol.channel.edhoc.initiator import AwaitingMessage2
+from insitu.protocol.channel.edhoc.schedule import extract_2e, hash_2, keystream, xor
 from insitu.protocol.engine import (
     Agree,
     Agreed,
@@ -46,6 +49,7 @@ from insitu.protocol.engine import (
     Started,
 )
 from insitu.protocol.keys.public import CURVES, ECDSA, load_public, public_of, raw_signature
+from insitu.protocol.messages.codec import encode
 
 VECTORS = Path(__file__).resolve().parents[2] / "specs" / "vectors"
 
@@ -222,3 +226,13 @@ class Setting:
 
 def ead(label: int, value: bytes | None = None, *, critical: bool = False) -> Ead:
     return Ead(label, value, critical=critical)
+
+
+def forge_message_2(initiator: End, plaintext_2: bytes, scalar: bytes = b"\x07" * 32) -> bytes:
+    """A message_2 with any plaintext, which anybody can make who got message_1."""
+    (awaiting,) = (stage for stage in initiator.stages if isinstance(stage, AwaitingMessage2))
+    suite = awaiting.suite
+    key = EphemeralKey.from_private(suite.exchange, scalar)
+    th_2 = hash_2(suite, key.x, awaiting.message_1)
+    prk_2e = extract_2e(suite, th_2, key.agree(load_x(suite.exchange, awaiting.ephemeral.x)))
+    return encode(key.x + xor(plaintext_2, keystream(suite, prk_2e, th_2, len(plaintext_2))))

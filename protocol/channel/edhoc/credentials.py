@@ -291,8 +291,8 @@ def read_ccs(ccs: bytes) -> PublicKey:
         return public
     if y is None or type(y) is bool:
         return decompress(kind, (b"\x03" if y else b"\x02") + x)
-    if type(y) is not bytes:
-        raise DecodeError("COSE_Key", expected="y as a byte string or a boolean", got=kind_of(y))
+    if type(y) is not bytes or len(x) != len(y):
+        raise DecodeError("COSE_Key", expected="y as a boolean or a byte string as long as x", got=kind_of(y))
     public = PublicKey(kind, b"\x04" + x + y)
     load_public(public)
     return public

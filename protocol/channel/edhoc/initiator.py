@@ -301,7 +301,7 @@ def verify_message_4(data: Stage, event: Message4Received) -> tuple[Stage, Effec
         ead_2=awaiting.content.ead,
         ead_3=awaiting.ead_3,
         ead_4=ead_4,
-        th_4=awaiting.th_4,
+        th_4=awaiting.th_4[-suite.hash.size :],
     )
     return establish(facts, kdf(suite, awaiting.prk_4e3m, Label.PRK_OUT, awaiting.th_4, suite.hash.size)), ()
 

@@ -178,9 +178,8 @@ def read_message_1(data: Stage, event: Message1Received) -> tuple[Stage, Effects
     listening = data.take(Listening)
     config, message_1 = listening.config, event.message
     if message_1.method not in config.methods:
-        raise ProtocolError(
-            "method", who=WHO, expected=sorted(config.methods), got=message_1.method, fault=Fault.UNSUPPORTED
-        )
+        expected = " or ".join(str(int(method)) for method in sorted(config.methods))
+        raise ProtocolError("method", who=WHO, expected=expected, got=message_1.method, fault=Fault.UNSUPPORTED)
     check_understood(message_1.ead, config.ead_labels)
     config.admits_ead_1(message_1.ead)
     method, suite = Method(message_1.method), SUITES[message_1.suites[-1]]
@@ -269,7 +268,7 @@ def verify_message_3(data: Stage, event: CredentialFound) -> tuple[Stage, Effect
         ead_2=config.ead_2,
         ead_3=content.ead,
         ead_4=ead_4,
-        th_4=th_4,
+        th_4=th_4[-suite.hash.size :],
     )
     prk_out = kdf(suite, prk_4e3m, Label.PRK_OUT, th_4, suite.hash.size)
     return establish(facts, prk_out), (Send(octets(ciphertext_4)),)
