@@ -9,7 +9,19 @@ from collections import deque
 from enum import Enum
 from typing import Generic, TypeVar
 
-from .engine import Close, EnvironmentFault, Send, Show, StartTimer, StopTimer, Table, UsageError
+from .engine import (
+    Close,
+    EnvironmentFault,
+    Refused,
+    Send,
+    Show,
+    StartTimer,
+    StateError,
+    Step,
+    StopTimer,
+    Table,
+    UsageError,
+)
 from .ports import Ports, perform
 
 S = TypeVar("S", bound=Enum)
@@ -35,7 +47,8 @@ class Desk(Generic[S, D]):
         """Take one event to its end; the notes that were shown on the way, in order.
 
         Raises:
-            Refused: the party's state has no place for the event; nothing has changed.
+            StateError: the party's state has no place for the event; nothing has changed.
+            ProtocolError: the event carries what the party cannot accept, say a certificate; nothing has changed.
             EnvironmentFault: key memory or storage failed; durable state is as before the step that failed.
                 The desk is of no more use: make a new one from the durable record.
 
@@ -43,7 +56,7 @@ class Desk(Generic[S, D]):
         notes: list[object] = []
         events = deque([event])
         while events:
-            step = self._table.step(self.state, self.data, events.popleft())
+            step = self._step(events.popleft())
             self.state, self.data = step.state, step.data
             for effect in step.effects:
                 match effect:
@@ -61,3 +74,9 @@ class Desk(Generic[S, D]):
                         if answer is not None:
                             events.append(answer)
         return notes
+
+    def _step(self, event: object) -> Step[S, D]:
+        try:
+            return self._table.step(self.state, self.data, event)
+        except Refused as error:  # no peer is here: it is the caller who asked for what cannot be now
+            raise StateError(error.summary, who=error.who, expected=error.expected, got=error.got) from error

@@ -14,6 +14,7 @@ from ..protocol.messages import CardRecord, CardRole, Job, Person
 from ..protocol.parties.card import CARD, customer_of, log_of, pin_verifier, resting_state
 from ..protocol.parties.card_data import (
     AUTHENTICATION,
+    MAX_FAILURES,
     SIGNING,
     Approve,
     CardData,
@@ -108,8 +109,8 @@ class Card:
             pins: of the people who may approve, at least two.
 
         Raises:
-            Refused: the card is in use, or fewer than two people are named.
-            UsageError: a PIN is too short.
+            StateError: the card is in use, or fewer than two people are named.
+            UsageError: a PIN is too short, or a name that no certificate can carry.
 
         """
         people: list[Person] = []
@@ -118,7 +119,10 @@ class Card:
                 raise UsageError(f"PIN of {person}", who="card", expected="at least 4 characters", got=len(pin))
             salt = self._entropy(16)
             people.append(Person(name=person, salt=salt, verifier=pin_verifier(pin, salt), failures=0))
-        notes = self._submit(Furnish(name, tuple(people)))
+        try:
+            notes = self._submit(Furnish(name, tuple(people)))
+        finally:
+            self._keeping.vault.roll_back()
         return next(note.request for note in notes if isinstance(note, RequestMade))
 
     def install(self, root: bytes, customer: bytes) -> None:
@@ -182,12 +186,30 @@ class Card:
             StateError: the person is unknown, locked, or approved before.
 
         """
-        for note in self._submit(Approve(job.number, person, pin, self._now())):
+        now = self._now()
+        self._refuse_approval(job.number, person, now)
+        for note in self._submit(Approve(job.number, person, pin, now)):
             if isinstance(note, PinRefused):
                 raise UsageError(f"wrong PIN of {person}", who="card", got=f"{note.left} tries left")
             if isinstance(note, JobNoted):
                 return note.missing
         raise StateError("no approval", who="card")
+
+    def _refuse_approval(self, number: bytes, person: str, now: int) -> None:
+        """Say what the card would refuse an approval for, in words that a person can use."""
+        record = self._installed()
+        known = {each.name: each for each in record.people}
+        job = next((each for each in record.jobs if each.number == number and now <= each.expires), None)
+        if person not in known:
+            raise StateError("nobody of that name approves here", who="card", expected=" or ".join(known), got=person)
+        if known[person].failures >= MAX_FAILURES:
+            raise StateError(f"{person} is locked", who="card", got=f"{MAX_FAILURES} wrong PINs")
+        if job is None:
+            raise StateError("no such job is open", who="card", got=number.hex())
+        if len(job.approvals) == 2 or person in job.approvals:
+            raise StateError(
+                f"no approval of {person} is missing", who="card", got=f"approved by {' and '.join(job.approvals)}"
+            )
 
     def approved_job(self, role: CardRole, subject: str) -> Job:
         """The open job for this role and subject with both approvals.

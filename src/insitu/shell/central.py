@@ -35,6 +35,10 @@ def refuse_all(serial: str, asked: Authorize) -> PayOut:
     return PayOut(number=asked.number, approved=False, amount=0, reference="")
 
 
+def _entry(modules: tuple[ModuleEntry, ...], serial: str) -> ModuleEntry | None:
+    return next((entry for entry in modules if entry.serial == serial), None)
+
+
 class Central:
     """A central system.
 
@@ -77,15 +81,19 @@ class Central:
 
         Raises:
             StateError: there is one already.
+            UsageError: a name that no certificate can carry.
 
         """
         if self._keeping.record is not None:
             raise StateError("the central system is set up", who="central", expected="a new store", got="a used one")
         vault = self._keeping.vault
-        key = vault.generate(KEY, KeyKind.P256, b"")
-        draft = draft_request(name, key.public)
-        request = draft.assemble(vault.sign(key, draft.to_be_signed))
-        self._keeping.commit(CentralRecord(name=name, customers=(), modules=()), frozenset({KEY}))
+        try:
+            key = vault.generate(KEY, KeyKind.P256, b"")
+            draft = draft_request(name, key.public)
+            request = draft.assemble(vault.sign(key, draft.to_be_signed))
+            self._keeping.commit(CentralRecord(name=name, customers=(), modules=()), frozenset({KEY}))
+        finally:
+            vault.roll_back()
         return request
 
     def trust(self, root: bytes, customer: bytes) -> VerifiedCertificate:
@@ -118,7 +126,7 @@ class Central:
 
     def entry(self, serial: str) -> ModuleEntry | None:
         """What the registry knows of a module."""
-        return next((entry for entry in self.record.modules if entry.serial == serial), None)
+        return _entry(self.record.modules, serial)
 
     async def attend(
         self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
@@ -135,24 +143,35 @@ class Central:
 
         """
 
+        modules = self.record.modules
+        entered: ModuleEntry | None = None
+
+        def commit(entry: object, _: frozenset[str] | None) -> None:
+            nonlocal entered
+            if not isinstance(entry, ModuleEntry):
+                raise UsageError("not an entry of the registry", who="central", got=type(entry).__name__)
+            self._enter(entry, entered or _entry(modules, entry.serial))
+            entered = entry
+
         def show(note: object) -> None:
             also_show(note)
             self._show(note)
 
-        certificate = self.record.certificate
-        if certificate is None:
-            raise StateError("no certificate", who="central", expected="one made by a card", got="none")
-        terms = CentralAtWork.of(certificate, self._customers(), self._key())
-        handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self._entropy(64))
-        session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key(), self.record.modules), handshake)
-        ports = Ports(
-            self._keeping.vault,
-            commit=self._enter,
-            look_up=lambda question: self._answer(session, question),
-            show=show,
-        )
-        await run(session, stream, ports, now=self._now, orders=orders)
-        return session.state
+        async with stream:
+            certificate = self.record.certificate
+            if certificate is None:
+                raise StateError("no certificate", who="central", expected="one made by a card", got="none")
+            terms = CentralAtWork.of(certificate, self._customers(), self._key())
+            handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self._entropy(64))
+            session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key(), modules), handshake)
+            ports = Ports(
+                self._keeping.vault,
+                commit=commit,
+                look_up=lambda question: self._answer(session, question),
+                show=show,
+            )
+            await run(session, stream, ports, now=self._now, orders=orders)
+            return session.state
 
     def _answer(self, session: Session[CentralState, CentralData], question: LookUp) -> object:
         asked = question.argument
@@ -160,11 +179,20 @@ class Central:
             raise UsageError("not a question for the host", who="central", got=question.what)
         return Decided(self._decide(given(session.data.entry).serial, asked))
 
-    def _enter(self, entry: object, keep: frozenset[str] | None) -> None:
-        if not isinstance(entry, ModuleEntry):
-            raise UsageError("not an entry of the registry", who="central", got=type(entry).__name__)
+    def _enter(self, entry: ModuleEntry, before: ModuleEntry | None) -> None:
+        """Put an entry in the place of the one that its session knows.
+
+        Raises:
+            StateError: that one is not there any more. Another session with this module was here since then, so
+                what this one decided no longer holds: a reset that it does not know of, a number used meanwhile.
+
+        """
+        if self.entry(entry.serial) != before:
+            raise StateError(
+                f"module {entry.serial} was in contact elsewhere", who="central", expected="one session at a time"
+            )
         others = tuple(each for each in self.record.modules if each.serial != entry.serial)
-        self._keeping.commit(replace(self.record, modules=(*others, entry)), keep)
+        self._keeping.commit(replace(self.record, modules=(*others, entry)))
 
     def _customers(self) -> tuple[VerifiedCertificate, ...]:
         record = self.record

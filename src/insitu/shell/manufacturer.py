@@ -53,7 +53,8 @@ class Manufacturer:
         """Make the root key; the root certificate, DER.
 
         Raises:
-            Refused: there is one already.
+            StateError: there is one already.
+            UsageError: a name that no certificate can carry.
 
         """
         return self._issue(Establish(name, self._entropy(16), self._now()))
@@ -71,7 +72,7 @@ class Manufacturer:
         """Certify the identity key of the module on the bench; the certificate, DER.
 
         Raises:
-            Refused: a module with this serial number was delivered before.
+            StateError: a module with this serial number was delivered before.
 
         """
         return self._issue(IdentityRequested(serial, public, self._entropy(16), self._now()))
@@ -81,4 +82,7 @@ class Manufacturer:
         state = ManufacturerState.BLANK if record is None else ManufacturerState.READY
         data = ManufacturerData(record=record, key=self._keeping.vault.find(ROOT))
         desk = Desk(MANUFACTURER, state, data, self._keeping.ports(self._show))
-        return next(note.certificate for note in desk.submit(event) if isinstance(note, Issued))
+        try:
+            return next(note.certificate for note in desk.submit(event) if isinstance(note, Issued))
+        finally:
+            self._keeping.vault.roll_back()

@@ -7,7 +7,8 @@ system. Every session begins from durable state and leaves durable state.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -58,6 +59,7 @@ class Module:
         self._entropy = entropy
         self._now = now
         self._show = show
+        self._running: dict[str, trio.CancelScope] = {}
 
     @property
     def record(self) -> ModuleRecord:
@@ -93,7 +95,9 @@ class Module:
             manufactured_key: also make the pair that the first personalization may use by policy.
 
         Raises:
-            Refused: the module is not blank, or the certificate is not for it.
+            StateError: the module is not blank, or the certificate is for another key.
+            ProtocolError: the certificate is not the manufacturer's for this serial number.
+            UsageError: a serial number that no certificate can carry.
 
         """
         desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
@@ -106,13 +110,19 @@ class Module:
             self._keeping.vault.roll_back()
 
     def reset_by_hand(self) -> int:
-        """Erase operating key and certificates (L8); the new epoch.
+        """Erase operating key and certificates (L8) and end the sessions that run; the new epoch.
 
         Raises:
-            Refused: there is nothing to erase: the module does not operate.
+            StateError: there is nothing to erase: the module does not operate.
 
         """
-        Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show)).submit(ResetByHand())
+        desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
+        try:
+            desk.submit(ResetByHand())
+        finally:
+            if desk.state is ModuleState.RESET:  # also where storage failed: what is known no longer holds
+                for scope in self._running.values():
+                    scope.cancel()
         return self.record.epoch
 
     async def meet_unit(self, stream: trio.abc.Stream, option: TrustOption, *, wired: bool = False) -> ModuleState:
@@ -126,21 +136,24 @@ class Module:
             wired: whether the link is a wired local one; asked for by the physical option.
 
         Raises:
+            StateError: a session with a unit is running.
             InsituError: the session did not end in good order; durable state is the old or the new one.
 
         """
-        vault, record = self._keeping.vault, self.record
-        try:
-            terms: Terms
-            if option is TrustOption.PHYSICAL:
-                fresh = vault.generate(SESSION_KEY, KeyKind.P256, b"")
-                terms = ByCable.of(record.serial, fresh, wired=wired)
-            else:
-                terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
-            purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-            await self._session(stream, terms, purpose)
-        finally:
-            vault.roll_back()
+        async with stream:
+            with self._only_one("unit") as scope:
+                vault, record = self._keeping.vault, self.record
+                try:
+                    terms: Terms
+                    if option is TrustOption.PHYSICAL:
+                        fresh = vault.generate(SESSION_KEY, KeyKind.P256, b"")
+                        terms = ByCable.of(record.serial, fresh, wired=wired)
+                    else:
+                        terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
+                    purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
+                    await self._session(stream, terms, purpose, scope)
+                finally:
+                    vault.roll_back()
         return self.state
 
     async def work(
@@ -154,19 +167,34 @@ class Module:
             also_show: gets the notes of this session.
 
         Raises:
+            StateError: a session with the central system is running.
             InsituError: the session did not end in good order.
 
         """
-        record = self.record
-        key = None if record.key is None else self._keeping.vault.find(record.key)
-        await self._session(stream, ModuleAtWork.of(record, key), Purpose.OPERATE, orders, also_show)
+        async with stream:
+            with self._only_one("central") as scope:
+                record = self.record
+                key = None if record.key is None else self._keeping.vault.find(record.key)
+                await self._session(stream, ModuleAtWork.of(record, key), Purpose.OPERATE, scope, orders, also_show)
         return self.state
+
+    @contextmanager
+    def _only_one(self, peer: str) -> Iterator[trio.CancelScope]:
+        """Let one session with `peer` run at a time (S1: each begins from durable state); its scope ends it."""
+        if peer in self._running:
+            raise StateError(f"a session with the {peer} is running", who="module", expected="one at a time")
+        self._running[peer] = trio.CancelScope()
+        try:
+            yield self._running[peer]
+        finally:
+            del self._running[peer]
 
     async def _session(
         self,
         stream: trio.abc.Stream,
         terms: Terms,
         purpose: Purpose,
+        scope: trio.CancelScope,
         orders: Orders | None = None,
         also_show: Show = ignore,
     ) -> None:
@@ -176,7 +204,7 @@ class Module:
 
         handshake = Handshake.initiate(terms, purpose, self._entropy(64))
         session = Session(MODULE, self.state, self._data(), handshake)
-        await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders)
+        await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders, scope=scope)
 
     def _data(self) -> ModuleData:
         return ModuleData(record=self._keeping.record, made=self._keeping.vault.find(MANUFACTURED))

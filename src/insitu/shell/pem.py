@@ -90,4 +90,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0][:60] or "an empty file"
+    """What kind of file it is; of one that is not PEM nothing is shown, since it may be anything, say a passphrase."""
+    line = text.strip().split("\n", 1)[0]
+    if not line:
+        return "an empty file"
+    return line[:60] if line.startswith("-----BEGIN ") else "another kind of file"

@@ -59,6 +59,7 @@ class Unit:
         self._entropy = entropy
         self._now = now
         self._show = show
+        self._busy = False
 
     def check(self, serial: str) -> None:
         """Make sure, before a link is opened, that the job for this module stands.
@@ -88,36 +89,43 @@ class Unit:
             policy: whether a key pair made at manufacture is admitted (L3).
 
         Raises:
-            StateError: no job for this module has been approved by two people.
+            StateError: no job for this module has been approved by two people, or another session is running.
             InsituError: the session did not end in good order. If it ended while the module's confirmation was
                 awaited, the module may operate; meeting it again tells.
 
         """
         card = self._card
-        job = card.approved_job(CardRole.MODULE, serial)
         notes: list[object] = []
 
         def show(note: object) -> None:
             notes.append(note)
             self._show(note)
 
-        try:
-            terms: Terms
-            if option is TrustOption.PHYSICAL:
-                fresh = card.keys.generate(SESSION_KEY, KeyKind.P256, b"")
-                terms = ByCable.of(card.record.name, fresh, wired=wired)
-            else:
-                terms = UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial)
-            data = UnitData(job.number, serial, job.salt, policy, card.customer.der, self._central)
-            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
-            session = Session(UNIT, UnitState.READY, data, Handshake.respond(terms, purposes, self._entropy(64)))
-            await run(session, stream, Ports(card.keys, look_up=self._ask_card, show=show), now=self._now)
-        finally:
-            card.keys.roll_back()
+        async with stream:
+            if self._busy:
+                raise StateError("a session is running", who="unit", expected="one module at a time")
+            self._busy = True
+            try:
+                job = card.approved_job(CardRole.MODULE, serial)
+                data = UnitData(job.number, serial, job.salt, policy, card.customer.der, self._central)
+                purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
+                handshake = Handshake.respond(self._terms(serial, option, wired=wired), purposes, self._entropy(64))
+                session = Session(UNIT, UnitState.READY, data, handshake)
+                await run(session, stream, Ports(card.keys, look_up=self._ask_card, show=show), now=self._now)
+            finally:
+                card.keys.roll_back()
+                self._busy = False
         for note in notes:
             if isinstance(note, (ModulePersonalized, ModuleReported)):
                 return note
         raise StateError("no result", who="unit", expected="a personalized module", got=session.state.name)
+
+    def _terms(self, serial: str, option: TrustOption, *, wired: bool) -> Terms:
+        card = self._card
+        if option is TrustOption.PHYSICAL:
+            return ByCable.of(card.record.name, card.keys.generate(SESSION_KEY, KeyKind.P256, b""), wired=wired)
+        verify_issued(card.unit, card.customer, Role.UNIT, now=self._now())
+        return UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial)
 
     def _ask_card(self, question: LookUp) -> object:
         needed = question.argument
