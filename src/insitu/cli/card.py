@@ -7,15 +7,27 @@ from pathlib import Path
 import click
 
 from ..protocol.engine import EnvironmentFault, PublicKey, UsageError
-from ..protocol.keys.certificates import fingerprint_text
-from ..protocol.keys.requests import read_request
-from ..protocol.messages import CardRole
+from ..protocol.keys.certificates import fingerprint_text, trusted_root
+from ..protocol.keys.profile import checked_name
+from ..protocol.keys.requests import Request, read_request
+from ..protocol.messages import CardRole, Job
 from ..protocol.stores.sealed import StoreKind
 from ..protocol.stores.secret import Secret
 from ..shell import pem
 from ..shell.card import Card
 from ..shell.passphrase import passphrase
-from .common import DIRECTORY, PATH, Group, create_store, emit, open_store, store_options
+from .common import (
+    DIRECTORY,
+    PATH,
+    Group,
+    about,
+    check_place,
+    create_store,
+    emit,
+    open_store,
+    say,
+    store_options,
+)
 
 
 @click.group(cls=Group)
@@ -41,9 +53,8 @@ def init(
     """Take a card into use: make its keys, set the people's PINs."""
     pins = _pins(people, pin_files, new=True)
     with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        made = Card(vault).furnish(name, pins)
-    pem.write_request(request, made)
-    click.echo(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
+        pem.write_request(request, Card(vault).furnish(name, pins))
+    say(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
 
 
 @card.command()
@@ -55,8 +66,11 @@ def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | No
     root_der, customer_der = pem.read_certificate(root), pem.read_certificate(customer)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
-        owner.install(root_der, customer_der)
-        click.echo(f"manufacturer's root {fingerprint_text(owner.root.fingerprint)}: compare it with theirs")
+        with about(root):
+            trusted_root(root_der)
+        with about(customer):
+            owner.install(root_der, customer_der)
+        say(f"manufacturer's root {fingerprint_text(owner.root.fingerprint)}: compare it with theirs")
 
 
 @card.command()
@@ -87,7 +101,8 @@ def approve(
     """
     if (serial, unit, central) == (None, None, None):
         raise UsageError("what to approve", expected="--module, --unit or --central", got="nothing")
-    request = None if central is None else read_request(pem.read_request(central))
+    check_place(out / "unit.pem")
+    request = None if central is None else _request(central)
     pins = _pins(people, pin_files, new=False)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -98,19 +113,35 @@ def approve(
             wanted.append((CardRole.CENTRAL, request.subject, request.public))
         if serial is not None:
             wanted.append((CardRole.MODULE, serial, None))
+        for _, subject, _ in wanted:
+            checked_name(subject)
         for role, subject, public in wanted:
             job = owner.propose(role, subject, public=public, days=days)
-            what = f"{role.name.lower()} {subject}, job {job.number.hex()}"
-            missing = min([owner.approve(job, person, pin) for person, pin in pins.items()])
-            approved = f"{what}: approved by {' and '.join(people)}"
-            if missing:
-                click.echo(f"{approved}, {missing} approval missing")
+            approvals = _approve(owner, job, pins)
+            approved = f"{role.name.lower()} {subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
+            if len(approvals) < 2:
+                say(f"{approved}, 1 approval missing")
             elif public is None:
-                click.echo(f"{approved}, ready to personalize")
+                say(f"{approved}, ready to personalize")
             else:
                 file = out / f"{role.name.lower()}.pem"
                 pem.write_certificate(file, owner.certify(job.number, public))
-                click.echo(f"{approved}, certificate in {file}")
+                say(f"{approved}, certificate in {file}")
+
+
+def _approve(owner: Card, job: Job, pins: dict[str, bytes]) -> list[str]:
+    """Enter the approvals of these people; who has approved by now.
+
+    Who approved before is passed over, so that an attempt that broke off can be made again; but somebody new, or
+    both approvals, there must be.
+    """
+    approvals = list(job.approvals)
+    new = [person for person in pins if person not in approvals]
+    if len(approvals) < 2:
+        for person in new or pins:
+            owner.approve(job, person, pins[person])
+            approvals.append(person)
+    return approvals
 
 
 @card.command()
@@ -120,11 +151,12 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     """People, open jobs and the length of the log."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         record = Card(vault).record
-    jobs = [
+    jobs: list[dict[str, object]] = [
         {
             "job": job.number.hex(),
             "role": job.role.name.lower(),
             "subject": job.subject,
+            "days": job.days,
             "approvals": list(job.approvals),
             "expires": job.expires,
         }
@@ -134,7 +166,10 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     facts = {"name": record.name, "people": people, "jobs": jobs, "log_entries": len(record.log)}
     lines = [f"card of {record.name}, {len(record.log)} log entries"]
     lines += [f"  {name}: {failures} wrong PINs" for name, failures in people.items()]
-    lines += [f"  {job['role']} {job['subject']}: approved by {job['approvals'] or 'nobody'}" for job in jobs]
+    lines += [
+        f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"
+        for job, given in zip(jobs, (job.approvals for job in record.jobs), strict=True)
+    ]
     emit(as_json, facts, "\n".join(lines))
 
 
@@ -151,11 +186,19 @@ def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, 
     except OSError as error:
         raise EnvironmentFault(f"cannot write {out}", got=error.strerror) from None
     entries = lines.count(b"\n")
-    click.echo(f"{entries} entries in {out}")
+    say(f"{entries} entries in {out}")
+
+
+def _request(path: Path) -> Request:
+    data = pem.read_request(path)
+    with about(path):
+        return read_request(data)
 
 
 def _pins(people: tuple[str, ...], pin_files: tuple[str, ...], *, new: bool) -> dict[str, bytes]:
     """The PIN of each person: from a file, else typed."""
+    if len(set(people)) < len(people):
+        raise UsageError("a person is named twice", expected="different people", got=", ".join(people))
     files = dict(_pin_file(pair) for pair in pin_files)
     if unknown := files.keys() - set(people):
         raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")

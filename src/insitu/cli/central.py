@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import trio
 
 from ..protocol.engine import UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
@@ -15,7 +14,7 @@ from ..shell import pem
 from ..shell.central import Central
 from ..shell.programs import CentralProgram, input_lines
 from ..transports.links import Address
-from .common import PATH, Group, Teller, create_store, open_store, store_options
+from .common import PATH, Group, Teller, about, create_store, open_store, run_async, say, store_options
 
 
 @click.group(cls=Group)
@@ -30,9 +29,8 @@ def central() -> None:
 def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path) -> None:
     """Make the central system's key pair."""
     with create_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
-        made = Central(vault).establish(name)
-    pem.write_request(request, made)
-    click.echo(f"central system {name}: have {request} certified by the card")
+        pem.write_request(request, Central(vault).establish(name))
+    say(f"central system {name}: have {request} certified by the card")
 
 
 @central.command()
@@ -50,12 +48,13 @@ def trust(
 ) -> None:
     """Admit the modules that a customer's card certifies."""
     root_der, customer_der = pem.read_certificate(root), pem.read_certificate(customer)
-    actual = fingerprint_text(trusted_root(root_der).fingerprint)
+    with about(root):
+        actual = fingerprint_text(trusted_root(root_der).fingerprint)
     if "".join(fingerprint.split()).replace(":", "").upper() != "".join(actual.split()):
         raise UsageError(f"{root} is not the root that was meant", who="central", expected=fingerprint, got=actual)
-    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
+    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault, about(customer):
         verified = Central(vault).trust(root_der, customer_der)
-    click.echo(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}")
+    say(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}")
 
 
 @central.command()
@@ -64,9 +63,9 @@ def trust(
 def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, certificate: Path) -> None:
     """Keep the certificate that the card made for our key."""
     der = pem.read_certificate(certificate)
-    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
+    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault, about(certificate):
         Central(vault).install(der)
-    click.echo("certificate installed")
+    say("certificate installed")
 
 
 @central.command()
@@ -107,4 +106,4 @@ def serve(
             lines = input_lines() if commands else None
             await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
 
-        trio.run(main)
+        run_async(main, serves=True)

@@ -1,4 +1,4 @@
-"""What all commands share: passphrase options, stores, links, and how errors become exit codes.
+"""What all commands share: passphrase options, stores, links, output, and how errors and signals become exit codes.
 
 Exit codes: 0 done; 2 the caller's mistake; 3 the peer's; 4 port, disk or token; 5 not in this state; 130 interrupted.
 1 is a bug: it comes with a traceback and should be reported.
@@ -7,16 +7,20 @@ Exit codes: 0 done; 2 the caller's mistake; 3 the peer's; 4 port, disk or token;
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+import trio
 
-from ..protocol.engine import InsituError
+from ..protocol.engine import EnvironmentFault, InsituError, ProtocolError, UsageError
 from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
@@ -31,6 +35,9 @@ PATH: Final = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY: Final = click.Path(path_type=Path, file_okay=False)
 
 
+# Errors and signals ------------------------------------------------------------------------------------------
+
+
 class Group(click.Group):
     """A group whose commands end in one line and a documented exit code when something is wrong."""
 
@@ -39,19 +46,22 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except (InsituError, TransportError) as error:
-            click.echo(f"insitu: {error}", err=True)
-            ctx.exit(error.exit_code)
+            _end(ctx, str(error), error.exit_code)
         except BaseExceptionGroup as group:
+            if is_interrupted(group):
+                _end(ctx, "interrupted", INTERRUPTED)
             first = first_error(group)
-            if first is not None:
-                click.echo(f"insitu: {first}", err=True)
-                ctx.exit(first.exit_code)
-            if group.split(KeyboardInterrupt)[1] is None:
-                ctx.exit(INTERRUPTED)
-            raise
-        except KeyboardInterrupt:
-            click.echo("insitu: interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+            if first is None:
+                raise
+            _end(ctx, str(first), first.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            _end(ctx, "interrupted", INTERRUPTED)
+
+
+def _end(ctx: click.Context, text: str, code: int) -> None:
+    with suppress(OSError):  # nobody can be told that standard error is closed
+        click.echo(f"insitu: {text}", err=True)
+    ctx.exit(code)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> InsituError | TransportError | None:
@@ -63,6 +73,57 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> InsituError | Trans
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
     return leaf if isinstance(leaf, (InsituError, TransportError)) else None
+
+
+def is_interrupted(group: BaseExceptionGroup[BaseException]) -> bool:
+    """Whether a person ended the program, and whatever else failed are errors of ours in its last moments."""
+    interrupts, others = group.split(KeyboardInterrupt)
+    return interrupts is not None and (others is None or first_error(others) is not None)
+
+
+def run_async(main: Callable[[], Awaitable[None]], *, serves: bool = False) -> None:
+    """Run `main` with trio. SIGTERM cancels it, so that links are closed and nothing is left half done.
+
+    Args:
+        main: what to run.
+        serves: it runs until it is ended, so that SIGTERM is its good end.
+
+    Raises:
+        KeyboardInterrupt: SIGINT, or SIGTERM where something was left undone.
+
+    """
+    terminated = False
+
+    async def watch(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal terminated
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                terminated = True
+                scope.cancel()
+
+    async def watched() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch, nursery.cancel_scope)
+            await main()
+            nursery.cancel_scope.cancel()
+
+    trio.run(watched)
+    if terminated and not serves:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """What is refused in this block is another party's certificate or request, and lies in the file `path`."""
+    try:
+        yield
+    except ProtocolError as error:
+        error.who = str(path)
+        raise
+
+
+# Stores ------------------------------------------------------------------------------------------------------
 
 
 def store_options(name: str = "store", *, prefix: str = "") -> Callable[[F], F]:
@@ -95,20 +156,45 @@ def open_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None)
     return SealedVault.open(path, kind, secret, entropy=secrets.token_bytes)
 
 
-def create_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> SealedVault:
-    """Make a party's sealed file; never over an existing one.
+@contextmanager
+def create_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> Iterator[SealedVault]:
+    """Make a party's sealed file, never over an existing one; it is gone again if the block fails.
 
     Raises:
         UsageError: the file exists, or the passphrase source is not usable.
 
     """
     secret = passphrase(file=file, command=_argv(hook), prompt=f"New passphrase of {path}: ", new=True)
-    return SealedVault.create(path, kind, secret, entropy=secrets.token_bytes)
+    vault = SealedVault.create(path, kind, secret, entropy=secrets.token_bytes)
+    try:
+        yield vault
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        vault.close()
 
 
 def _argv(hook: str | None) -> list[str] | None:
-    return None if hook is None else shlex.split(hook)
+    try:
+        return None if hook is None else shlex.split(hook)
+    except ValueError as error:
+        raise UsageError("hook command", who="passphrase", expected="a command line", got=error) from None
 
+
+def check_place(path: Path) -> None:
+    """Make sure, before anything is done that cannot be undone, that there is a directory for the file `path`.
+
+    Raises:
+        UsageError: there is none.
+
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}", expected=f"a directory {path.parent}", got="none")
+
+
+# Links -------------------------------------------------------------------------------------------------------
 
 OPTIONS: Final = {"certificates": TrustOption.CERTIFICATES, "physical": TrustOption.PHYSICAL}
 
@@ -135,10 +221,29 @@ def trust_options(command: F) -> F:
     return command
 
 
+# Output ------------------------------------------------------------------------------------------------------
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """A line on standard output, or standard error, at once.
+
+    Raises:
+        EnvironmentFault: nobody reads it, or it cannot be written.
+
+    """
+    stream = sys.stderr if err else sys.stdout
+    try:
+        click.echo(text, file=stream)
+        stream.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):  # Python writes what is left once more as it ends, and would complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise EnvironmentFault(f"cannot write to {stream.name}", got=error.strerror) from None
+
+
 def emit(as_json: bool, facts: dict[str, object], text: str) -> None:
     """One result: a JSON object on a line, or a line for a person."""
-    click.echo(json.dumps(facts, sort_keys=True) if as_json else text)
-    sys.stdout.flush()
+    say(json.dumps(facts, sort_keys=True) if as_json else text)
 
 
 class Teller:
@@ -164,5 +269,4 @@ class Teller:
         self._write({"note": "Error", "error": text}, f"insitu: {text}", err=not self._as_json)
 
     def _write(self, facts: dict[str, object], text: str, *, err: bool = False) -> None:
-        click.echo(json.dumps(facts) if self._as_json else text, err=err)
-        (sys.stderr if err else sys.stdout).flush()
+        say(json.dumps(facts) if self._as_json else text, err=err)

@@ -11,7 +11,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
-from .common import PATH, Group, create_store, open_store, store_options
+from .common import PATH, Group, about, create_store, open_store, say, store_options
 
 
 @click.group(cls=Group)
@@ -27,8 +27,8 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None,
     """Make the root key and its certificate."""
     with create_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
         certificate = Manufacturer(vault).establish(name)
-    pem.write_certificate(root, certificate)
-    click.echo(f"manufacturer {name}: root {fingerprint_text(trusted_root(certificate).fingerprint)}")
+        pem.write_certificate(root, certificate)
+    say(f"manufacturer {name}: root {fingerprint_text(trusted_root(certificate).fingerprint)}")
 
 
 @manufacturer.command("sign-customer")
@@ -40,10 +40,10 @@ def sign_customer(
 ) -> None:
     """Certify a customer's signing key."""
     wanted = pem.read_request(request)
-    with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
+    with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault, about(request):
         certificate = Manufacturer(vault).sign_customer(wanted)
     pem.write_certificate(out, certificate)
-    click.echo(f"customer certified: {out}")
+    say(f"customer certified: {out}")
 
 
 @manufacturer.command("initialize-module")
@@ -75,4 +75,4 @@ def initialize_module(
                 None if no_identity else lambda made: maker.certify_identity(made.serial, made.key.public),
                 manufactured_key=manufactured_key,
             )
-    click.echo(f"module {serial} delivered: {module}")
+    say(f"module {serial} delivered: {module}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
-import trio
 
 from ..protocol.engine import UsageError
 from ..protocol.keys.certificates import fingerprint_text
@@ -14,7 +14,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.module import Module
 from ..shell.programs import ModuleProgram, input_lines
 from ..transports.links import Address
-from .common import OPTIONS, Group, Teller, emit, open_store, store_options, trust_options
+from .common import OPTIONS, Group, Teller, emit, open_store, run_async, say, store_options, trust_options
 
 
 @click.group(cls=Group)
@@ -61,7 +61,7 @@ def run(
             lines = input_lines() if requests else None
             await program.run(ready=lambda at: teller.ready(here.state.name, at), requests=lines)
 
-        trio.run(main)
+        run_async(main, serves=True)
 
 
 @module.command()
@@ -93,8 +93,14 @@ def reset(store: Path, passphrase_file: Path | None, passphrase_hook: str | None
     """Erase the operating key and certificates, by hand at the module."""
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         here = Module(vault)
-        if not yes:
-            question = f"Erase the operating key of module {here.record.serial}? It has to be personalized again."
-            click.confirm(question, abort=True)
+        if not yes and here.state is ModuleState.OPERATING:
+            _confirm(f"Erase the operating key of module {here.record.serial}? It has to be personalized again.")
         epoch = here.reset_by_hand()
-        click.echo(f"module {here.record.serial}: key and certificates erased, epoch {epoch} begins")
+        say(f"module {here.record.serial}: key and certificates erased, epoch {epoch} begins")
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody to ask", who="module", expected="a terminal, or --yes")
+    if not click.confirm(question):
+        raise UsageError("nothing was erased", who="module", expected="y", got="no")

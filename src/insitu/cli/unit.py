@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import trio
 
 from ..protocol.engine import StateError
 from ..protocol.messages import KeyPolicy
@@ -18,7 +17,19 @@ from ..shell.telling import certificate_fingerprint, status_facts
 from ..shell.unit import Unit
 from ..transports.links import Address
 from ..transports.tap import Tap
-from .common import OPTIONS, PATH, Group, Teller, emit, open_store, store_options, trust_options
+from .common import (
+    OPTIONS,
+    PATH,
+    Group,
+    Teller,
+    about,
+    check_place,
+    emit,
+    open_store,
+    run_async,
+    store_options,
+    trust_options,
+)
 
 
 @click.group(cls=Group)
@@ -53,9 +64,12 @@ def personalize(
     teller = Teller(as_json=as_json)
     where = Address.parse(link)
     central_der = pem.read_certificate(central)
+    if out is not None:
+        check_place(out)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        here = Unit(Card(vault), central_der, show=teller.show)
+        with about(central):
+            here = Unit(Card(vault), central_der, show=teller.show)
 
         async def main() -> None:
             here.check(serial)
@@ -70,21 +84,20 @@ def personalize(
                     expected="a delivered or reset module",
                     got=f"{facts['state']}, epoch {facts['epoch']}, certificate {facts['certificate']}",
                 )
-            if out is not None:
-                pem.write_certificate(out, result.certificate)
             fingerprint = certificate_fingerprint(result.certificate)
-            emit(
-                as_json,
-                {
-                    "note": "Result",
-                    "party": "unit",
-                    "ok": True,
-                    "serial": serial,
-                    "certificate": fingerprint,
-                    "sent": wire.sent,
-                    "received": wire.received,
-                },
-                f"module {serial} is personalized: certificate {fingerprint}",
-            )
+            facts = {
+                "note": "Result",
+                "party": "unit",
+                "ok": True,
+                "serial": serial,
+                "certificate": fingerprint,
+                "sent": wire.sent,
+                "received": wire.received,
+            }
+            try:
+                if out is not None:
+                    pem.write_certificate(out, result.certificate)
+            finally:  # the module operates, whether its certificate could be written here or not
+                emit(as_json, facts, f"module {serial} is personalized: certificate {fingerprint}")
 
-        trio.run(main)
+        run_async(main)

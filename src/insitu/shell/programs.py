@@ -6,8 +6,9 @@ They go on after errors of a peer or a link, tell them, and end when cancelled. 
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -26,15 +27,33 @@ from .module import Module
 BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts to reach the central system."""
 LARGEST_LINE: Final = 4096
+"""Bytes of a request."""
 
 Tell = Callable[[str], None]
 
 
-async def input_lines() -> AsyncIterator[str]:
-    """Lines of standard input, until it ends."""
-    while line := await trio.to_thread.run_sync(sys.stdin.readline, LARGEST_LINE, abandon_on_cancel=True):
-        if line.strip():
-            yield line
+async def input_lines(descriptor: int = 0) -> AsyncIterator[str]:
+    """Lines of standard input, until it ends; an empty one for each that is too long or no UTF-8.
+
+    Read without Python's own stream, which a thread that waits for input would hold locked as the program ends.
+    """
+    rest = b""
+    with suppress(OSError):
+        while piece := await trio.to_thread.run_sync(os.read, descriptor, LARGEST_LINE, abandon_on_cancel=True):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield _text(line)
+            rest = rest[: LARGEST_LINE + 1]
+    if rest.strip():
+        yield _text(rest)
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode() if len(line) <= LARGEST_LINE else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 class ModuleProgram:
@@ -108,21 +127,24 @@ class ModuleProgram:
             while self._module.state is not ModuleState.OPERATING:
                 await self._changed.wait()
             sending, orders = trio.open_memory_channel[Order](0)
+            began = trio.current_time()
             try:
                 link = await open_link(address)
                 self._orders = sending
-                attempt = 0
                 await self._module.work(link.stream, orders)
             except (InsituError, TransportError) as error:
                 self._tell(str(error))
             finally:
                 self._orders = None
                 orders.close()
-            if self._module.state is ModuleState.OPERATING:
-                await trio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
-                attempt += 1
-            else:
+            if self._module.state is not ModuleState.OPERATING:
                 self._note_change()
+                attempt = 0
+                continue
+            if trio.current_time() - began > BACK_OFF[-1]:  # it did work; one that is refused at once waits longer
+                attempt = 0
+            await trio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
+            attempt += 1
 
     async def _take(self, requests: AsyncIterator[str]) -> None:
         async for line in requests:
@@ -132,15 +154,15 @@ class ModuleProgram:
                 self._tell(str(error) or "the session with the central system has ended")
 
     async def _obey(self, event: AuthorizationWanted | ResetByHand) -> None:
-        if self._orders is not None:
+        if isinstance(event, ResetByHand):  # waits for nobody, whatever a session is about
+            self._module.reset_by_hand()
+            self._note_change()
+        elif self._orders is None:
+            raise StateError("no authorization now", who="module", expected="a session with the central system")
+        else:
             order = Order(event)
             await self._orders.send(order)
             await order.wait()
-        elif isinstance(event, ResetByHand):
-            self._module.reset_by_hand()
-            self._note_change()
-        else:
-            raise StateError("no authorization now", who="module", expected="a session with the central system")
 
 
 def read_request(line: str) -> AuthorizationWanted | ResetByHand:
@@ -150,10 +172,7 @@ def read_request(line: str) -> AuthorizationWanted | ResetByHand:
         UsageError: it is neither; nothing of it is repeated, since a card number may be in it.
 
     """
-    try:
-        asked = json.loads(line)
-    except ValueError:
-        asked = None
+    asked = _json(line)
     match asked:
         case {"authorize": {**fields}} if len(asked) == 1:
             try:
@@ -166,6 +185,13 @@ def read_request(line: str) -> AuthorizationWanted | ResetByHand:
     raise UsageError(
         "request", who="controller", expected='{"authorize": {...}} or {"reset": "by hand"}', got="another line"
     )
+
+
+def _json(line: str) -> Any:  # noqa: ANN401 - whatever it is
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 class CentralProgram:
@@ -236,10 +262,7 @@ def read_command(line: str) -> str:
         UsageError: another line.
 
     """
-    try:
-        asked = json.loads(line)
-    except ValueError:
-        asked = None
+    asked = _json(line)
     match asked:
         case {"reset": str(serial)} if len(asked) == 1:
             return serial

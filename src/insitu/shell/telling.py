@@ -111,6 +111,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
 
 
 def line_of(facts: Facts) -> str:
-    """A told note for people: who, then what."""
+    """A told note for people: who, then what. Control characters are spelled out: names may be a peer's."""
     tell = _LINES.get(str(facts["note"]), str)
-    return f"{facts['party']:<12} {tell(facts)}"
+    line = f"{facts['party']:<12} {tell(facts)}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
