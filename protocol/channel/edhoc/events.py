@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from ...engine import Fault, ProtocolError
+from ...engine import ProtocolError
 from .credentials import Credential, IdCred
 from .ead import Ead
 from .messages import ErrorMessage, Message1
@@ -96,8 +96,3 @@ class HandshakeFailed:
     """Something came that this side cannot accept: what a step or the parser refused, made an event."""
 
     error: ProtocolError
-
-    @property
-    def fault(self) -> Fault:
-        """The code of it."""
-        return self.error.fault

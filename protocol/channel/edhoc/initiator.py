@@ -22,6 +22,7 @@ from ...engine import (
     Signed,
     Started,
     Table,
+    given,
     row,
 )
 from ...messages.codec import DecodeError, decode_sequence
@@ -188,9 +189,7 @@ def offer(data: Stage, _event: Started) -> tuple[Stage, Effects]:
 def offer_another(data: Stage, event: ErrorReceived) -> tuple[Stage, Effects]:
     """Send message_1 again, with the suite most preferred of those that the responder supports."""
     awaiting = data.take(AwaitingMessage2)
-    number = _next_suite(awaiting, event)
-    if number is None:
-        raise ProtocolError("no suite in common", who=WHO, expected=awaiting.config.suites, got=event.message.suites)
+    number = given(_next_suite(awaiting, event))  # the guard saw to it
     return _offer(awaiting.config, awaiting.ephemerals, awaiting.tried, number)
 
 

@@ -96,10 +96,8 @@ def read_octets(data: bytes, name: str) -> bytes:
     if octets(content) == data:  # the one encoding that it has
         return content
     items = decode_sequence(data)
-    if len(items) != 1 or type(items[0]) is not bytes:
-        got = kind_of(items[0]) if len(items) == 1 else f"{len(items)} items"
-        raise DecodeError(name, expected="one byte string", got=got)
-    return items[0]
+    got = kind_of(items[0]) if len(items) == 1 else f"{len(items)} items"
+    raise DecodeError(name, expected="one byte string", got=got)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +187,7 @@ RESERVED: Final = 0
 """ERR_CODE that never crosses (section 6.1); here: an error message that makes no sense."""
 _FIRST_BYTE_STRING: Final = 0x40
 """Lesser first bytes are those of integers: so begin message_1 and errors, all other messages do not."""
+_ERROR_CODES: Final = frozenset(ErrorCode)
 MAX_TEXT: Final = 256
 """So much of the other side's text is kept, characters."""
 
@@ -211,9 +210,9 @@ def read_error(data: bytes) -> ErrorMessage | None:
                 return ErrorMessage(RESERVED)
         case ErrorCode.UNKNOWN_CREDENTIAL, True:
             return ErrorMessage(ErrorCode.UNKNOWN_CREDENTIAL)
-        case int(), _:
-            return ErrorMessage(code if code not in set(ErrorCode) else RESERVED)
-    return None
+        case int(number), _ if number not in _ERROR_CODES:
+            return ErrorMessage(number)
+    return ErrorMessage(RESERVED)
 
 
 class PeerRefused(ProtocolError):

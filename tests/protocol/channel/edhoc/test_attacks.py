@@ -18,7 +18,7 @@ from insitu.protocol.channel.edhoc import (
     write_ccs,
 )
 from insitu.protocol.channel.edhoc.credentials import Kid
-from insitu.protocol.channel.edhoc.messages import read_error
+from insitu.protocol.channel.edhoc.messages import read_error, write_message_1
 from insitu.protocol.engine import KeyKind, Refused, Signed, Started
 from insitu.protocol.messages.codec import decode_sequence, encode
 
@@ -135,6 +135,18 @@ def test_the_initiators_own_ephemeral_key_comes_back():
     initiator.receive(encode(g_x + bytes(20)))
     assert initiator.failed
     assert "G_Y (expected another side's key, got this side's own)" in str(initiator.error)
+
+
+def test_the_responders_own_ephemeral_key_comes_before_it():
+    """It cannot, as long as entropy is fresh; where it is not, the responder notices."""
+    setting = Setting(Method.STATIC, 3, "kid", "kid")
+    frames = run(setting.initiator(), setting.responder("used twice"))
+    g_y = decode_sequence(frames[1])[0]
+    assert type(g_y) is bytes
+    responder = setting.responder("used twice")
+    responder.receive(write_message_1(Method.STATIC, (3,), g_y[:32], b"", b""))
+    assert responder.failed
+    assert "G_X (expected another side's key, got this side's own)" in str(responder.error)
 
 
 @pytest.mark.parametrize("method", [Method.SIGNATURES, Method.STATIC])
