@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 import trio
 
 from . import tcp
-from .errors import AddressError, AddressInUse, ConnectionRefused
+from .errors import AddressError, AddressInUse, ConnectionRefused, LinkBroken
 from .memory import DEFAULT_CAPACITY, MemoryStream, memory_pair
 from .serial.arq import Timing
 from .serial.link import SerialLink, SerialListener
@@ -73,6 +73,7 @@ class Address:
         return f"memory:{self.place}"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Link(trio.abc.AsyncResource):
     """An open link. Closing it closes its stream.
 
@@ -85,13 +86,10 @@ class Link(trio.abc.AsyncResource):
 
     """
 
-    __slots__ = ("attests_wired", "description", "kind", "stream")
-
-    def __init__(self, kind: Kind, description: str, stream: trio.abc.HalfCloseableStream, attests_wired: bool) -> None:
-        self.kind: Final = kind
-        self.description: Final = description
-        self.stream: Final = stream
-        self.attests_wired: Final = attests_wired
+    kind: Kind
+    description: str
+    attests_wired: bool
+    stream: trio.abc.HalfCloseableStream
 
     def __repr__(self) -> str:
         """Kind, description and attestation."""
@@ -186,7 +184,7 @@ async def _serve_tcp(
 
 def _tcp_link(stream: trio.SocketStream) -> Link:
     here, there = (tcp.end_of(stream.socket, peer=peer) for peer in (False, True))
-    return Link("tcp", f"tcp {there} (here {here})", stream, attests_wired=False)
+    return Link("tcp", f"tcp {there} (here {here})", attests_wired=False, stream=stream)
 
 
 # Serial.
@@ -200,16 +198,27 @@ async def _serve_serial(
             await handler(link)
 
     port = SerialPort.open(where.place, baud=where.baud)
-    async with SerialListener(port, timing=Timing(where.baud)) as listener, trio.open_nursery() as nursery:
-        task_status.started([where])
-        while True:
-            nursery.start_soon(attend, await listener.accept())
+    async with SerialListener(port, timing=Timing(where.baud)) as listener:
+        async with trio.open_nursery() as nursery:
+            task_status.started([where])
+            while (stream := await _next_session(listener)) is not None:
+                nursery.start_soon(attend, stream)
+        # the line is lost and every handler has ended over it; this says so, not wrapped in a group
+        await listener.accept()
+
+
+async def _next_session(listener: SerialListener) -> SerialLink | None:
+    try:
+        return await listener.accept()
+    except LinkBroken:
+        return None
 
 
 def _serial_link(where: Address, stream: SerialLink, port: SerialPort, declared_wired: bool) -> Link:
     attested = port.attests_wired
     note = "" if attested else ", declared wired" if declared_wired else ", not attested as wired"
-    return Link("serial", f"serial {where.place} at {where.baud} baud{note}", stream, attested or declared_wired)
+    text = f"serial {where.place} at {where.baud} baud{note}"
+    return Link("serial", text, attests_wired=attested or declared_wired, stream=stream)
 
 
 # Memory.
@@ -257,7 +266,7 @@ async def _serve_memory(where: Address, handler: Handler, task_status: trio.Task
 
 
 def _memory_link(where: Address, stream: MemoryStream) -> Link:
-    return Link("memory", str(where), stream, attests_wired=True)
+    return Link("memory", str(where), attests_wired=True, stream=stream)
 
 
 # Addresses.

@@ -9,8 +9,10 @@ Bytes and times go in, bytes come out; the trio shell in link.py owns the port a
 The caller (the unit) sends ATTENTION with a fresh number until READY comes back; the answerer (the module) adds a
 fresh number of its own and sends READY until the first frame that bears the mark of both. Only that frame ends an
 older session: a stray ATTENTION, or a whole old session heard again, costs nothing, while a caller that was restarted
-gets through at once. An answerer that starts resets what was before it. Frames are sent one at a time, when the line has (nearly) taken the one before: what waits in the
-operating system cannot be overtaken by a retransmission.
+gets through at once. An answerer that starts resets what was before it.
+
+Frames are written one at a time, when the line has nearly taken the one before: what waits in the operating system
+cannot be overtaken by a retransmission.
 """
 
 from __future__ import annotations

@@ -140,18 +140,19 @@ class SerialLink(trio.abc.HalfCloseableStream):
         """What has come in order, at most `max_bytes`; empty after the peer's end."""
         limit = positive(max_bytes)
         with self._receiving:
-            await trio.lowlevel.checkpoint()
-            while True:
+            if self._session.readable or self._closed:
+                await trio.lowlevel.checkpoint()
+            while not self._session.readable or self._closed:
                 if self._closed:
                     raise trio.ClosedResourceError("this link was closed")
-                if self._session.readable:
-                    data = self._session.read(limit, trio.current_time())
-                    self._line.kick()
-                    return data
                 if self._session.ended:
+                    await trio.lowlevel.checkpoint()
                     return b""
                 self._check_whole()
                 await self._line.changed.park()
+            data = self._session.read(limit, trio.current_time())
+            self._line.kick()
+            return data
 
     async def aclose(self) -> None:
         """Send what was written and the end, wait until the peer knows, then let go of the session and the port."""

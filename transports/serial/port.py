@@ -52,6 +52,8 @@ _ERRORS: Final[dict[int, tuple[type[LinkError], str]]] = {
     errno.EPERM: (PortDenied, "this user may not open the port"),
 }
 
+_KERNEL_TERMINALS: Final = Path("/sys/class/tty")
+
 _WIRED_NAME: Final = re.compile(
     r"""tty(S|USB|ACM|AMA|O|SC|PS|mxc|THS|XRUSB)\d+      # Linux: UARTs on board, and USB by wire
       | (cu|tty)\.(usbserial|usbmodem).*                 # macOS
@@ -81,7 +83,7 @@ class SerialPort(trio.abc.Stream):
         """Use `SerialPort.open`."""
         self.path = path
         self.baud = baud
-        self.attests_wired = is_wired(path, serial.fileno())
+        self.attests_wired = is_wired(path, os.fstat(serial.fileno()).st_rdev)
         self._serial = serial
         self._stream = trio.lowlevel.FdStream(os.dup(serial.fileno()))
 
@@ -165,21 +167,25 @@ class SerialPort(trio.abc.Stream):
         return LinkBroken("the port was hung up", who=f"serial {self.path}", got=got)
 
 
-def is_wired(path: str, descriptor: int) -> bool:
-    """Whether the open port is of a device class that a cable alone can be behind.
+def is_wired(path: str, device: int, kernel: Path = _KERNEL_TERMINALS) -> bool:
+    """Whether an open port is of a device class that a cable alone can be behind.
 
     Pseudo-terminals, RFCOMM (Bluetooth) and network serial ports are not. The name counts after symbolic links, and on
     Linux only if the kernel knows the open device by that name.
+
+    Args:
+        path: as it was opened.
+        device: the number of the device that is open (st_rdev).
+        kernel: where Linux lists its terminals; elsewhere there is no such directory.
+
     """
     name = Path(path).resolve().name
     if not _WIRED_NAME.fullmatch(name):
         return False
-    registered = Path("/sys/class/tty")
-    if not registered.is_dir():
+    if not kernel.is_dir():
         return True
-    device = os.fstat(descriptor).st_rdev
     try:
-        known = (registered / name / "dev").read_text("ascii").strip()
+        known = (kernel / name / "dev").read_text("ascii").strip()
     except OSError:
         return False
     return known == f"{os.major(device)}:{os.minor(device)}"
