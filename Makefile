@@ -26,8 +26,10 @@ lint: setup ## all checks that do not run the code
 bench: setup ## what things cost, measured side by side; writes bench.json
 	$(BIN)/python benchmarks/run.py
 
-specs: setup ## draw specs/states/*.mmd from the tables
+specs: setup ## write anew what specs/ takes from the code: diagrams, CDDL, worked example
 	$(BIN)/python specs/generate.py
+	$(BIN)/python -m insitu.protocol.messages.cddl > specs/messages.cddl
+	$(BIN)/python specs/example.py
 
 coverage: setup system ## the whole test suite with branch coverage
 	$(BIN)/python -m coverage run -m pytest $(PYTEST)
