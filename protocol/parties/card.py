@@ -8,6 +8,7 @@ is furnished, with the people's PINs being set. Its states and data are in `card
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import scrypt, sha256
 from hmac import compare_digest
 from typing import Final
@@ -71,8 +72,13 @@ def pin_verifier(pin: bytes, salt: bytes) -> bytes:
 
 def customer_of(record: CardRecord) -> VerifiedCertificate:
     """The customer's certificate, verified under the root that came with it."""
-    root = trusted_root(given(record.root))
-    return verify_issued(given(record.customer), root, Role.CUSTOMER, now=None, subject=record.name)
+    return _customer(given(record.root), given(record.customer), record.name)
+
+
+@lru_cache(maxsize=16)
+def _customer(root: bytes, customer: bytes, name: str) -> VerifiedCertificate:
+    """Our own chain, verified once and not for every certificate that we make."""
+    return verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name)
 
 
 # Guards ------------------------------------------------------------------------------------------------------
@@ -199,16 +205,16 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
     )
     jobs = tuple(each for each in record.jobs if each is not job)
     intent = Intent(job.number, ROLES[job.role].value, job.subject, tuple(sorted(job.approvals)), draft.to_be_signed)
-    record = replace(record, jobs=jobs, log=_logged(record, intent, event.at))
-    known = replace(data, record=record, draft=draft, job=job, at=event.at)
-    return known, [Persist(record), Sign(given(data.signing), draft.to_be_signed)]
+    known = _logged(replace(data, record=replace(record, jobs=jobs), draft=draft, job=job, at=event.at), intent)
+    return known, [Persist(known.held), Sign(given(data.signing), draft.to_be_signed)]
 
 
 def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Enter the certificate in the log before it leaves the card (L12)."""
     job, certificate = given(data.job), given(data.draft).assemble(event.signature)
     result = Result(job.number, event.signature, sha256(certificate).digest())
-    record = replace(data.held, log=_logged(data.held, result, data.at))
+    data = _logged(data, result)
+    record = data.held
     if job.role is CardRole.UNIT and job.public_key == compress(given(data.authentication).public):
         record = replace(record, unit=certificate)
     return _kept(data, record, Show(Certified(job, certificate)))
@@ -217,8 +223,8 @@ def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
 def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
     """Enter that nothing was signed; the approvals stay used."""
     failure = Failure(given(data.job).number, event.reason)
-    record = replace(data.held, log=_logged(data.held, failure, data.at))
-    return _kept(data, record, Close(Fault.UNAVAILABLE, event.reason))
+    data = _logged(data, failure)
+    return _kept(data, data.held, Close(Fault.UNAVAILABLE, event.reason))
 
 
 def give_up(_: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
@@ -240,8 +246,12 @@ def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
     return import_lines(b"".join(line + b"\n" for line in record.log))
 
 
-def _logged(record: CardRecord, what: Happening, at: int) -> tuple[bytes, ...]:
-    return (*record.log, append(log_of(record), what, at=at).line)
+def _logged(data: CardData, what: Happening) -> CardData:
+    """With one more entry in the log, of the time `data.at`."""
+    log = log_of(data.held) if data.log is None else data.log
+    entry = append(log, what, at=data.at)
+    record = replace(data.held, log=(*data.held.log, entry.line))
+    return replace(data, record=record, log=(*log, entry))
 
 
 def _job(record: CardRecord, number: bytes) -> Job | None:

@@ -9,6 +9,7 @@ from typing import Final
 from ..engine import KeyHandle, PublicKey, given
 from ..keys.certificates import Draft
 from ..messages import CardRecord, Job, Person
+from ..stores.card_log import LogEntry
 
 SIGNING: Final = "signing"
 """Label of the customer's signing key: certifies, under four eyes, and does nothing else (L13)."""
@@ -126,6 +127,7 @@ class CardData:
     Attributes:
         record: durable state; None while blank.
         signing, authentication: its key pairs.
+        log: the record's log with its chain verified, once it has been needed.
         wish: what the customer asked for, while the card is being furnished.
         draft: what waits for its signature.
         job: the job that is being signed.
@@ -136,6 +138,7 @@ class CardData:
     record: CardRecord | None = None
     signing: KeyHandle | None = None
     authentication: KeyHandle | None = None
+    log: tuple[LogEntry, ...] | None = field(default=None, repr=False)
     wish: Furnish | None = None
     draft: Draft | None = field(default=None, repr=False)
     job: Job | None = None

@@ -52,6 +52,7 @@ class Card:
         show: Show = ignore,
     ) -> None:
         self._keeping = Keeping(vault, CardRecord)
+        self._known = CardData()
         self._entropy = entropy
         self._now = now
         self._show = show
@@ -255,6 +256,9 @@ class Card:
 
     def _submit(self, event: object) -> list[object]:
         record, vault = self._keeping.record, self._keeping.vault
-        data = CardData(record=record, signing=vault.find(SIGNING), authentication=vault.find(AUTHENTICATION))
-        desk = Desk(CARD, resting_state(record), data, self._keeping.ports(self._show))
-        return desk.submit(event)
+        if self._known.record is not record:
+            self._known = CardData(record, vault.find(SIGNING), vault.find(AUTHENTICATION))
+        desk = Desk(CARD, resting_state(record), self._known, self._keeping.ports(self._show))
+        notes = desk.submit(event)
+        self._known = desk.data
+        return notes
