@@ -12,24 +12,29 @@ import secrets
 import shlex
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import click
-import trio
 
 from ..protocol.engine import EnvironmentFault, InsituError, ProtocolError, UsageError
 from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell.passphrase import passphrase
-from ..transports.errors import TransportError
+
+if TYPE_CHECKING:
+    import trio
+
+    from ..transports.errors import TransportError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 INTERRUPTED: Final = 130
+
+_LINK_ERRORS: Final = f"{__name__.rsplit('.', 2)[0]}.transports.errors"
 
 PATH: Final = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY: Final = click.Path(path_type=Path, file_okay=False)
@@ -45,34 +50,48 @@ class Group(click.Group):
         """Run the command; our errors become messages."""
         try:
             return super().invoke(ctx)
-        except (InsituError, TransportError) as error:
-            _end(ctx, str(error), error.exit_code)
-        except BaseExceptionGroup as group:
-            if is_interrupted(group):
-                _end(ctx, "interrupted", INTERRUPTED)
-            first = first_error(group)
-            if first is None:
-                raise
-            _end(ctx, str(first), first.exit_code)
         except (KeyboardInterrupt, click.Abort):
-            _end(ctx, "interrupted", INTERRUPTED)
+            code = _tell("interrupted", INTERRUPTED)
+        except BaseExceptionGroup as group:
+            first = first_error(group)
+            if is_interrupted(group):
+                code = _tell("interrupted", INTERRUPTED)
+            elif first is not None:
+                code = _tell(str(first), first.exit_code)
+            else:
+                raise
+        except Exception as error:
+            if not is_ours(error):
+                raise
+            code = _tell(str(error), error.exit_code)
+        raise click.exceptions.Exit(code)
 
 
-def _end(ctx: click.Context, text: str, code: int) -> None:
+def _tell(text: str, code: int) -> int:
     with suppress(OSError):  # nobody can be told that standard error is closed
         click.echo(f"insitu: {text}", err=True)
-    ctx.exit(code)
+    return code
+
+
+def is_ours(error: BaseException) -> TypeGuard[InsituError | TransportError]:
+    """Whether an error was raised on purpose.
+
+    Those of links are known only once links are loaded, and trio with them: many a command is done in the time that
+    this takes.
+    """
+    links = sys.modules.get(_LINK_ERRORS)
+    return isinstance(error, InsituError if links is None else (InsituError, links.TransportError))
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> InsituError | TransportError | None:
     """The first of our errors in a group that holds nothing else."""
-    ours, others = group.split((InsituError, TransportError))
+    ours, others = group.split(is_ours)
     if ours is None or others is not None:
         return None
     leaf: BaseException = ours
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
-    return leaf if isinstance(leaf, (InsituError, TransportError)) else None
+    return leaf if is_ours(leaf) else None
 
 
 def is_interrupted(group: BaseExceptionGroup[BaseException]) -> bool:
@@ -92,21 +111,22 @@ def run_async(main: Callable[[], Awaitable[None]], *, serves: bool = False) -> N
         KeyboardInterrupt: SIGINT, or SIGTERM where something was left undone.
 
     """
+    import trio
+
     terminated = False
 
-    async def watch(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    async def watch(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         nonlocal terminated
-        with trio.open_signal_receiver(signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                terminated = True
-                scope.cancel()
+        async for _ in signals:
+            terminated = True
+            scope.cancel()
 
     async def watched() -> None:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(watch, nursery.cancel_scope)
-            await main()
-            nursery.cancel_scope.cancel()
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch, signals, nursery.cancel_scope)
+                await main()
+                nursery.cancel_scope.cancel()
 
     trio.run(watched)
     if terminated and not serves:

@@ -10,7 +10,6 @@ from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.manufacturer import Manufacturer
-from ..shell.module import Module
 from .common import PATH, Group, about, create_store, open_store, say, store_options
 
 
@@ -66,6 +65,8 @@ def initialize_module(
     manufactured_key: bool,
 ) -> None:
     """Deliver a module: serial number, root key, and an identity made inside it."""
+    from ..shell.module import Module  # which can also run; the other commands here load faster without
+
     with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
         maker = Manufacturer(vault)
         with create_store(module, StoreKind.MODULE, module_passphrase_file, module_passphrase_hook) as memory:
