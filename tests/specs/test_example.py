@@ -36,7 +36,7 @@ def told(example: ModuleType) -> dict[str, Any]:
 
 
 def recorded(reader: ModuleType, number: int, change: tuple[int, int] | None = None) -> Any:
-    """A committed session; `change`: the number of a frame, over both directions, and of a bit, counted from its end."""
+    """A committed session; `change`: the number of a frame, over both directions, and of a bit from its end."""
     session, certificates = COMMITTED["sessions"][number], COMMITTED["certificates"]
     writes = []
     at = 0
