@@ -44,7 +44,7 @@ from .events import (
 )
 from .identifiers import encode_identifier
 from .messages import ErrorCode, Plaintext, read_plaintext_2, write_message_1
-from .proofs import Claim, Statement, check_admitted, check_key, check_peer, statement_2, statement_3
+from .proofs import Claim, Statement, check_admitted, check_key, check_peer, own_proof, statement_2, statement_3
 from .refusals import abort, disown, forget, give_up, stop
 from .schedule import MESSAGE_3, MESSAGE_4, Label, extract_2e, hash_2, kdf, keystream, mix, next_hash, seal, unseal, xor
 from .stages import WHO, Stage, stage
@@ -257,14 +257,16 @@ def verify_message_2(data: Stage, event: CredentialFound) -> tuple[Stage, Effect
 def send_signature(data: Stage, event: Signed) -> tuple[Stage, Effects]:
     """Send message_3 with this side's signature (section 5.4.2)."""
     verified = data.take(VerifiedMessage2)
-    return _send_message_3(verified, verified.prk_3e2m, event.signature)
+    return _send_message_3(verified, verified.prk_3e2m, own_proof(verified.suite, event.signature, signs=True))
 
 
 def send_mac(data: Stage, event: Agreed) -> tuple[Stage, Effects]:
     """Send message_3 with the MAC that this side's static key allows."""
     verified = data.take(VerifiedMessage2)
     suite = verified.suite
-    prk_4e3m = mix(suite, verified.prk_3e2m, Label.SALT_4E3M, verified.th_3, event.secret)
+    prk_4e3m = mix(
+        suite, verified.prk_3e2m, Label.SALT_4E3M, verified.th_3, own_proof(suite, event.secret, signs=False)
+    )
     statement = statement_3(suite, verified.config.method, prk_4e3m, verified.th_3, verified.claim)
     return _send_message_3(verified, prk_4e3m, statement.mac)
 

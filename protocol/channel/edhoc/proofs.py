@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
-from ...engine import Fault, ProtocolError, PublicKey
+from ...engine import Fault, ProtocolError, PublicKey, UsageError
+from ...keys.public import FIELD_BYTES
 from ...messages.codec import DecodeError
 from ..cose import KEY_KINDS, SIGNATURE_BYTES, octets, sig_structure, verify_signature
 from .credentials import Credential, IdCred
+from .curves import PUBLIC_BYTES
 from .schedule import Label, kdf
 from .stages import WHO
 from .suites import Method, Suite
@@ -63,6 +65,19 @@ def statement_3(suite: Suite, method: Method, prk_4e3m: bytes, th_3: bytes, clai
     return _statement(suite, Label.MAC_3, prk_4e3m, b"", th_3, claim, signs=method.initiator_signs)
 
 
+def own_proof(suite: Suite, answer: bytes, *, signs: bool) -> bytes:
+    """What key memory answered to Sign or Agree, if it has the length that it must have.
+
+    Raises:
+        UsageError: it has not; key memory does not keep to its port.
+
+    """
+    length = SIGNATURE_BYTES[suite.signature] if signs else PUBLIC_BYTES[suite.exchange]
+    if len(answer) != length:
+        raise UsageError("answer of key memory", who=WHO, expected=f"{length} bytes", got=f"{len(answer)} bytes")
+    return answer
+
+
 def _statement(
     suite: Suite, label: Label, prk: bytes, c_r: bytes, th: bytes, claim: Claim, *, signs: bool
 ) -> Statement:
@@ -93,8 +108,15 @@ def check_peer(own: Credential, id_cred: IdCred, found: Credential) -> None:
     """
     if not id_cred.identifies(found.cred):
         raise ProtocolError("credential", who=WHO, expected="the one that ID_CRED identifies", got="another one")
-    if found.cred == own.cred or found.public == own.public:
+    if found.cred == own.cred or _same_key(found.public, own.public):
         raise ProtocolError("credential", who=WHO, expected="another party's", got="this side's own")
+
+
+def _same_key(one: PublicKey, other: PublicKey) -> bool:
+    """Whether who holds one holds the other: points of one x differ at most in a sign."""
+    if one.kind is not other.kind or one.kind not in FIELD_BYTES:
+        return one == other
+    return one.data[: 1 + FIELD_BYTES[one.kind]] == other.data[: 1 + FIELD_BYTES[one.kind]]
 
 
 def check_key(suite: Suite, public: PublicKey, *, signs: bool) -> None:

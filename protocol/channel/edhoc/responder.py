@@ -43,7 +43,7 @@ from .events import (
 )
 from .identifiers import encode_identifier
 from .messages import ErrorCode, ErrorMessage, Message1, Plaintext, read_plaintext_3
-from .proofs import Claim, Statement, check_admitted, check_key, check_peer, statement_2, statement_3
+from .proofs import Claim, Statement, check_admitted, check_key, check_peer, own_proof, statement_2, statement_3
 from .refusals import abort, disown, forget, give_up, stop
 from .schedule import MESSAGE_3, MESSAGE_4, Label, extract_2e, hash_2, kdf, keystream, mix, next_hash, seal, unseal, xor
 from .stages import WHO, Stage, stage
@@ -205,13 +205,15 @@ def read_message_1(data: Stage, event: Message1Received) -> tuple[Stage, Effects
 def send_signature(data: Stage, event: Signed) -> tuple[Stage, Effects]:
     """Send message_2 with this side's signature (section 5.3.2)."""
     read = data.take(ReadMessage1)
-    return _send_message_2(read, read.prk_2e, event.signature)
+    return _send_message_2(read, read.prk_2e, own_proof(read.suite, event.signature, signs=True))
 
 
 def send_mac(data: Stage, event: Agreed) -> tuple[Stage, Effects]:
     """Send message_2 with the MAC that this side's static key allows."""
     read = data.take(ReadMessage1)
-    prk_3e2m = mix(read.suite, read.prk_2e, Label.SALT_3E2M, read.th_2, event.secret)
+    prk_3e2m = mix(
+        read.suite, read.prk_2e, Label.SALT_3E2M, read.th_2, own_proof(read.suite, event.secret, signs=False)
+    )
     c_r = encode_identifier(read.config.c_r)
     statement = statement_2(read.suite, read.method, prk_3e2m, read.th_2, c_r, read.claim)
     return _send_message_2(read, prk_3e2m, statement.mac)

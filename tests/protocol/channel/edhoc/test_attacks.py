@@ -14,12 +14,12 @@ from insitu.protocol.channel.edhoc import (
     InitiatorState,
     Method,
     ResponderState,
-    classify,
+    advance,
     write_ccs,
 )
 from insitu.protocol.channel.edhoc.credentials import Kid
 from insitu.protocol.channel.edhoc.messages import read_error, write_message_1
-from insitu.protocol.engine import KeyKind, Refused, Signed, Started
+from insitu.protocol.engine import Agreed, KeyKind, PublicKey, Refused, Signed, Started, UsageError
 from insitu.protocol.messages.codec import decode_sequence, encode
 
 NAMES = ("message_1", "message_2", "message_3", "message_4")
@@ -282,25 +282,60 @@ def test_ead_is_bound():
     assert not responder.established
 
 
-def test_a_step_that_is_taken_by_a_wrong_answer_of_key_memory():
-    """Signed where Agreed is due, and the other way round, are refused by the guard."""
-    setting = Setting(Method.STATIC, 3)
-    responder = setting.responder()
-    (message_1,) = setting.initiator().feed(Started())
-    responder.key = _NoKey()  # leaves Agree unanswered
-    event = classify(responder.state, message_1)
-    with pytest.raises(_Unanswered):
-        responder.feed(event)
-    assert responder.state is ResponderState.APPROACHED
-    responder.feed(Signed(b"\x01" * 64))
-    assert responder.failed
-    assert "signature was asked" in str(responder.error)
+def test_ones_own_key_with_the_other_y_comes_back():
+    """In a claims set that leaves y out, so that it reads as the negative point."""
+    setting = Setting(Method.STATIC, 3, "kid", "kccs")
+    public = setting.initiator_key.public
+    negated = PublicKey(
+        public.kind, public.data[:33] + (P256_PRIME - int.from_bytes(public.data[33:], "big")).to_bytes(32, "big")
+    )
+    mirrored = Credential(Kid(b"x"), write_ccs(negated), negated)
+    initiator = setting.initiator()
+    initiator.feed(Started())
+    initiator.find = lambda _: CredentialFound(mirrored)
+    initiator.receive(forge_message_2(initiator, b"\x27" + Kid(b"x").compact + encode(bytes(16))))
+    assert "got this side's own" in str(initiator.error)
 
 
-class _Unanswered(Exception):
-    pass
+P256_PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
 
 
-class _NoKey:
-    def agree(self, peer):
-        raise _Unanswered
+@pytest.mark.parametrize(
+    ("method", "wrong"), [(Method.STATIC, Signed(bytes(64))), (Method.SIGNATURES, Agreed(bytes(32)))]
+)
+@pytest.mark.parametrize("side", ["initiator", "responder"])
+def test_the_wrong_answer_of_key_memory(method, wrong, side):
+    """Signed where Agreed is due, and the other way round: the guard refuses."""
+    end = waiting_for_key_memory(Setting(method, 3), side)
+    end.feed(wrong)
+    assert end.failed
+    assert "was asked" in str(end.error)
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        (Method.STATIC, Agreed(b"")),
+        (Method.STATIC, Agreed(bytes(33))),
+        (Method.SIGNATURES, Signed(b"")),
+        (Method.SIGNATURES, Signed(bytes(70))),
+    ],
+)
+@pytest.mark.parametrize("side", ["initiator", "responder"])
+def test_an_answer_of_the_wrong_length(method, wrong, side):
+    """A signature in DER, for example: key memory that does not keep to its port."""
+    end = waiting_for_key_memory(Setting(method, 3), side)
+    with pytest.raises(UsageError, match="answer of key memory"):
+        end.feed(wrong)
+
+
+def waiting_for_key_memory(setting, side):
+    initiator, responder = setting.initiator(), setting.responder()
+    run(initiator, responder)
+    end, again = (initiator, setting.initiator()) if side == "initiator" else (responder, setting.responder())
+    for event in end.events:
+        if isinstance(event, Signed | Agreed):
+            return again
+        step = advance(again.state, again.data, event)
+        again.state, again.data = step.state, step.data
+    raise AssertionError("key memory was not asked")
