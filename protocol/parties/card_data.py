@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NoReturn
 
-from ..engine import KeyHandle, PublicKey, given
+from ..engine import KeyHandle, PublicKey, UsageError, given
 from ..keys.certificates import Draft
 from ..messages import CardRecord, Job, Person
 from ..stores.card_log import LogEntry
@@ -71,6 +71,9 @@ class Approve:
     person: str
     pin: bytes = field(repr=False)
     at: int
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a PIN is neither pickled nor copied", who="card")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from ..protocol.desk import Desk
 from ..protocol.engine import KeyHandle, PublicKey, StateError, UsageError, given
 from ..protocol.keys.certificates import VerifiedCertificate, trusted_root
+from ..protocol.keys.profile import checked_name
 from ..protocol.keys.public import compress
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import CardRecord, CardRole, Job, Person
@@ -155,6 +156,7 @@ class Card:
 
         Raises:
             StateError: a different job is open for this subject.
+            UsageError: a subject that no certificate can carry.
 
         """
         key = None if public is None else compress(public)
@@ -169,7 +171,7 @@ class Card:
         job = Job(
             number=self._entropy(16),
             role=role,
-            subject=subject,
+            subject=checked_name(subject),
             salt=self._entropy(32),
             days=days,
             expires=now + seconds,
