@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cddl_validator import Cddl
 from wire_watch import Watch
+from world import World, cheap_pins
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -42,3 +43,15 @@ def wire_watch(_watched_wire: Watch) -> Iterator[Watch]:
     _watched_wire.violations.clear()
     yield _watched_wire
     assert not _watched_wire.violations, "these do not match specs/messages.cddl"
+
+
+@pytest.fixture(scope="session")
+def _remembered_pins() -> Iterator[None]:
+    with cheap_pins():
+        yield
+
+
+@pytest.fixture
+def world(_remembered_pins: None) -> World:
+    """A manufacturer, a card, a unit, a central system and a delivered module; the same bytes in every run."""
+    return World()

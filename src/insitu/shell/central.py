@@ -142,7 +142,6 @@ class Central:
             InsituError: the session did not end in good order.
 
         """
-
         modules = self.record.modules
         entered: ModuleEntry | None = None
 

@@ -1,0 +1,232 @@
+"""A small world that repeats: manufacturer, card, unit, central system, modules, by the same classes as in the field.
+
+Entropy comes from seeds, signatures are deterministic (RFC 6979), the clock stands still unless a test moves it. So a
+test that fails shows the same bytes again. How sessions are joined without I/O stands in `pump.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import pytest
+
+from insitu.protocol.engine import KeyHandle, PublicKey
+from insitu.protocol.keys.requests import read_request
+from insitu.protocol.keys.vault import MemoryVault, Vault
+from insitu.protocol.messages import Authorize, CardRole, Job, PayOut
+from insitu.protocol.parties import card as card_rules
+from insitu.shell.card import Card
+from insitu.shell.central import Central
+from insitu.shell.manufacturer import Manufacturer
+from insitu.shell.module import Module
+from insitu.shell.unit import Unit
+
+NOW = 1_800_000_000
+"""Unix seconds at which the world begins (January 2027)."""
+DAY = 24 * 3600
+YEAR = 365 * DAY
+SERIAL = "SN-1"
+PINS = {"alice": b"2580-alice", "bob": b"1470-bob"}
+CARD_NUMBER = "4111111111111111"
+
+
+class Seeded:
+    """Entropy that repeats.
+
+    Attributes:
+        drawn: everything that was given out, for tests that look for secrets where none may be.
+
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self.drawn: list[bytes] = []
+
+    def __call__(self, size: int) -> bytes:
+        name = f"{self._seed}/{len(self.drawn)}".encode()
+        self.drawn.append(hashlib.shake_256(name).digest(size))
+        return self.drawn[-1]
+
+
+@dataclass
+class Clock:
+    """Unix seconds, as a test sets them."""
+
+    at: int = NOW
+
+    def __call__(self) -> int:
+        return self.at
+
+
+@contextmanager
+def cheap_pins() -> Iterator[None]:
+    """A PIN is derived at full cost once and remembered: the same salts come again in every world."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(card_rules, "scrypt", cache(card_rules.scrypt))
+        yield
+
+
+def memory(seed: str) -> MemoryVault:
+    """An empty vault in memory whose keys and signatures repeat."""
+    return MemoryVault(Seeded(seed), repeatable=True)
+
+
+def restarted(vault: Vault) -> Vault:
+    """The vault as a power cut leaves it: what no commit has kept is gone."""
+    vault.roll_back()
+    return vault
+
+
+def private_bytes(vault: Vault) -> dict[str, bytes]:
+    """The private halves in a vault by label, for tests that look for them elsewhere."""
+    return {label: vault._keys.private_bytes_for_sealing(label) for label in vault.labels()}
+
+
+def authorization(number: int = 1, amount: int = 5000) -> Authorize:
+    """What an ATM may ask."""
+    return Authorize(number=number, card=CARD_NUMBER, account="DE02100100109307118603", amount=amount, currency="EUR")
+
+
+def approve_all(serial: str, asked: Authorize) -> PayOut:
+    """A host that grants everything."""
+    return PayOut(number=asked.number, approved=True, amount=asked.amount, reference=f"{serial}/{asked.number}")
+
+
+@dataclass
+class World:
+    """All parties, ready for the module's first personalization.
+
+    Attributes:
+        seed: worlds of different seeds have no key in common.
+        clock: of all parties except for the modules.
+        module_clock: of the modules.
+        shown: every note that any party showed.
+        vaults: by name of the party.
+
+    """
+
+    seed: str = "world"
+    clock: Clock = field(default_factory=Clock)
+    module_clock: Clock = field(default_factory=Clock)
+    shown: list[object] = field(default_factory=list)
+    vaults: dict[str, MemoryVault] = field(default_factory=dict)
+    manufacturer: Manufacturer = field(init=False)
+    card: Card = field(init=False)
+    central: Central = field(init=False)
+    module: Module = field(init=False)
+    central_certificate: bytes = field(init=False)
+    customer: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.manufacturer = self.new_manufacturer()
+        self.root = self.manufacturer.establish("Acme Modules")
+        self.card = self.new_card("Bank")
+        self.central, self.central_certificate = self.new_central("Host")
+        self.module = self.new_module(SERIAL)
+
+    # parties
+
+    def vault(self, name: str) -> MemoryVault:
+        """The vault of this name, made when it is first asked for."""
+        if name not in self.vaults:
+            self.vaults[name] = memory(f"{self.seed}/{name}")
+        return self.vaults[name]
+
+    def _about(self, name: str) -> dict[str, object]:
+        return {"entropy": Seeded(f"{self.seed}/{name}/sessions"), "show": self.shown.append}
+
+    def new_manufacturer(self, name: str = "manufacturer") -> Manufacturer:
+        """A manufacturer, or the same one after a restart."""
+        return Manufacturer(restarted(self.vault(name)), now=self.clock, **self._about(name))
+
+    def blank_card(self, name: str = "card") -> Card:
+        """A card as its vault says: blank at first."""
+        return Card(restarted(self.vault(name)), now=self.clock, **self._about(name))
+
+    def new_card(self, customer: str, name: str = "card") -> Card:
+        """A furnished card, its unit certified."""
+        card = self.blank_card(name)
+        self.customer = self.manufacturer.sign_customer(card.furnish(customer, PINS))
+        card.install(self.root, self.customer)
+        self.certify(CardRole.UNIT, f"{customer} unit 1", card.authentication.public, card=card)
+        return card
+
+    def new_central(self, name: str) -> tuple[Central, bytes]:
+        """A central system that trusts this world's card, and its certificate."""
+        central = self.started_central(name)
+        public = read_request(central.establish(name)).public
+        certificate = self.certify(CardRole.CENTRAL, name, public)
+        central.trust(self.root, self.card.customer.der)
+        central.install(certificate)
+        return central, certificate
+
+    def started_central(self, name: str = "Host") -> Central:
+        """A central system as its vault says."""
+        about = self._about(f"central {name}")
+        return Central(restarted(self.vault(f"central {name}")), now=self.clock, decide=approve_all, **about)
+
+    def blank_module(self, serial: str = SERIAL) -> Module:
+        """A module as its vault says: blank at first."""
+        return Module(restarted(self.vault(serial)), now=self.module_clock, **self._about(serial))
+
+    def new_module(self, serial: str, *, identity: bool = True, manufactured_key: bool = False) -> Module:
+        """A delivered module."""
+        module = self.blank_module(serial)
+        certify = self.certify_identity if identity else None
+        module.initialize(serial, self.root, certify, manufactured_key=manufactured_key)
+        return module
+
+    def certify_identity(self, made: object) -> bytes:
+        """What the manufacturer's bench does with an IdentityMade."""
+        return self.manufacturer.certify_identity(made.serial, made.key.public)  # type: ignore[attr-defined]
+
+    def new_unit(self, card: Card | None = None, central: bytes | None = None) -> Unit:
+        """A unit with the card, once more: nothing of earlier sessions is in it."""
+        about = self._about(f"unit {len(self.shown)}")
+        return Unit(card or self.card, central or self.central_certificate, now=self.clock, **about)
+
+    # four eyes
+
+    def approved(
+        self,
+        role: CardRole,
+        subject: str,
+        public: PublicKey | None = None,
+        *,
+        card: Card | None = None,
+        days: int = 365,
+    ) -> Job:
+        """A job that both people have approved."""
+        card = card or self.card
+        job = card.propose(role, subject, public=public, days=days)
+        for person, pin in PINS.items():
+            if person not in job.approvals:
+                card.approve(job, person, pin)
+        return replace(job, approvals=tuple(PINS))
+
+    def certify(
+        self, role: CardRole, subject: str, public: PublicKey, *, card: Card | None = None, days: int = 365
+    ) -> bytes:
+        """A certificate by the card, DER."""
+        card = card or self.card
+        known = None if role is CardRole.MODULE else public
+        return card.certify(self.approved(role, subject, known, card=card, days=days).number, public)
+
+    # secrets
+
+    def private_keys(self) -> dict[str, bytes]:
+        """Every private key that exists now, by "vault/label"."""
+        return {
+            f"{name}/{label}": private
+            for name, vault in self.vaults.items()
+            for label, private in private_bytes(vault).items()
+        }
+
+    def operating_key(self, module: Module) -> KeyHandle | None:
+        """The handle of the module's operating pair, if it has one."""
+        label = module.record.key
+        return None if label is None else self.vault(module.record.serial).find(label)

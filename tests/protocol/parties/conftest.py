@@ -1,0 +1,26 @@
+"""One run through all that can happen to the parties, recorded once for all tests of their tables."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import lives
+import pytest
+from recorder import Recorder
+
+from insitu.protocol.parties.card import CARD
+from insitu.protocol.parties.central import CENTRAL
+from insitu.protocol.parties.manufacturer import MANUFACTURER
+from insitu.protocol.parties.module import MODULE
+from insitu.protocol.parties.unit import UNIT
+
+
+@pytest.fixture(scope="session")
+def recorded() -> dict[str, Recorder]:
+    """What each party's table did, by the name of the party. Tests look at it and leave it as it is."""
+    recorders = {table.party: Recorder(table) for table in (MANUFACTURER, MODULE, UNIT, CARD, CENTRAL)}
+    with ExitStack() as watched:
+        for recorder in recorders.values():
+            watched.enter_context(recorder.watching())
+        lives.live()
+    return recorders
