@@ -11,6 +11,18 @@ from .. import __version__
 from .common import Group
 
 NOUNS: Final = ("manufacturer", "module", "card", "unit", "central", "demo")
+HELP: Final = """Personalize the security modules of ATMs where they stand.
+
+\b
+Exit codes:
+  0    done; for programs that run on: ended by SIGTERM
+  2    your mistake: an option, file, PIN or passphrase
+  3    the other side's: what it sent, or its certificate or request
+  4    port, disk, token or hook command
+  5    not in this state, or not approved
+  130  interrupted
+1 is a fault of this program: please report it, with what it wrote.
+"""
 
 
 class Nouns(Group):
@@ -29,10 +41,7 @@ class Nouns(Group):
         return command
 
 
-@click.group(cls=Nouns)
+@click.group(cls=Nouns, help=HELP)
 @click.version_option(__version__, prog_name="insitu")
 def main() -> None:
-    """Personalize the security modules of ATMs where they stand.
-
-    Exit codes: 0 done, 2 your mistake, 3 the other side's, 4 port, disk or token, 5 not in this state.
-    """
+    """The command `insitu`."""

@@ -1,7 +1,6 @@
 """What all commands share: passphrase options, stores, links, output, and how errors and signals become exit codes.
 
-Exit codes: 0 done; 2 the caller's mistake; 3 the peer's; 4 port, disk or token; 5 not in this state; 130 interrupted.
-1 is a bug: it comes with a traceback and should be reported.
+What the exit codes mean, `insitu --help` says; each class of error carries its own.
 """
 
 from __future__ import annotations

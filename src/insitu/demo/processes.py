@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -72,12 +73,14 @@ class Program:
                 await self._listen(process.stdout)
                 code = await process.wait()
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(5):
+            with trio.CancelScope(shield=True):
+                with trio.move_on_after(5):
+                    if process.returncode is None:
+                        process.send_signal(signal.SIGINT)
+                    await process.wait()
                 if process.returncode is None:
-                    process.send_signal(signal.SIGINT)
-                await process.wait()
-            if process.returncode is None:
-                process.kill()
+                    process.kill()
+                    await process.wait()
         async with self._news:
             self.ended = True
             self._news.notify_all()
@@ -106,10 +109,17 @@ class Program:
                     self._news.notify_all()
 
     async def ask(self, **line: object) -> None:
-        """Put a line of JSON on its standard input."""
-        if self._process is None or self._process.stdin is None:
-            raise DemoFailed(f"{self._who} is not running")
-        await self._process.stdin.send_all(json.dumps(line).encode() + b"\n")
+        """Put a line of JSON on its standard input.
+
+        Raises:
+            DemoFailed: it does not read that any more.
+
+        """
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(trio.BrokenResourceError):
+                await self._process.stdin.send_all(json.dumps(line).encode() + b"\n")
+                return
+        raise DemoFailed(f"{self._who} is not running", expected="a program that takes requests")
 
     async def expect(self, what: str, matches: Matches, *, times: int = 1) -> Facts:
         """Wait until it has told a matching note `times` times; the last of these.

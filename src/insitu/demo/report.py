@@ -82,10 +82,10 @@ class Report:
         if not self.states or self.states[-1] != state:
             self.states.append(state)
 
-    def facts(self, files: list[str]) -> dict[str, object]:
-        """The report as one JSON object."""
+    def facts(self, files: list[str], *, ok: bool) -> dict[str, object]:
+        """The report as one JSON object; `ok`: the story came to its end."""
         return {
-            "ok": True,
+            "ok": ok,
             "link": self.link,
             "trust": self.trust,
             "states": self.states,

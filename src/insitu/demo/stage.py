@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import shutil
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from ..protocol.engine import EnvironmentFault, UsageError
 from ..protocol.messages import Authorize
+from ..protocol.stores.files import OS_FILES
 
 SERIAL: Final = "SM-0001"
 MANUFACTURER: Final = "Module Maker"
@@ -35,7 +37,7 @@ class Stage:
 
     Raises:
         UsageError: there is something else in it.
-        EnvironmentFault: it cannot be written.
+        EnvironmentFault: it cannot be written, or another demonstration is under way in it.
 
     """
 
@@ -45,19 +47,30 @@ class Stage:
         try:
             if directory.exists() and not directory.is_dir():
                 raise UsageError(f"{directory} is not a directory", expected="a directory for the demonstration")
-            if directory.exists() and any(directory.iterdir()):
-                if not (directory / _MARK).exists():
-                    raise UsageError(f"{directory} is in use", expected="a new or empty directory", got="other files")
-                self._clear()
+            if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
+                raise UsageError(f"{directory} is in use", expected="a new or empty directory", got="other files")
             directory.mkdir(parents=True, exist_ok=True)
-            (directory / _MARK).touch()
+            self._lock = OS_FILES.lock(directory / _MARK)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {directory}", got=error.strerror) from None
+        try:
+            self._clear()
             self.private.mkdir(mode=0o700)
             for name in ("manufacturer", "card", "central", "module"):
                 self._secret(f"{name}.passphrase", secrets.token_urlsafe(24))
             for person in PEOPLE:
                 self._secret(f"{person}.pin", f"{secrets.randbelow(10**8):08d}")
         except OSError as error:
+            self._lock.release()
             raise EnvironmentFault(f"cannot write {directory}", got=error.strerror) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
 
     def _clear(self) -> None:
         shutil.rmtree(self.private, ignore_errors=True)

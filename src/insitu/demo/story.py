@@ -9,18 +9,26 @@ from .separate import act_with_processes
 from .stage import Stage
 
 
+def check(link: str, trust: str) -> None:
+    """Make sure, before anything is replaced, that there is such a story.
+
+    Raises:
+        UsageError: the trust option is not for this link (A1).
+
+    """
+    if trust == "physical" and link == "tcp":
+        raise UsageError(
+            "trust option physical is for a wired local link only", expected="--link serial or memory", got="tcp"
+        )
+
+
 async def tell(stage: Stage, report: Report, *, baud: int) -> None:
     """Act the whole life on `stage`, told to `report`.
 
     Raises:
-        UsageError: the trust option is not for this link.
         InsituError: it went wrong.
 
     """
-    if report.trust == "physical" and report.link == "tcp":
-        raise UsageError(
-            "trust option physical is for a wired local link only", expected="--link serial or memory", got="tcp"
-        )
     if report.link == "memory":
         await act_in_memory(stage, report)
     else:
