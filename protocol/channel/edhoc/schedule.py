@@ -35,14 +35,8 @@ _LABELS: Final = {int(label): encode(int(label)) for label in Label}
 _LENGTHS: Final = tuple(encode(length) for length in range(256))
 
 
-def info(label: int, context: bytes, length: int) -> bytes:
-    """What HKDF-Expand is given for one derivation: (label, context, length); `context` is encoded already."""
-    head = _LABELS.get(label) or encode(label)
-    return head + context + (_LENGTHS[length] if length < len(_LENGTHS) else encode(length))
-
-
 def kdf(suite: Suite, key: bytes, label: int, context: bytes, length: int) -> bytes:
-    """EDHOC_KDF (section 4.1.2).
+    """EDHOC_KDF (section 4.1.2): HKDF-Expand of the CBOR sequence (label, context, length).
 
     Args:
         suite: whose hash is used.
@@ -52,7 +46,9 @@ def kdf(suite: Suite, key: bytes, label: int, context: bytes, length: int) -> by
         length: of the output, bytes.
 
     """
-    return suite.hash.expand(key, info(label, context, length), length)
+    head = _LABELS.get(label) or encode(label)
+    info = head + context + (_LENGTHS[length] if length < len(_LENGTHS) else encode(length))
+    return suite.hash.expand(key, info, length)
 
 
 def keystream(suite: Suite, prk_2e: bytes, th_2: bytes, length: int) -> bytes:
