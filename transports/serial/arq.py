@@ -180,11 +180,12 @@ class Session:
         """No more payload follows what was written; receiving goes on."""
         self._endings.append(END_SENDING)
 
-    def close(self, now: float) -> None:
+    def close(self) -> None:
         """Send what was written and the end, take nothing more: `finished` tells when the peer knows."""
         if not self._closing:
             self._closing = True
-            self._hear_no_more(now)
+            self._deaf = True
+            self._inbox.clear()
             if not self.peer_gone:
                 self._endings.append(END_ALL)
 
@@ -388,16 +389,10 @@ class Session:
     def _full(self) -> bool:
         return len(self._inbox) >= INBOX
 
-    def _hear_no_more(self, now: float) -> None:
-        self._deaf = True
-        self._inbox.clear()
-        if self._told_busy:
-            self._ack_at = now
-
     def _receive(self, frame: Frame, now: float) -> None:
         ahead = (frame.number - self._expected) % NUMBERS
-        known = ahead >= WINDOW or self._expected + ahead in self._early
-        if known or (self._full and frame.kind is Kind.DATA):
+        if ahead >= WINDOW or (self._full and frame.kind is Kind.DATA):
+            # received before, or refused for now: either way the peer learns how things stand
             self._ack_at = now
             return
         self._early[self._expected + ahead] = frame

@@ -160,7 +160,7 @@ class SerialLink(trio.abc.HalfCloseableStream):
             await trio.lowlevel.checkpoint()
             return
         self._closed = True
-        self._session.close(trio.current_time())
+        self._session.close()
         self._line.kick()
         self._line.changed.unpark_all()
         try:

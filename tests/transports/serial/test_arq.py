@@ -126,6 +126,38 @@ def test_a_doubled_frame_is_delivered_once_and_acknowledged_again():
     assert parse(two.give(1.0, 1.0), one).next == 1
 
 
+def test_an_answer_to_a_frame_sent_twice_measures_nothing():
+    one, two = pair()
+    one.write(b"x")
+    give_all(one, 0.0)
+    (line,) = give_all(one, one.due())
+    again = one.due()
+    two.take(parse(line, two), again)
+    one.take(parse(give_all(two, again + 1)[-1], one), again)
+    one.write(b"y")
+    give_all(one, 10.0)
+    assert one.due() - 10 > 1.4 * TIMING.shortest_wait, "still as patient as after the loss"
+
+
+def test_the_limit_counts_from_the_first_frame_after_a_rest():
+    one, _ = pair()
+    one.write(b"after a long while")
+    give_all(one, 1000.0)
+    one.expire(1000.1)
+    assert one.failure is None
+    assert one.deadline() == 1000 + TIMING.limit
+
+
+def test_word_of_a_gap_goes_ahead_of_payload():
+    one, two = pair()
+    one.write(bytes(3 * MAX_BODY))
+    lines = give_all(one, 0.0)
+    two.write(b"payload")
+    two.take(parse(lines[0], two), 0.0)
+    two.take(parse(lines[2], two), 0.0)
+    assert [parse(line, one).kind for line in give_all(two, 0.0)] == [Kind.ACK, Kind.DATA]
+
+
 def test_the_waiting_time_follows_the_round_trip():
     one, two = pair()
     for second in range(20):
@@ -194,6 +226,21 @@ def test_a_full_receiver_is_asked_rather_than_given_up():
     assert asked < INBOX / MAX_BODY + 2 * WINDOW + 10 * TIMING.limit / PROBE
 
 
+def test_room_again_is_used_at_once():
+    one, two = pair()
+    now = 0.0
+    while not (two.readable >= INBOX and one.room == 0):
+        one.write(bytes(OUTBOX))
+        exchange(one, two, now, rounds=2)
+        now += 0.01
+    refused = one.due()
+    assert refused > now
+    two.read(None, now)
+    one.take(parse(two.give(now, now), one), now)
+    assert one.due() < now
+    assert len(give_all(one, now)) == WINDOW
+
+
 def test_a_lost_word_of_new_room_costs_one_question():
     one, two = pair()
     now = 0.0
@@ -224,7 +271,7 @@ def test_the_end_comes_after_everything_written():
 def test_closing_is_finished_when_the_peer_knows():
     one, two = pair()
     one.write(b"bye")
-    one.close(0.0)
+    one.close()
     assert not one.finished
     exchange(one, two, 0.0)
     assert one.finished
@@ -232,15 +279,26 @@ def test_closing_is_finished_when_the_peer_knows():
     assert two.ended
     assert two.peer_gone
     assert two.read(None, 0.0) == b"bye"
-    two.close(0.0)
+    two.close()
     assert two.finished
     assert not two.peer_knows, "the last acknowledgement may have been lost"
 
 
+def test_what_a_peer_that_is_gone_has_not_taken_is_dropped():
+    one, two = pair()
+    two.write(bytes(OUTBOX))
+    give_all(two, 0.0)
+    one.close()
+    two.take(parse(one.give(0.0, 0.0), two), 0.0)
+    two.close()
+    assert two.finished
+    assert [parse(line, one).kind for line in give_all(two, 60.0)] == [Kind.ACK]
+
+
 def test_both_closing_at_once():
     one, two = pair()
-    one.close(0.0)
-    two.close(0.0)
+    one.close()
+    two.close()
     exchange(one, two, 0.0)
     assert one.finished
     assert two.finished
@@ -249,7 +307,7 @@ def test_both_closing_at_once():
 
 def test_closing_gives_up_on_a_silent_peer():
     one, _ = pair()
-    one.close(0.0)
+    one.close()
     now = 0.0
     tries = 0
     while not one.finished:
@@ -266,7 +324,7 @@ def test_a_reset_breaks_a_session_in_use_and_ends_one_that_closes():
     one.write(b"data")
     one.take(reset, 0.0)
     assert one.failure == "reset by the peer"
-    two.close(0.0)
+    two.close()
     two.take(reset, 0.0)
     assert two.failure is None
     assert two.finished
@@ -275,7 +333,7 @@ def test_a_reset_breaks_a_session_in_use_and_ends_one_that_closes():
 def test_a_reset_before_the_last_data_arrived_is_no_orderly_end():
     one, _ = pair()
     one.write(b"\x01")
-    one.close(0.0)
+    one.close()
     give_all(one, 0.0)
     one.take(Frame(Kind.CONTROL, Control.RESET), 0.0)
     assert one.failure == "reset by the peer"
@@ -283,7 +341,7 @@ def test_a_reset_before_the_last_data_arrived_is_no_orderly_end():
 
 def test_what_arrives_after_closing_is_acknowledged_and_dropped():
     one, two = pair()
-    two.close(0.0)
+    two.close()
     one.write(bytes(3 * MAX_BODY))
     for line in give_all(one, 0.0):
         two.take(parse(line, two), 0.0)

@@ -14,6 +14,7 @@ from insitu.transports.serial.frames import (
     MAX_LINE,
     WINDOW,
     Control,
+    Deframer,
     Frame,
     Kind,
     Mark,
@@ -57,20 +58,28 @@ kinds = st.sampled_from(["pass", "lose", "double", "flip", "cut", "drop", "junk"
 script = st.lists(st.tuples(kinds, st.integers(0, 63), st.binary(max_size=70)), max_size=60)
 
 
-@given(to_answerer=script, to_caller=script, there=st.integers(0, 3000), back=st.integers(0, 3000))
+@given(
+    to_answerer=script,
+    to_caller=script,
+    there=st.integers(0, 3000),
+    back=st.integers(0, 3000),
+    ends=st.booleans(),
+)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_happens_to_the_line_for_a_while_everything_arrives(simulation, to_answerer, to_caller, there, back):
+def test_whatever_happens_to_the_line_for_a_while_everything_arrives(
+    simulation, to_answerer, to_caller, there, back, ends
+):
     # the bad time may last as long as 60 retransmissions take, so patience has to be longer here
     line = simulation(Timing(patience=200))
     line.caller.damage, line.answerer.damage = Script(to_answerer), Script(to_caller)
     line.caller.to_send, line.answerer.to_send = TEXT[:there], TEXT[-back:] if back else b""
-    line.caller.end = line.answerer.end = lambda session, now: session.end_sending()
+    if ends:
+        line.caller.end = line.answerer.end = lambda session, now: session.end_sending()
     line.run()
     assert line.caller.session.failure is None
     assert line.answerer.received == TEXT[:there]
     assert line.caller.received == (TEXT[-back:] if back else b"")
-    assert line.caller.session.ended
-    assert line.answerer.session.ended
+    assert [side.session.ended for side in line.sides] == [ends, ends]
 
 
 @given(seed=st.integers(), rate=st.sampled_from([1e-4, 1e-3, 5e-3, 0.02]), one_way=st.booleans())
@@ -274,6 +283,56 @@ def test_an_echo_of_our_own_words_is_not_the_peer():
     assert not endpoint.overheard.startswith("0 bytes")
 
 
+def controls(pieces):
+    """The numbers of the CONTROL frames in what was written to the line, in any session."""
+    contents = Deframer().feed(b"".join(pieces))
+    return [content[0] >> 2 & 15 for content in contents if content[0] >> 6 == Kind.CONTROL]
+
+
+def test_a_repeated_call_is_answered_at_once():
+    endpoint = Endpoint(Timing(), caller=False, number=1)
+    call = encode(attention(5), Mark(0, caller=True).outgoing)
+    endpoint.receive(call, 0.0)
+    assert endpoint.transmit(0.0)
+    assert endpoint.wake_at() > 0.2
+    endpoint.receive(call, 0.1)
+    assert endpoint.transmit(0.1)
+
+
+def test_a_repeated_call_of_the_present_session_is_nothing(simulation):
+    line = simulation()
+    line.run(limit=2)
+    line.answerer.endpoint.receive(line.caller.pieces[0], line.now)
+    assert line.answerer.endpoint.wake_at() == float("inf")
+
+
+def test_a_caller_whose_first_words_were_lost_repeats_them_when_asked(simulation):
+    line = simulation()
+    line.caller.damage = Script([("pass", 0, b""), *[("lose", 0, b"")] * 3])
+    line.answerer.to_send = b"module first"
+    line.run(limit=10)
+    assert line.caller.received == b"module first"
+
+
+def test_noise_on_an_idle_line_does_not_spoil_the_next_frame(simulation):
+    line = simulation()
+    line.run(limit=2)
+    line.answerer.endpoint.receive(b"\xaa\xbb", line.now)
+    line.caller.to_send = b"whole"
+    line.now += 1
+    line.run(limit=60)
+    assert line.answerer.received == b"whole"
+    assert line.caller.session.retransmissions == 0
+
+
+def test_a_reset_of_every_session_is_the_answerers_to_send(simulation):
+    line = simulation()
+    line.run(limit=2)
+    reset = encode(Frame(Kind.CONTROL, Control.RESET), Mark(0, caller=True).outgoing)
+    line.answerer.endpoint.receive(reset, line.now)
+    assert line.answerer.session.failure is None
+
+
 def test_a_peer_of_another_version_is_named():
     endpoint = Endpoint(Timing(), caller=True, number=5)
     endpoint.call(0.0)
@@ -296,11 +355,11 @@ def test_calls_are_repeated_with_pauses():
 def test_closing_both_ways_leaves_both_ends_silent(simulation):
     line = simulation(to_answerer=WORST, to_caller=WORST, seed=4)
     line.caller.to_send = TEXT[:600]
-    line.caller.end = lambda session, now: session.close(now)
+    line.caller.end = lambda session, now: session.close()
     line.run(until=lambda: line.answerer.session is not None and line.answerer.session.peer_gone, limit=60)
     answering = line.answerer.session
     line.answerer.received += answering.read(None, line.now)
-    answering.close(line.now)
+    answering.close()
     assert answering.finished
     line.answerer.endpoint.dispose(answering, line.now)
     line.run(limit=120)
@@ -308,6 +367,30 @@ def test_closing_both_ways_leaves_both_ends_silent(simulation):
     assert line.caller.session.finished
     assert line.caller.session.failure is None
     assert all(side.endpoint.wake_at() == float("inf") for side in line.sides)
+
+
+def test_an_orderly_end_needs_no_reset(simulation):
+    line = simulation()
+    line.caller.end = lambda session, now: session.close()
+    line.run(until=lambda: line.caller.session is not None and line.caller.session.finished, limit=10)
+    line.caller.endpoint.dispose(line.caller.session, line.now)
+    line.run(limit=20)
+    assert controls(line.caller.pieces) == [Control.ATTENTION]
+
+
+def test_many_frames_for_a_session_that_is_gone_are_answered_with_one_reset(simulation):
+    line = simulation()
+    line.caller.to_send = TEXT[:5000]
+    line.run(limit=3)
+    session = line.answerer.session
+    session.fail("dropped")
+    line.answerer.endpoint.dispose(session, line.now)
+    line.answerer.endpoint.receive(b"".join(line.caller.pieces[5:]), line.now)
+    pieces = []
+    while not line.answerer.endpoint.idle:
+        pieces.append(line.answerer.endpoint.transmit(line.now))
+        line.now += 1
+    assert controls(pieces) == [Control.RESET]
 
 
 def test_frames_for_a_session_that_is_gone_are_answered_with_a_reset(simulation):

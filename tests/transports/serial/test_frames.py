@@ -104,7 +104,7 @@ def test_frames_are_found_after_junk_however_cut(pieces, cut, junk):
 def test_endless_noise_costs_no_memory():
     deframer = Deframer()
     for _ in range(1000):
-        assert deframer.feed(b"\xaa" * 1000) == []
-    assert len(deframer._piece) < MAX_LINE
+        assert deframer.feed(b"\xaa" * 10) == []
+        assert len(deframer._piece) < MAX_LINE
     assert deframer.feed(b"\0" + encode(Frame(Kind.ACK), SEED))
     assert deframer.refused == 1

@@ -295,6 +295,7 @@ async def test_a_peer_that_reads_late_gets_everything(autojump_clock):
         while len(received) < len(TEXT):
             received += await answerer.receive_some(999)
         assert received == TEXT
+        assert trio.current_time() < 310, "no waiting for questions once there is room"
         nursery.start_soon(caller.aclose)
         nursery.start_soon(answerer.aclose)
 
@@ -307,6 +308,21 @@ async def test_closing_waits_until_the_peer_has_everything(autojump_clock):
     assert trio.current_time() > 0.4
     assert await answerer.receive_some() == TEXT[:400]
     assert await answerer.receive_some() == b""
+
+
+async def test_an_end_of_its_own_arrives(autojump_clock):
+    caller, answerer = await make()
+    await trio.sleep(1)
+    await caller.send_eof()
+    with trio.fail_after(1):
+        assert await answerer.receive_some() == b""
+
+
+async def test_sending_to_a_peer_that_has_closed(autojump_clock):
+    caller, answerer = await make()
+    await caller.aclose()
+    with pytest.raises(LinkBroken, match="the peer has closed the link"):
+        await answerer.send_all(b"x")
 
 
 async def test_a_cancelled_close_resets_the_peer(autojump_clock):
