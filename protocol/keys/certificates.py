@@ -1,8 +1,8 @@
 """X.509 certificates of our profile: drafting them for a signature made elsewhere, and verifying them link by link.
 
 Private keys never come here: a draft gives the bytes to be signed, which leave as a Sign effect, and takes the
-signature. Verification turns DER into a `VerifiedCertificate`, which is only ever made here; a link that has
-been verified is not verified again. What each field must be stands in `profile.py`, requests in `requests.py`.
+signature (`drafting.py`). Verification turns DER into a `VerifiedCertificate`, which is only ever made here; a link
+that has been verified is not verified again. What each field must be stands in `profile.py`, requests in `requests.py`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from cryptography import x509
+
 from ..engine import PublicKey, UsageError
-from . import der
+from .drafting import Draft
 from .profile import (
-    ECDSA_WITH_SHA256,
     FOREVER,
     ISSUER,
-    SERIAL_NUMBER_BYTES,
-    VERSION_3,
     WHO,
     Role,
+    certified_key,
     checked_name,
-    encode_key,
     encode_name,
-    encode_time,
     extensions,
+    moment,
     serial_number,
     time_text,
+    x509_name,
 )
-from .public import der_signature, der_signature_holds
+from .public import der_signature_holds
 from .reading import CertificateRefused, Found, name_text, read_certificate, refuse_extensions
 
 __all__ = [
@@ -72,32 +72,6 @@ class VerifiedCertificate:
     issuer_fingerprint: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A certificate or request that lacks only its signature.
-
-    Attributes:
-        to_be_signed: what the issuer signs, with ECDSA and SHA-256.
-
-    """
-
-    to_be_signed: bytes
-
-    def assemble(self, signature: bytes) -> bytes:
-        """The finished DER.
-
-        Args:
-            signature: r || s, 64 bytes, over `to_be_signed`.
-
-        Raises:
-            UsageError: another length.
-
-        """
-        if len(signature) != 64:
-            raise UsageError("signature", who=WHO, expected="64 bytes", got=len(signature))
-        return der.sequence(self.to_be_signed, ECDSA_WITH_SHA256, der.bit_string(der_signature(signature)))
-
-
 # Making ------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +109,8 @@ def draft_certificate(
         issuer_subject, issuer_public, latest = issuer.subject, issuer.public, issuer.not_after
         if checked_name(subject) == issuer_subject:
             raise UsageError("name in a certificate", who=WHO, expected="not that of the issuer", got=subject)
+    key, number = certified_key(public), serial_number(random)
+    begin, end = moment(not_before), moment(not_after)
     if not not_before <= not_after <= latest:
         raise UsageError(
             "validity",
@@ -142,17 +118,18 @@ def draft_certificate(
             expected=f"an end from {time_text(not_before)} to the issuer's {time_text(latest)}",
             got=time_text(not_after),
         )
-    to_be_signed = der.sequence(
-        VERSION_3,
-        der.element(der.INTEGER, serial_number(random).to_bytes(SERIAL_NUMBER_BYTES, "big")),
-        ECDSA_WITH_SHA256,
-        encode_name(issuer_subject),
-        der.sequence(encode_time(not_before), encode_time(not_after)),
-        encode_name(subject),
-        encode_key(public),
-        extensions(role, public, issuer_public),
+    builder = (
+        x509.CertificateBuilder()
+        .serial_number(number)
+        .issuer_name(x509_name(issuer_subject))
+        .not_valid_before(begin)
+        .not_valid_after(end)
+        .subject_name(x509_name(subject))
+        .public_key(key)
     )
-    return Draft(to_be_signed)
+    for extension in extensions(role, public, issuer_public):
+        builder = builder.add_extension(extension.value, extension.critical)
+    return Draft.of(builder)
 
 
 def _checked_issuer(role: Role, issuer: VerifiedCertificate | None) -> VerifiedCertificate:
@@ -227,7 +204,7 @@ def _verified(
     expected = extensions(role, found.public, issuer_key)
     if found.extensions != expected:
         refuse_extensions(found.extensions, expected, role)
-    if found.issuer != encode_name(issuer):
+    if found.issuer.public_bytes() != encode_name(issuer):
         raise CertificateRefused("issuer", "issuer of a certificate", expected=issuer, got=name_text(found.issuer))
     if not der_signature_holds(issuer_key, found.signed, found.signature):
         raise CertificateRefused("signature", f"signature of a {role.value} certificate", expected=f"that of {issuer}")

@@ -1,7 +1,7 @@
-"""The certificate profile: who may be certified as what, by whom, and each field's bytes (RFC 5280, our subset).
+"""The certificate profile: who may be certified as what, by whom, and with which fields (RFC 5280, our subset).
 
-Only what is the same for making and for checking lives here; both use these same bytes, so that a certificate
-is either exactly what the profile says or refused. Keys are P-256 and signatures ECDSA with SHA-256 throughout.
+Only what is the same for making and for checking lives here, in the terms of `cryptography.x509`, which writes and
+reads all of it. Keys are P-256 and signatures ECDSA with SHA-256 throughout.
 
 | role         | issued by    | basicConstraints    | keyUsage             | extendedKeyUsage | key identifiers    |
 |--------------|--------------|---------------------|----------------------|------------------|--------------------|
@@ -23,12 +23,17 @@ import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeAlias, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..engine import KeyKind, ProtocolError, PublicKey, UsageError
-from . import der
 from .public import load_public
+
+Extension: TypeAlias = x509.Extension[x509.ExtensionType]
 
 WHO: Final = "certificates"
 """Who finds the faults in certificates."""
@@ -37,6 +42,9 @@ MAXIMUM_SIZE: Final = 4096
 """Bytes that a certificate or request may have on any link (messages.cddl)."""
 
 SERIAL_NUMBER_BYTES: Final = 16
+SERIAL_NUMBER_BITS: Final = 8 * SERIAL_NUMBER_BYTES - 1
+"""A serial number begins with the bits 01, so that it is positive and has its 16 bytes."""
+
 KEY_IDENTIFIER_BYTES: Final = 8
 
 OID_ARC: Final = "2.25.235928542124906903343804773508042386868"
@@ -68,32 +76,12 @@ PATH_LENGTH: Final = {Role.MANUFACTURER: 1, Role.CUSTOMER: 0}
 """The roles that are certification authorities, and how many of these may stand below each."""
 
 KEY_USE: Final = {
-    Role.IDENTITY: f"{OID_ARC}.1",
-    Role.MODULE: f"{OID_ARC}.2",
-    Role.UNIT: f"{OID_ARC}.3",
-    Role.CENTRAL: f"{OID_ARC}.4",
+    Role.IDENTITY: x509.ObjectIdentifier(f"{OID_ARC}.1"),
+    Role.MODULE: x509.ObjectIdentifier(f"{OID_ARC}.2"),
+    Role.UNIT: x509.ObjectIdentifier(f"{OID_ARC}.3"),
+    Role.CENTRAL: x509.ObjectIdentifier(f"{OID_ARC}.4"),
 }
 """The one extended key usage of each leaf role; critical, so that no one else takes it for something it is not."""
-
-VERSION_3: Final = b"\xa0\x03\x02\x01\x02"
-ECDSA_WITH_SHA256: Final = der.sequence(der.object_identifier("1.2.840.10045.4.3.2"))
-P256_KEY: Final = (
-    der.sequence(
-        der.sequence(der.object_identifier("1.2.840.10045.2.1"), der.object_identifier("1.2.840.10045.3.1.7")),
-        der.bit_string(b"\x04" + bytes(64)),
-    )
-)[:-64]
-"""SubjectPublicKeyInfo of an uncompressed P-256 key, up to and with the byte that says uncompressed."""
-
-_COMMON_NAME: Final = der.object_identifier("2.5.4.3") + bytes((der.UTF8_STRING,))
-_NAME_OVERHEAD: Final = 6 + len(_COMMON_NAME) + 1
-_TRUE: Final = der.element(der.BOOLEAN, b"\xff")
-
-BASIC_CONSTRAINTS: Final = "2.5.29.19"
-KEY_USAGE: Final = "2.5.29.15"
-EXTENDED_KEY_USAGE: Final = "2.5.29.37"
-SUBJECT_KEY_IDENTIFIER: Final = "2.5.29.14"
-AUTHORITY_KEY_IDENTIFIER: Final = "2.5.29.35"
 
 # Names -------------------------------------------------------------------------------------------------------
 
@@ -107,27 +95,25 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def x509_name(subject: str) -> x509.Name:
+    """The X.501 Name with this one commonName, a UTF8String."""
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
+
+
+@lru_cache(256)
 def encode_name(subject: str) -> bytes:
-    """The X.501 Name with this one commonName, a UTF8String of at most 64 bytes: all lengths take one byte."""
-    text = subject.encode()
-    size = len(text)
-    return b"".join(
-        (
-            bytes((der.SEQUENCE, size + 11, der.SET, size + 9, der.SEQUENCE, size + 7)),
-            _COMMON_NAME,
-            bytes((size,)),
-            text,
-        )
-    )
+    """The DER of that Name; names come again and again."""
+    return x509_name(subject).public_bytes()
 
 
-def read_name(data: bytes) -> str | None:
-    """The subject in a Name of exactly that form, None for any other."""
-    try:
-        text = data[_NAME_OVERHEAD:].decode("ascii")
-    except UnicodeDecodeError:
-        return None
-    return text if is_name(text) and encode_name(text) == data else None
+def common_name(name: x509.Name) -> str | None:
+    """The subject in a Name of exactly one commonName, a UTF8String, that may be one; None for any other Name."""
+    for attribute in name:
+        text = attribute.value
+        if isinstance(text, str) and is_name(text) and name.public_bytes() == encode_name(text):
+            return text
+        break
+    return None
 
 
 def checked_name(subject: str) -> str:
@@ -145,14 +131,12 @@ def checked_name(subject: str) -> str:
 # Times -------------------------------------------------------------------------------------------------------
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND: Final = timedelta(seconds=1)
-_FIRST_GENERALIZED: Final = 2524608000  # 2050-01-01 (RFC 5280 section 4.1.2.5)
 FOREVER: Final = 253402300799
 """9999-12-31T23:59:59Z: no well-defined expiration date (RFC 5280 section 4.1.2.5); a module's identity, say."""
 
 
-def encode_time(seconds: int) -> bytes:
-    """Unix seconds as UTCTime, from the year 2050 on as GeneralizedTime.
+def moment(seconds: int) -> datetime:
+    """Unix seconds as certificates take them.
 
     Raises:
         UsageError: before 1970 or after 9999.
@@ -160,34 +144,7 @@ def encode_time(seconds: int) -> bytes:
     """
     if not 0 <= seconds <= FOREVER:
         raise UsageError("time", who=WHO, expected="Unix seconds from 1970 to 9999", got=seconds)
-    at = _EPOCH + timedelta(seconds=seconds)
-    if seconds < _FIRST_GENERALIZED:
-        return der.element(der.UTC_TIME, at.strftime("%y%m%d%H%M%SZ").encode())
-    return der.element(der.GENERALIZED_TIME, at.strftime("%Y%m%d%H%M%SZ").encode())
-
-
-def read_time(reader: der.Reader) -> int:
-    """Unix seconds from UTCTime (1970 to 2049) or GeneralizedTime (from 2050).
-
-    Raises:
-        der.DerError: another form, or no such moment.
-
-    """
-    generalized = reader.next_is(der.GENERALIZED_TIME)
-    text = reader.take(der.GENERALIZED_TIME if generalized else der.UTC_TIME)
-    if not generalized:
-        text = (b"20" if text[:1] < b"5" else b"19") + text
-    digits = text[:-1]
-    if len(digits) != 14 or not digits.isdigit() or text[-1:] != b"Z":
-        raise der.DerError("time")
-    try:
-        at = datetime.fromisoformat(f"{digits[:8].decode()}T{digits[8:].decode()}Z")
-    except ValueError:
-        raise der.DerError("time") from None
-    seconds = (at - _EPOCH) // _SECOND
-    if seconds < 0 or generalized is not (seconds >= _FIRST_GENERALIZED):
-        raise der.DerError("time")
-    return seconds
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 def time_text(seconds: int) -> str:
@@ -200,8 +157,8 @@ def time_text(seconds: int) -> str:
 # Keys, serial numbers, extensions ----------------------------------------------------------------------------
 
 
-def encode_key(public: PublicKey) -> bytes:
-    """SubjectPublicKeyInfo of a P-256 key.
+def certified_key(public: PublicKey) -> ec.EllipticCurvePublicKey:
+    """The key object of a key that may be certified: a point of P-256.
 
     Raises:
         UsageError: another kind of key, or no point of the curve.
@@ -210,10 +167,20 @@ def encode_key(public: PublicKey) -> bytes:
     if public.kind is not KeyKind.P256:
         raise UsageError("key in a certificate", who=WHO, expected="P-256", got=public.kind.value)
     try:
-        load_public(public)
+        key = load_public(public)
     except ProtocolError as error:
         raise UsageError(error.summary, who=WHO, expected=error.expected, got=error.got) from None
-    return P256_KEY + public.data[1:]
+    return cast("ec.EllipticCurvePublicKey", key)
+
+
+def encode_key(public: PublicKey) -> bytes:
+    """SubjectPublicKeyInfo of a P-256 key, with the uncompressed point.
+
+    Raises:
+        UsageError: another kind of key, or no point of the curve.
+
+    """
+    return certified_key(public).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def key_identifier(public: PublicKey) -> bytes:
@@ -234,45 +201,41 @@ def serial_number(random: bytes) -> int:
     return int.from_bytes(bytes((0x40 | random[0] & 0x3F,)) + random[1:], "big")
 
 
-def extensions(role: Role, subject: PublicKey, authority: PublicKey) -> bytes:
-    """The extensions of a certificate of this role, all of them, in the profile's order."""
-    before, between = _around_identifiers(role)
-    match role:
-        case Role.MANUFACTURER:
-            return before + key_identifier(subject)
-        case Role.CUSTOMER:
-            return before + key_identifier(subject) + between + key_identifier(authority)
-        case _:
-            return before + key_identifier(authority)
+def extensions(role: Role, holder: PublicKey, authority: PublicKey) -> list[Extension]:
+    """The extensions of a certificate of this role, all of them, in the profile's order.
+
+    Args:
+        role: of the holder.
+        holder: its key.
+        authority: its issuer's key.
+
+    """
+    return _extensions(role, holder if role in PATH_LENGTH else None, authority)
 
 
-@cache
-def _around_identifiers(role: Role) -> tuple[bytes, bytes]:
-    """What stands before the first key identifier of the extensions, and between that and the second."""
-    blank = bytes(KEY_IDENTIFIER_BYTES)
-    if role in PATH_LENGTH:
-        parts = [
-            _extension(BASIC_CONSTRAINTS, authority_constraints(PATH_LENGTH[role]), critical=True),
-            _extension(KEY_USAGE, b"\x03\x02\x01\x06", critical=True),  # keyCertSign, cRLSign
-            _extension(SUBJECT_KEY_IDENTIFIER, der.element(der.OCTET_STRING, blank)),
-        ]
+@lru_cache(64)
+def _extensions(role: Role, holder: PublicKey | None, authority: PublicKey) -> list[Extension]:
+    """The same for all leaves of an issuer: only the certificates of authorities identify their own key."""
+    parts: list[tuple[bool, x509.ExtensionType]] = [(True, _key_usage(authority=holder is not None))]
+    if holder is not None:
+        constraints = x509.BasicConstraints(ca=True, path_length=PATH_LENGTH[role])
+        parts = [(True, constraints), *parts, (False, x509.SubjectKeyIdentifier(key_identifier(holder)))]
     else:
-        purpose = der.sequence(der.object_identifier(KEY_USE[role]))
-        parts = [
-            _extension(KEY_USAGE, b"\x03\x02\x07\x80", critical=True),  # digitalSignature
-            _extension(EXTENDED_KEY_USAGE, purpose, critical=True),
-        ]
+        parts.append((True, x509.ExtendedKeyUsage([KEY_USE[role]])))
     if role is not Role.MANUFACTURER:
-        parts.append(_extension(AUTHORITY_KEY_IDENTIFIER, der.sequence(der.element(0x80, blank))))
-    before, *others, end = der.element(0xA3, der.sequence(*parts)).split(blank)
-    return before, others[0] if others else end
+        parts.append((False, x509.AuthorityKeyIdentifier(key_identifier(authority), None, None)))
+    return [x509.Extension(value.oid, critical, value) for critical, value in parts]
 
 
-def authority_constraints(path_length: int) -> bytes:
-    """BasicConstraints of a certification authority with this path length."""
-    return der.sequence(_TRUE, der.element(der.INTEGER, bytes((path_length,))))
-
-
-def _extension(dotted: str, value: bytes, *, critical: bool = False) -> bytes:
-    flag = _TRUE if critical else b""
-    return der.sequence(der.object_identifier(dotted), flag, der.element(der.OCTET_STRING, value))
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )

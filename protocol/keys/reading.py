@@ -1,4 +1,4 @@
-"""Taking certificates and requests apart, strictly, and saying why one is refused.
+"""Taking certificates and requests apart with the library, and saying why one is refused.
 
 What is read here is not believed yet: signatures, roles and issuers are checked in `certificates.py` and
 `requests.py`.
@@ -9,29 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtensionOID
+
 from ..engine import Fault, KeyKind, ProtocolError, PublicKey
-from . import der
 from .profile import (
-    AUTHORITY_KEY_IDENTIFIER,
-    BASIC_CONSTRAINTS,
-    ECDSA_WITH_SHA256,
-    EXTENDED_KEY_USAGE,
-    KEY_USAGE,
     KEY_USE,
     MAXIMUM_SIZE,
     NAME_RULE,
-    P256_KEY,
     PATH_LENGTH,
-    SERIAL_NUMBER_BYTES,
-    SUBJECT_KEY_IDENTIFIER,
-    VERSION_3,
+    SERIAL_NUMBER_BITS,
     WHO,
+    Extension,
     Role,
-    authority_constraints,
-    read_name,
-    read_time,
+    common_name,
 )
-from .public import load_public
+
+Signed: TypeAlias = x509.Certificate | x509.CertificateSigningRequest
+
+UNREADABLE: Final = Exception
+"""What the library raises at bytes that it does not take: mostly ValueError, but also TypeError (a commonName that is
+a BIT STRING), classes of its own, and its warnings where warnings are errors. Only caught around calls of it."""
 
 
 class CertificateRefused(ProtocolError):
@@ -58,199 +58,201 @@ class Found:
     signed: bytes
     signature: bytes
     serial_number: int
-    issuer: bytes
+    issuer: x509.Name
     not_before: int
     not_after: int
     subject: str
     public: PublicKey
-    extensions: bytes
+    extensions: list[Extension]
 
 
-def read_signed(data: bytes, what: str) -> tuple[bytes, bytes]:
-    """Split SIGNED{...} of X.509 into what is signed and the signature (ECDSA-Sig-Value).
+def read_certificate(data: bytes) -> Found:
+    """Take a certificate apart and check each field that says the same in every role.
 
     Raises:
-        CertificateRefused: size, encoding or signature algorithm.
-        der.DerError: no DER of this form.
+        CertificateRefused: size, encoding, version, serial number, signature algorithm, validity, subject, key, issuer
+            or extensions.
+
+    """
+    check_size(data, "certificate")
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+        begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+        number = certificate.serial_number
+    except x509.InvalidVersion as error:
+        raise wrong_version("certificate", 3, error.parsed_version) from None
+    except UNREADABLE as error:
+        raise unreadable("certificate", error) from None
+    if certificate.version is not x509.Version.v3:
+        raise wrong_version("certificate", 3, certificate.version.value)
+    if number < 0 or number.bit_length() != SERIAL_NUMBER_BITS:
+        raise CertificateRefused(
+            "serial number", "serial number of a certificate", expected="16 bytes, positive", got=f"{number:x}"
+        )
+    signature = read_signature(certificate, data)
+    if not 0 <= begins <= ends:
+        raise CertificateRefused(
+            "validity", "validity of a certificate", expected="from 1970 on, a beginning before its end"
+        )
+    signed = certificate.tbs_certificate_bytes
+    subject = read_subject(certificate)
+    public = read_key(certificate, signed)
+    try:
+        issuer = certificate.issuer
+    except UNREADABLE as error:
+        raise CertificateRefused("issuer", "issuer of a certificate", expected="a name", got=error) from None
+    try:
+        extensions = list(certificate.extensions)
+    except UNREADABLE as error:
+        raise CertificateRefused("extensions", "extensions", expected="each once, in DER", got=error) from None
+    return Found(data, signed, signature, number, issuer, int(begins), int(ends), subject, public, extensions)
+
+
+def check_size(data: bytes, what: str) -> None:
+    """Refuse what no link may carry before anything reads it.
+
+    Raises:
+        CertificateRefused: too many bytes.
 
     """
     if len(data) > MAXIMUM_SIZE:
         raise CertificateRefused(
             "size", f"size of a {what}", expected=f"at most {MAXIMUM_SIZE}", got=len(data), fault=Fault.MALFORMED
         )
-    outer = der.Reader(data)
-    parts = outer.enter(der.SEQUENCE)
-    outer.finish()
-    signed = parts.whole(der.SEQUENCE)
-    if not parts.skip(ECDSA_WITH_SHA256):
-        _refuse_algorithm(parts)
-    signature = parts.take(der.BIT_STRING)
-    parts.finish()
-    if signature[:1] != b"\x00":
-        raise der.DerError("bit string")
-    return signed, signature[1:]
 
 
-def read_subject(reader: der.Reader) -> str:
-    """The one commonName of a Name.
+def unreadable(what: str, why: object) -> CertificateRefused:
+    """The refusal of what is not DER of that form."""
+    return CertificateRefused("encoding", f"not a {what}", expected="DER", got=why, fault=Fault.MALFORMED)
+
+
+def wrong_version(what: str, expected: int, encoded: int) -> CertificateRefused:
+    """The refusal of another version; version 1 is encoded as 0, and so on."""
+    return CertificateRefused("version", f"version of a {what}", expected=expected, got=encoded + 1)
+
+
+def read_signature(certified: Signed, data: bytes) -> bytes:
+    """The signature (ECDSA-Sig-Value), not verified yet.
+
+    Args:
+        certified: from `data`.
+        data: the DER.
+
+    Raises:
+        CertificateRefused: another algorithm, or not whole bytes.
+
+    """
+    found = certified.signature_algorithm_oid
+    if found != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+        raise CertificateRefused(
+            "signature algorithm", "signature algorithm", expected="ECDSA with SHA-256", got=found.dotted_string
+        )
+    signature = certified.signature
+    if not data.endswith(b"\x00" + signature):  # unused bits of the BIT STRING, of which the library says nothing
+        raise unreadable("certificate or request", "a signature with unused bits")
+    return signature
+
+
+def read_subject(certified: Signed) -> str:
+    """The one commonName of the holder.
 
     Raises:
         CertificateRefused: another kind of name.
 
     """
-    raw = reader.whole(der.SEQUENCE)
-    subject = read_name(raw)
+    try:
+        name = certified.subject
+    except UNREADABLE as error:
+        raise CertificateRefused("subject", "subject", expected="a name", got=error) from None
+    subject = common_name(name)
     if subject is None:
-        raise CertificateRefused("subject", "subject", expected=f"one commonName, UTF-8, {NAME_RULE}", got=raw.hex())
+        expected = f"one commonName, UTF-8, {NAME_RULE}"
+        raise CertificateRefused("subject", "subject", expected=expected, got=name_text(name))
     return subject
 
 
-def read_key(reader: der.Reader) -> PublicKey:
-    """The P-256 key of a SubjectPublicKeyInfo, checked to be on the curve.
+def read_key(certified: Signed, signed: bytes) -> PublicKey:
+    """The P-256 key of the holder; the library has checked that it is on the curve.
+
+    Args:
+        certified: the certificate or request.
+        signed: the part of it that is signed.
 
     Raises:
-        CertificateRefused: another kind of key or no key.
+        CertificateRefused: another kind of key, no key, or a compressed one.
 
     """
-    raw = reader.whole(der.SEQUENCE)
-    public = PublicKey(KeyKind.P256, b"\x04" + raw[len(P256_KEY) :])
-    if raw.startswith(P256_KEY):
-        try:
-            load_public(public)
-        except ProtocolError:
-            pass
-        else:
-            return public
-    raise CertificateRefused("key", "certified key", expected="P-256, an uncompressed point", got=raw[:40].hex())
-
-
-def read_certificate(data: bytes) -> Found:
-    """Take a certificate apart, strictly."""
     try:
-        signed, signature = read_signed(data, "certificate")
-        parts = der.Reader(signed).enter(der.SEQUENCE)
-        if not parts.skip(VERSION_3):
-            raise CertificateRefused("version", "version of a certificate", expected="3", got=parts.rest[:5].hex())
-        number = parts.take(der.INTEGER)
-        if len(number) != SERIAL_NUMBER_BYTES or not 0x40 <= number[0] < 0x80:
-            raise CertificateRefused(
-                "serial number", "serial number of a certificate", expected="16 bytes, positive", got=number.hex()
-            )
-        if not parts.skip(ECDSA_WITH_SHA256):
-            _refuse_algorithm(parts)
-        issuer = parts.whole(der.SEQUENCE)
-        times = parts.enter(der.SEQUENCE)
-        not_before, not_after = read_time(times), read_time(times)
-        times.finish()
-        if not_before > not_after:
-            raise CertificateRefused("validity", "validity of a certificate", expected="a beginning before its end")
-        subject = read_subject(parts)
-        public = read_key(parts)
-    except der.DerError as error:
-        raise CertificateRefused(
-            "encoding", "not a certificate of our profile", expected="DER", got=error, fault=Fault.MALFORMED
-        ) from None
-    return Found(
-        data,
-        signed,
-        signature,
-        int.from_bytes(number, "big"),
-        issuer,
-        not_before,
-        not_after,
-        subject,
-        public,
-        parts.rest,
-    )
+        key = certified.public_key()
+    except UNREADABLE as error:
+        raise _refused_key(error) from None
+    if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
+        raise _refused_key(type(key).__name__)
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    if point not in signed:
+        raise _refused_key("a compressed point")
+    return PublicKey(KeyKind.P256, point)
 
 
-def _refuse_algorithm(parts: der.Reader) -> NoReturn:
-    raise CertificateRefused(
-        "signature algorithm",
-        "signature algorithm",
-        expected="ECDSA with SHA-256",
-        got=parts.whole(der.SEQUENCE).hex(),
-    )
+def _refused_key(got: object) -> CertificateRefused:
+    return CertificateRefused("key", "certified key", expected="P-256, an uncompressed point", got=got)
+
+
+def name_text(name: x509.Name) -> str:
+    """A Name for people: its commonName, or its DER in hexadecimal."""
+    return common_name(name) or name.public_bytes().hex()
 
 
 # Why extensions are refused ----------------------------------------------------------------------------------
 
-_ROLE_OF_USE: Final = {der.sequence(der.object_identifier(use)): role for role, use in KEY_USE.items()}
-_ROLE_OF_CONSTRAINTS: Final = {authority_constraints(path): role for role, path in PATH_LENGTH.items()}
 
-_OID_BASIC_CONSTRAINTS: Final = der.object_identifier(BASIC_CONSTRAINTS)
-_OID_EXTENDED_KEY_USAGE: Final = der.object_identifier(EXTENDED_KEY_USAGE)
 _NAMES: Final = {
-    _OID_BASIC_CONSTRAINTS: "basic constraints",
-    der.object_identifier(KEY_USAGE): "key usage",
-    _OID_EXTENDED_KEY_USAGE: "extended key usage",
-    der.object_identifier(SUBJECT_KEY_IDENTIFIER): "subject key identifier",
-    der.object_identifier(AUTHORITY_KEY_IDENTIFIER): "authority key identifier",
+    ExtensionOID.BASIC_CONSTRAINTS: "basic constraints",
+    ExtensionOID.KEY_USAGE: "key usage",
+    ExtensionOID.EXTENDED_KEY_USAGE: "extended key usage",
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER: "subject key identifier",
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER: "authority key identifier",
+}
+_ROLE_OF: Final[dict[x509.ExtensionType, Role]] = {
+    **{x509.ExtendedKeyUsage([use]): role for role, use in KEY_USE.items()},
+    **{x509.BasicConstraints(ca=True, path_length=path): role for role, path in PATH_LENGTH.items()},
 }
 
-_Extension: TypeAlias = tuple[bool, bytes]
+_Extensions: TypeAlias = dict[x509.ObjectIdentifier, Extension]
 
 
-def refuse_extensions(found: bytes, expected: bytes, role: Role) -> NoReturn:
+def refuse_extensions(found: list[Extension], expected: list[Extension], role: Role) -> NoReturn:
     """Say how the extensions differ from those expected for `role`: another role first, then one by one.
 
     Raises:
         CertificateRefused: always.
 
     """
-    wanted = _split(expected)
-    try:
-        given = _split(found)
-    except der.DerError as error:
-        raise CertificateRefused("extensions", "extensions", expected="each once, in DER", got=error) from None
+    given, wanted = {each.oid: each for each in found}, {each.oid: each for each in expected}
     actual = _role_of(given)
     if actual is not role:
         got = "none that we know" if actual is None else actual.value
         raise CertificateRefused("role", "role of a certificate", expected=role.value, got=got)
     for oid in wanted | given:
         if wanted.get(oid) != given.get(oid):
-            expected_text, got_text = _text(wanted.get(oid)), _text(given.get(oid))
-            raise CertificateRefused("extensions", _name(oid), expected=expected_text, got=got_text)
+            raise CertificateRefused("extensions", _name(oid), expected=_text(oid, wanted), got=_text(oid, given))
     raise CertificateRefused("extensions", "order of extensions", expected=", ".join(map(_name, wanted)))
 
 
-def _split(block: bytes) -> dict[bytes, _Extension]:
-    """Extensions by OID (DER): critical or not, and value; in their order."""
-    outer = der.Reader(block)
-    explicit = outer.enter(0xA3)
-    outer.finish()
-    listed = explicit.enter(der.SEQUENCE)
-    explicit.finish()
-    split: dict[bytes, _Extension] = {}
-    while listed.next_is(der.SEQUENCE):
-        parts = listed.enter(der.SEQUENCE)
-        oid = parts.whole(der.OBJECT_IDENTIFIER)
-        critical = parts.next_is(der.BOOLEAN)
-        if oid in split or (critical and parts.take(der.BOOLEAN) != b"\xff"):
-            raise der.DerError("extension")
-        split[oid] = critical, parts.take(der.OCTET_STRING)
-        parts.finish()
-    listed.finish()
-    return split
+def _role_of(extensions: _Extensions) -> Role | None:
+    for oid in (ExtensionOID.EXTENDED_KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS):
+        if oid in extensions and (role := _ROLE_OF.get(extensions[oid].value)) is not None:
+            return role
+    return None
 
 
-def _role_of(split: dict[bytes, _Extension]) -> Role | None:
-    _, use = split.get(_OID_EXTENDED_KEY_USAGE, (False, b""))
-    _, constraints = split.get(_OID_BASIC_CONSTRAINTS, (False, b""))
-    return _ROLE_OF_USE.get(use) or _ROLE_OF_CONSTRAINTS.get(constraints)
+def _name(oid: x509.ObjectIdentifier) -> str:
+    return _NAMES.get(oid, f"extension {oid.dotted_string}")
 
 
-def _name(oid: bytes) -> str:
-    return _NAMES.get(oid, f"extension {oid.hex()}")
-
-
-def _text(extension: _Extension | None) -> str:
-    if extension is None:
+def _text(oid: x509.ObjectIdentifier, extensions: _Extensions) -> str:
+    if oid not in extensions:
         return "none"
-    critical, value = extension
-    return f"{'critical ' if critical else ''}{value.hex()}"
-
-
-def name_text(raw: bytes) -> str:
-    """A Name for people: its commonName, or its DER in hexadecimal."""
-    return read_name(raw) or raw.hex()
+    extension = extensions[oid]
+    value = extension.value.public_bytes().hex() if oid in _NAMES else "one"
+    return f"critical {value}" if extension.critical else value

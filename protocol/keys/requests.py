@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..engine import Fault, PublicKey
-from . import der
-from .certificates import Draft
-from .profile import checked_name, encode_key, encode_name
-from .public import der_signature_holds
-from .reading import CertificateRefused, read_key, read_signed, read_subject
+from cryptography import x509
 
-_VERSION_1 = b"\x02\x01\x00"
-_NO_ATTRIBUTES = b"\xa0\x00"
+from ..engine import PublicKey
+from .drafting import Draft
+from .profile import certified_key, checked_name, x509_name
+from .public import der_signature_holds
+from .reading import (
+    UNREADABLE,
+    CertificateRefused,
+    check_size,
+    read_key,
+    read_signature,
+    read_subject,
+    unreadable,
+    wrong_version,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,8 @@ def draft_request(subject: str, public: PublicKey) -> Draft:
         UsageError: a name or key that the profile does not allow.
 
     """
-    return Draft(der.sequence(_VERSION_1, encode_name(checked_name(subject)), encode_key(public), _NO_ATTRIBUTES))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509_name(checked_name(subject)))
+    return Draft.of(builder, certified_key(public))
 
 
 def read_request(data: bytes) -> Request:
@@ -55,19 +63,19 @@ def read_request(data: bytes) -> Request:
         CertificateRefused: another form, name or key, or a signature that does not hold; `check` says what.
 
     """
+    check_size(data, "request")
     try:
-        signed, signature = read_signed(data, "request")
-        parts = der.Reader(signed).enter(der.SEQUENCE)
-        if not parts.skip(_VERSION_1):
-            raise CertificateRefused("version", "version of a request", expected="1", got=parts.rest[:3].hex())
-        subject = read_subject(parts)
-        public = read_key(parts)
-        if parts.rest != _NO_ATTRIBUTES:
-            raise CertificateRefused("extensions", "attributes of a request", expected="none", got=parts.rest.hex())
-    except der.DerError as error:
-        raise CertificateRefused(
-            "encoding", "not a certification request", expected="PKCS#10 in DER", got=error, fault=Fault.MALFORMED
-        ) from None
+        request = x509.load_der_x509_csr(data)
+        attributes = len(request.attributes)
+    except x509.InvalidVersion as error:
+        raise wrong_version("request", 1, error.parsed_version) from None
+    except UNREADABLE as error:
+        raise unreadable("certification request", error) from None
+    signature, signed = read_signature(request, data), request.tbs_certrequest_bytes
+    subject = read_subject(request)
+    public = read_key(request, signed)
+    if attributes:
+        raise CertificateRefused("extensions", "attributes of a request", expected="none", got=attributes)
     if not der_signature_holds(public, signed, signature):
         raise CertificateRefused("signature", "signature of a request", expected=f"that of {subject}")
     return Request(data, subject, public)

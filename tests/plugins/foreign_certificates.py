@@ -1,6 +1,6 @@
-"""Certificates as the `cryptography` package makes them: of our profile to the byte, unless told otherwise.
+"""Certificates as other tools could make them: of our profile to the byte, unless told otherwise.
 
-The profile stands here a second time, in the terms of another implementation.
+The profile stands here a second time, written down from the table in profile.py and not taken from its code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from insitu.protocol.keys.public import load_public
 
 
 def template(role: Role, subject: PublicKey, issuer: PublicKey) -> list[tuple[x509.ExtensionType, bool]]:
-    """The profile's extensions, written down again in the terms of `cryptography`."""
+    """The profile's extensions, written down again."""
     subject_identifier = x509.SubjectKeyIdentifier(identifier(subject))
     authority = (x509.AuthorityKeyIdentifier(identifier(issuer), None, None), False)
     if role in PATH_LENGTH:
@@ -32,8 +32,7 @@ def template(role: Role, subject: PublicKey, issuer: PublicKey) -> list[tuple[x5
             (subject_identifier, False),
         ]
         return parts if role is Role.MANUFACTURER else [*parts, authority]
-    use = x509.ObjectIdentifier(KEY_USE[role])
-    return [(usage(authority=False), True), (x509.ExtendedKeyUsage([use]), True), authority]
+    return [(usage(authority=False), True), (x509.ExtendedKeyUsage([KEY_USE[role]]), True), authority]
 
 
 def identifier(public: PublicKey) -> bytes:

@@ -87,7 +87,7 @@ def test_fields_as_others_read_them(holders, pki, role):
 
 
 @pytest.mark.parametrize("role", Role)
-def test_byte_for_byte_what_cryptography_builds(holders, pki, role):
+def test_byte_for_byte_what_others_could_make(holders, pki, role):
     certificate = holders[role].certificate
     built = x509.load_der_x509_certificate(made_elsewhere(pki, holders[role]))
     assert built.tbs_certificate_bytes == x509.load_der_x509_certificate(certificate.der).tbs_certificate_bytes
@@ -186,7 +186,7 @@ def test_a_customer_of_the_same_name_is_another_one(holders, pki, openssl):
 
 def test_a_customer_with_the_same_key_identifier_is_another_one(holders, pki, monkeypatch):
     """S11: nor is the key identifier, which is short and not a proof."""
-    impostor = Pki(seed=2).customer.certificate
+    impostor = Pki(seed=3).customer.certificate  # whose extensions nobody has asked for yet
     monkeypatch.setattr("insitu.protocol.keys.profile.key_identifier", lambda _: identifier(pki.customer.public))
     assert refusal(holders[Role.UNIT].der, impostor, Role.UNIT).check == "signature"
 
@@ -275,6 +275,8 @@ def draft(pki: Pki, role: Role = Role.MODULE, **changes: object) -> Draft:
         ({"issuer": None}, "expected customer, got none"),
         ({"random": bytes(8)}, "16 random bytes"),
         ({"not_after": NOW - 1}, "validity"),
+        ({"not_before": -1}, "1970 to 9999"),
+        ({"not_after": FOREVER + 1}, "1970 to 9999"),
         ({"not_after": NOW + 2 * YEAR}, "validity"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_request_made_with_openssl_is_read(openssl: OpenSsl):
     assert read_request((openssl.directory / "r.der").read_bytes()).subject == "Central 1"
 
 
-def test_byte_for_byte_what_cryptography_builds():
+def test_byte_for_byte_what_others_could_make():
     built = x509.load_der_x509_csr(foreign(common("Example Bank")))
     assert draft_request("Example Bank", PUBLIC).to_be_signed == built.tbs_certrequest_bytes
 
