@@ -10,12 +10,9 @@ from collections.abc import Collection
 from typing import Final
 
 from ..engine import (
-    Close,
     Effect,
-    EnvironmentFault,
     Fault,
     InsituError,
-    KeyOperationFailed,
     LookUp,
     ProtocolError,
     Send,
@@ -28,6 +25,7 @@ from .edhoc import (
     CredentialUnknown,
     Ead,
     Established,
+    Failed,
     HandshakeFailed,
     InitiatorConfig,
     InitiatorState,
@@ -169,9 +167,9 @@ class Handshake:
             if isinstance(effect, LookUp):
                 out += self._feed(self._judge(effect.argument, at), at)
                 continue
-            if isinstance(effect, Close):
-                self.error = self._reason(event, effect)
             out.append(effect)
+        if isinstance(self._data, Failed):
+            self.error = self._data.error
         if isinstance(self._data, Established) and self.opened is None and self._peer is not None:
             self.opened = ChannelOpened(
                 peer=self._peer,
@@ -189,14 +187,6 @@ class Handshake:
         except ProtocolError as error:
             return HandshakeFailed(error)
         return CredentialFound(credential)
-
-    @staticmethod
-    def _reason(event: object, close: Close) -> InsituError:
-        if isinstance(event, HandshakeFailed):
-            return event.error
-        if isinstance(event, KeyOperationFailed):
-            return EnvironmentFault(event.reason, who="channel")
-        return ProtocolError("no channel", who="channel", got=close.reason, fault=close.fault or Fault.UNTRUSTED)
 
 
 def _intent_of(items: tuple[Ead, ...]) -> Intent:
