@@ -68,6 +68,8 @@ def perform(effect: Effect, ports: Ports) -> object | None:
 
     """
     match effect:
+        case Show(note):  # by far the most frequent
+            ports.show(note)
         case GenerateKey() | Sign() | Agree():
             try:
                 return operate(effect, ports.keys)
@@ -77,8 +79,6 @@ def perform(effect: Effect, ports: Ports) -> object | None:
             ports.commit(record, keep)
         case LookUp():
             return ports.look_up(effect)
-        case Show(note):
-            ports.show(note)
         case _:
             raise UsageError("no port performs this", got=type(effect).__name__)
     return None

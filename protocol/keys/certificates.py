@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NoReturn
 
 from cryptography import x509
@@ -38,6 +39,7 @@ __all__ = [
     "Draft",
     "Role",
     "VerifiedCertificate",
+    "check_time",
     "draft_certificate",
     "fingerprint_text",
     "trusted_root",
@@ -146,8 +148,11 @@ def _checked_issuer(role: Role, issuer: VerifiedCertificate | None) -> VerifiedC
 # Verifying ---------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=16)
 def trusted_root(data: bytes) -> VerifiedCertificate:
     """A manufacturer's root that is trusted because of where it lies (L1), never because a peer sent it.
+
+    The last few are kept: the same bytes are not verified again for every session.
 
     Args:
         data: DER, as it was put there.
@@ -178,14 +183,26 @@ def verify_issued(
 
     """
     _checked_issuer(role, issuer)
-    if now is not None and not issuer.not_before <= now <= issuer.not_after:
-        _refuse_time(f"{issuer.role.value} certificate", issuer.not_before, issuer.not_after, now)
+    if now is not None:
+        check_time(issuer, now)
     found = read_certificate(data)
     if subject is not None and found.subject != subject:
         raise CertificateRefused("subject", f"{role.value} certificate", expected=subject, got=found.subject)
     if now is not None and not found.not_before <= now <= found.not_after:
         _refuse_time(f"{role.value} certificate", found.not_before, found.not_after, now)
     return _verified(found, role, issuer.subject, issuer.public, issuer.fingerprint)
+
+
+def check_time(certificate: VerifiedCertificate, now: int) -> None:
+    """Make sure that a certificate, verified before, is valid at `now`, Unix seconds; not so its issuer.
+
+    Raises:
+        CertificateRefused: it is not.
+
+    """
+    if not certificate.not_before <= now <= certificate.not_after:
+        what = f"{certificate.role.value} certificate"
+        _refuse_time(what, certificate.not_before, certificate.not_after, now)
 
 
 def _refuse_time(what: str, not_before: int, not_after: int, now: int) -> NoReturn:

@@ -86,8 +86,9 @@ def compress(public: PublicKey) -> bytes:
     return bytes((0x02 | public.data[-1] & 1,)) + public.data[1 : 1 + size]
 
 
+@lru_cache(256)
 def decompress(kind: KeyKind, data: bytes) -> PublicKey:
-    """The key behind a compressed SEC 1 point; the point is checked to be on the curve.
+    """The key behind a compressed SEC 1 point; the point is checked to be on the curve. The last few are kept.
 
     Raises:
         ProtocolError: it is none.

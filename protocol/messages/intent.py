@@ -8,6 +8,7 @@ ever be added.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final
 
 from ..engine import Fault
@@ -86,6 +87,7 @@ def encode_intent(intent: Intent) -> bytes:
     return encode_record(intent)
 
 
+@lru_cache(maxsize=16)
 def decode_intent(data: bytes) -> Intent:
     """The Intent that came as the value of an EAD_1 item.
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from hashlib import scrypt, sha256
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
 from ..engine import (
     STAY,
@@ -205,7 +205,7 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
     )
     jobs = tuple(each for each in record.jobs if each is not job)
     intent = Intent(job.number, ROLES[job.role].value, job.subject, tuple(sorted(job.approvals)), draft.to_be_signed)
-    known = _logged(replace(data, record=replace(record, jobs=jobs), draft=draft, job=job, at=event.at), intent)
+    known = replace(_logged(data, intent, event.at, jobs=jobs), draft=draft, job=job, at=event.at)
     return known, [Persist(known.held), Sign(given(data.signing), draft.to_be_signed)]
 
 
@@ -213,18 +213,16 @@ def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Enter the certificate in the log before it leaves the card (L12)."""
     job, certificate = given(data.job), given(data.draft).assemble(event.signature)
     result = Result(job.number, event.signature, sha256(certificate).digest())
-    data = _logged(data, result)
-    record = data.held
-    if job.role is CardRole.UNIT and job.public_key == compress(given(data.authentication).public):
-        record = replace(record, unit=certificate)
-    return _kept(data, record, Show(Certified(job, certificate)))
+    is_ours = job.role is CardRole.UNIT and job.public_key == compress(given(data.authentication).public)
+    known = _logged(data, result, data.at, unit=certificate if is_ours else data.held.unit)
+    return _kept(known, known.held, Show(Certified(job, certificate)))
 
 
 def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
     """Enter that nothing was signed; the approvals stay used."""
     failure = Failure(given(data.job).number, event.reason)
-    data = _logged(data, failure)
-    return _kept(data, data.held, Close(Fault.UNAVAILABLE, event.reason))
+    known = _logged(data, failure, data.at)
+    return _kept(known, known.held, Close(Fault.UNAVAILABLE, event.reason))
 
 
 def give_up(_: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
@@ -246,11 +244,11 @@ def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
     return import_lines(b"".join(line + b"\n" for line in record.log))
 
 
-def _logged(data: CardData, what: Happening) -> CardData:
-    """With one more entry in the log, of the time `data.at`."""
+def _logged(data: CardData, what: Happening, at: int, **changes: Any) -> CardData:  # noqa: ANN401 - of the record
+    """With one more entry in the log, and whatever else changes in the record with it."""
     log = log_of(data.held) if data.log is None else data.log
-    entry = append(log, what, at=data.at)
-    record = replace(data.held, log=(*data.held.log, entry.line))
+    entry = append(log, what, at=at)
+    record = replace(data.held, log=(*data.held.log, entry.line), **changes)
     return replace(data, record=record, log=(*log, entry))
 
 

@@ -14,9 +14,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import ClassVar, Final, TypeAlias
 
 from ..engine import EnvironmentFault, UsageError
+
+_TO_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 NOTHING_BEFORE: Final = bytes(32)
 """`previous` of the first entry."""
@@ -96,7 +99,7 @@ class Failure:
 Happening: TypeAlias = Intent | Result | Failure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogEntry:
     """One entry.
 
@@ -113,7 +116,7 @@ class LogEntry:
     at: int
     what: Happening
 
-    @property
+    @cached_property
     def line(self) -> bytes:
         """The entry in JSON, without an end of line: the same bytes on every machine."""
         flat: dict[str, object] = {
@@ -125,7 +128,7 @@ class LogEntry:
         for field in fields(self.what):
             value = getattr(self.what, field.name)
             flat[field.name] = value.hex() if isinstance(value, bytes) else value
-        return json.dumps(flat, sort_keys=True, separators=(",", ":")).encode("ascii")
+        return _TO_JSON.encode(flat).encode("ascii")
 
     @property
     def digest(self) -> bytes:

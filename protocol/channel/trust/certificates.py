@@ -8,15 +8,29 @@ credentials is signed, which EDHOC method 0 with x5chain does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ...engine import KeyHandle, UsageError
-from ...keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
+from ...keys.certificates import Role, VerifiedCertificate, check_time, trusted_root, verify_issued
 from ...keys.port import check_certificate_matches
 from ...messages import ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
 from ..opened import Peer
 from .terms import chain_of, check_unexpired
+
+
+@lru_cache(maxsize=16)
+def _own_identity(root: bytes, identity: bytes, serial: str) -> tuple[VerifiedCertificate, VerifiedCertificate]:
+    """A module's own chain, verified once and not for every session."""
+    trusted = trusted_root(root)
+    return trusted, verify_issued(identity, trusted, Role.IDENTITY, now=None, subject=serial)
+
+
+@lru_cache(maxsize=16)
+def _own_unit(unit: bytes, customer: VerifiedCertificate) -> VerifiedCertificate:
+    """A unit's own certificate, verified once and not for every session."""
+    return verify_issued(unit, customer, Role.UNIT, now=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +63,7 @@ class ModuleByIdentity:
             raise UsageError(
                 "this module has no identity", who="module", expected="trust option physical", got="certificates"
             )
-        root = trusted_root(record.root)
-        identity = verify_issued(record.identity, root, Role.IDENTITY, now=None, subject=record.serial)
+        root, identity = _own_identity(record.root, record.identity, record.serial)
         check_certificate_matches(key, identity)
         return cls(root, record.latest, Credential.x5chain((record.identity,), key.public), key)
 
@@ -88,15 +101,33 @@ class UnitByCertificate:
 
     @classmethod
     def of(
-        cls, root: VerifiedCertificate, customer: VerifiedCertificate, unit_der: bytes, key: KeyHandle, serial: str
+        cls,
+        root: VerifiedCertificate,
+        customer: VerifiedCertificate,
+        unit_der: bytes,
+        key: KeyHandle,
+        serial: str,
+        *,
+        now: int | None = None,
     ) -> UnitByCertificate:
         """The terms of a unit with the authentication key `key`, for the module `serial`.
 
+        Args:
+            root: the manufacturer's.
+            customer: the unit's issuer, below `root`.
+            unit_der: the unit's certificate.
+            key: the pair that it is for.
+            serial: the only module that is admitted.
+            now: unix seconds at which our own certificates must be valid; None where there is no clock to ask.
+
         Raises:
-            CertificateRefused, KeyMismatch: the unit's certificate is not for this key.
+            CertificateRefused, KeyMismatch: the unit's certificate does not hold, or is not for this key.
 
         """
-        unit = verify_issued(unit_der, customer, Role.UNIT, now=None)
+        unit = _own_unit(unit_der, customer)
+        if now is not None:
+            check_time(customer, now)
+            check_time(unit, now)
         check_certificate_matches(key, unit)
         return cls(root, serial, Credential.x5chain((unit_der, customer.der), key.public), key)
 

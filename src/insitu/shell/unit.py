@@ -124,8 +124,7 @@ class Unit:
         card = self._card
         if option is TrustOption.PHYSICAL:
             return ByCable.of(card.record.name, card.keys.generate(SESSION_KEY, KeyKind.P256, b""), wired=wired)
-        verify_issued(card.unit, card.customer, Role.UNIT, now=self._now())
-        return UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial)
+        return UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial, now=self._now())
 
     def _ask_card(self, question: LookUp) -> object:
         needed = question.argument

@@ -16,6 +16,7 @@ from insitu.protocol.keys.certificates import (
     Draft,
     Role,
     VerifiedCertificate,
+    check_time,
     draft_certificate,
     fingerprint_text,
     trusted_root,
@@ -229,6 +230,16 @@ def test_validity_includes_both_ends(pki):
 def test_openssl_agrees_on_validity(pki, openssl, at, complaint):
     holder = pki.issue(Role.MODULE, not_before=NOW, not_after=NOW + 100)
     assert complaint in openssl.verify(pki.root.der, holder.der, pki.customer.der, at=at)
+
+
+def test_a_verified_certificate_ages(pki):
+    unit = pki.issue(Role.UNIT).certificate
+    check_time(unit, unit.not_before)
+    check_time(unit, unit.not_after)
+    for at in (unit.not_before - 1, unit.not_after + 1):
+        with pytest.raises(CertificateRefused, match="unit certificate is not valid at that time") as caught:
+            check_time(unit, at)
+        assert caught.value.check == "validity"
 
 
 def test_an_issuer_that_has_expired_vouches_for_nobody(pki):
