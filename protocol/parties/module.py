@@ -294,8 +294,7 @@ def report(data: ModuleData, _: ChannelOpened) -> tuple[ModuleData, Effects]:
 
 def go_online(data: ModuleData, event: ChannelOpened) -> tuple[ModuleData, Effects]:
     """Say how things stand, so that the central system notices a reset by hand or an old store (S4)."""
-    at = max(event.at, data.held.latest)
-    return replace(data, peer=event.peer, binding=event.binding, at=at), [Send(data.status)]
+    return replace(data, peer=event.peer, binding=event.binding), [Send(data.status)]
 
 
 def ask(data: ModuleData, event: AuthorizationWanted) -> tuple[ModuleData, Effects]:
@@ -329,7 +328,7 @@ def erase_by_hand(data: ModuleData, _: ResetByHand) -> tuple[ModuleData, Effects
 
 
 def _erased(data: ModuleData) -> tuple[ModuleData, Effects]:
-    record = erased(data.held, data.at)
+    record = erased(data.held)
     keep = frozenset({IDENTITY} if record.identity else ())
     return ModuleData(record=record), [StopTimer("peer"), Persist(record, keep), Show(KeysErased(record.epoch))]
 

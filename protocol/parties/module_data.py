@@ -179,14 +179,17 @@ def resting_state(record: ModuleRecord | None) -> ModuleState:
     }[record.condition]
 
 
-def erased(record: ModuleRecord, at: int) -> ModuleRecord:
-    """The record after a reset: what manufacture left, in the next epoch. `at`: unix seconds."""
+def erased(record: ModuleRecord) -> ModuleRecord:
+    """The record after a reset: what manufacture left, in the next epoch.
+
+    The latest time stays as it was: nobody has vouched for what the module's own clock says by now.
+    """
     return ModuleRecord(
         serial=record.serial,
         root=record.root,
         condition=ModuleCondition.RESET,
         epoch=record.epoch + 1,
-        latest=max(record.latest, at),
+        latest=record.latest,
         identity=record.identity,
     )
 

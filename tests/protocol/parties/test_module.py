@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pump import Line, contact, meeting, personalize
 from recorder import Recorder, classified, one_of_each
-from world import NOW, SERIAL, World, authorization
+from world import NOW, SERIAL, YEAR, World, authorization
 
 from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.engine import (
@@ -44,6 +44,7 @@ from insitu.protocol.messages import (
     ResetRequest,
     TrustOption,
 )
+from insitu.protocol.parties.central import ResetOrdered
 from insitu.protocol.parties.module import AT_WORK, MODULE, PERSONALIZING
 from insitu.protocol.parties.module_data import (
     AuthorizationWanted,
@@ -471,6 +472,19 @@ def test_a_commanded_reset_persists_before_it_acknowledges(module: Recorder):
     sent = module.at(S.CHALLENGED, ResetCommand).step.effects[kinds.index(Send)]
     assert kinds.index(Persist) < kinds.index(Send)
     assert sent.message == ResetDone(module.at(S.CHALLENGED, ResetCommand).data.record.epoch + 1)
+
+
+def test_a_clock_that_was_wrong_at_a_reset_does_no_lasting_harm(world: World):
+    personalize(world)
+    right = world.module_clock.at
+    world.module_clock.at += 40 * YEAR
+    line = contact(world).start()
+    line.peer.order(ResetOrdered())
+    line.finish()
+    assert world.module.state is S.RESET
+    world.module_clock.at = right
+    assert personalize(world).module.error is None
+    assert world.module.state is S.OPERATING
 
 
 # Waking up
