@@ -260,9 +260,10 @@ def meeting(
     """A module meets a unit, not begun yet."""
     module = module or world.module
     unit = unit or world.new_unit()
+    theirs = option if unit_option is None else unit_option
     return Line(
         Side("module", module.meet_unit(NoStream(), option, wired=True)),  # type: ignore[arg-type]
-        Side("unit", unit.personalize(NoStream(), serial, unit_option or option, wired=True, policy=policy)),  # type: ignore[arg-type]
+        Side("unit", unit.personalize(NoStream(), serial, theirs, wired=True, policy=policy)),  # type: ignore[arg-type]
         hook=hook,
         cut_after=cut_after,
     )
