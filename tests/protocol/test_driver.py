@@ -263,7 +263,7 @@ async def test_an_order_that_is_not_answered_ends_the_session_in_time(world: Wor
                 NeverClosed(there),
                 also_show=setting(contacted),
             )
-        await silent.wait()
+        await over.wait()
 
     async def work() -> Any:
         try:
