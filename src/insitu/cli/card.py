@@ -51,6 +51,8 @@ def init(
     request: Path,
 ) -> None:
     """Take a card into use: make its keys, set the people's PINs."""
+    if len(set(people)) < 2:
+        raise UsageError("who may approve", expected="--person for two different people", got=", ".join(people))
     pins = _pins(people, pin_files, new=True)
     with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         pem.write_request(request, Card(vault).furnish(name, pins))
@@ -178,6 +180,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 @click.option("--out", type=PATH, required=True, help="Where to write the log (JSON Lines).")
 def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, out: Path) -> None:
     """Export the log; its chain is verified first."""
+    check_place(out)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         lines = owner.export_log()

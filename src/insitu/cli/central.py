@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import UsageError
+from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.stores.sealed import StoreKind
@@ -99,7 +99,7 @@ def serve(
     with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
         here = Central(vault, decide=decide, show=teller.show)
         if here.record.certificate is None:
-            raise UsageError("no certificate yet", who="central", expected="insitu central install", got="none")
+            raise StateError("no certificate yet", who="central", expected="insitu central install", got="none")
         program = CentralProgram(here, where, tell=teller.error)
 
         async def main() -> None:

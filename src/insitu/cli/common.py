@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 import click
 
 from ..protocol.engine import EnvironmentFault, InsituError, ProtocolError, UsageError
+from ..protocol.keys.port import KeyMismatch
 from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
@@ -134,12 +135,16 @@ def run_async(main: Callable[[], Awaitable[None]], *, serves: bool = False) -> N
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """What is refused in this block is another party's certificate or request, and lies in the file `path`."""
+    """What is refused in this block is another party's certificate or request, and lies in the file `path`.
+
+    Raises:
+        ProtocolError: it is refused.
+
+    """
     try:
         yield
-    except ProtocolError as error:
-        error.who = str(path)
-        raise
+    except (ProtocolError, KeyMismatch) as error:
+        raise ProtocolError(error.summary, who=str(path), expected=error.expected, got=error.got) from error
 
 
 # Stores ------------------------------------------------------------------------------------------------------

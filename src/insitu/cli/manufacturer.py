@@ -10,7 +10,7 @@ from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.manufacturer import Manufacturer
-from .common import PATH, Group, about, create_store, open_store, say, store_options
+from .common import PATH, Group, about, check_place, create_store, open_store, say, store_options
 
 
 @click.group(cls=Group)
@@ -39,6 +39,7 @@ def sign_customer(
 ) -> None:
     """Certify a customer's signing key."""
     wanted = pem.read_request(request)
+    check_place(out)
     with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault, about(request):
         certificate = Manufacturer(vault).sign_customer(wanted)
     pem.write_certificate(out, certificate)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import UsageError
+from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.stores.sealed import StoreKind
@@ -52,7 +52,7 @@ def run(
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         here = Module(vault, show=teller.show)
         if here.state is ModuleState.BLANK:
-            raise UsageError("the module was never delivered", who="module", expected="a delivered module", got="blank")
+            raise StateError("the module was never delivered", who="module", expected="a delivered module", got="blank")
         program = ModuleProgram(
             here, where, OPTIONS[trust], declared_wired=declare_wired, central=host, tell=teller.error, once=once
         )

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from ..protocol.desk import Desk
-from ..protocol.engine import KeyHandle, PublicKey, StateError, UsageError, given
-from ..protocol.keys.certificates import VerifiedCertificate, trusted_root
+from ..protocol.engine import KeyHandle, ProtocolError, PublicKey, StateError, UsageError, given
+from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
 from ..protocol.keys.profile import checked_name
 from ..protocol.keys.public import compress
 from ..protocol.keys.vault import Vault
@@ -131,9 +131,16 @@ class Card:
         """Keep what the manufacturer sent: its root and our certificate, DER.
 
         Raises:
-            ProtocolError: the certificate is not the manufacturer's for our key.
+            StateError: the card has them.
+            ProtocolError: the certificate is not the manufacturer's for our key and name.
 
         """
+        record, signing = self.record, given(self._keeping.vault.find(SIGNING))
+        if record.customer is not None:
+            raise StateError("the card has its certificate", who="card", expected="a card that waits for it")
+        verified = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=record.name)
+        if verified.public != signing.public:
+            raise ProtocolError("customer certificate", who="card", expected="our signing key", got="another key")
         self._submit(CustomerCertified(root, customer))
 
     def propose(

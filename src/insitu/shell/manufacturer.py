@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from ..protocol.desk import Desk
-from ..protocol.engine import PublicKey, given
+from ..protocol.engine import PublicKey, StateError, given
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ManufacturerRecord
 from ..protocol.parties.manufacturer import (
@@ -75,6 +75,8 @@ class Manufacturer:
             StateError: a module with this serial number was delivered before.
 
         """
+        if serial in given(self._keeping.record).serials:
+            raise StateError(f"serial number {serial} is used", who="manufacturer", expected="one never delivered")
         return self._issue(IdentityRequested(serial, public, self._entropy(16), self._now()))
 
     def _issue(self, event: object) -> bytes:

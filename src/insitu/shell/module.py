@@ -116,6 +116,9 @@ class Module:
             StateError: there is nothing to erase: the module does not operate.
 
         """
+        if self.state is not ModuleState.OPERATING:
+            got = self.state.name.lower()
+            raise StateError("nothing to erase", who="module", expected="an operating module", got=got)
         desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
         try:
             desk.submit(ResetByHand())
