@@ -489,6 +489,7 @@ async def test_a_call_that_fails_before_it_begins_closes_its_link(world: World, 
     here, _ = memory_pair()
     with pytest.raises(InsituError):
         await Central(world.vault("nobody")).attend(here)
+    assert await closed(here)
 
 
 # Storage and keys that take time

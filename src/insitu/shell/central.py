@@ -142,7 +142,6 @@ class Central:
             InsituError: the session did not end in good order.
 
         """
-        modules = self.record.modules
         entered: ModuleEntry | None = None
 
         def commit(entry: object, _: frozenset[str] | None) -> None:
@@ -157,6 +156,7 @@ class Central:
             self._show(note)
 
         async with stream:
+            modules = self.record.modules
             certificate = self.record.certificate
             if certificate is None:
                 raise StateError("no certificate", who="central", expected="one made by a card", got="none")
