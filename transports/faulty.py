@@ -150,7 +150,6 @@ class _Direction:
         self.faults = faults
         self._damage = Damage(faults, seed)
         self._passed = 0
-        self._free_at = -inf
 
     def admit(self, data: bytes) -> tuple[bytes, Fate]:
         """What passes of `data`, damaged, and what happens to the line after it."""
@@ -164,11 +163,8 @@ class _Direction:
 
     def arrival(self, count: int) -> float:
         """When the last of `count` bytes that begin to cross now has crossed, the delay not counted."""
-        now = trio.current_time()
-        if self.faults.baud is not None:
-            self._free_at = max(now, self._free_at) + count * BITS_PER_BYTE / self.faults.baud
-            return self._free_at
-        return now
+        taken = 0.0 if self.faults.baud is None else count * BITS_PER_BYTE / self.faults.baud
+        return trio.current_time() + taken
 
 
 class FaultyStream(trio.abc.HalfCloseableStream):
@@ -257,9 +253,8 @@ async def relay(
     task_status.started()
     try:
         async with trio.open_nursery() as nursery:
-            ways = [_Way(left, right, to_right, f"{seed}/right"), _Way(right, left, to_left, f"{seed}/left")]
-            for way in ways:
-                nursery.start_soon(way.run, ways, nursery.cancel_scope)
+            nursery.start_soon(_Way(left, right, to_right, f"{seed}/right").run, nursery.cancel_scope)
+            nursery.start_soon(_Way(right, left, to_left, f"{seed}/left").run, nursery.cancel_scope)
     finally:
         await trio.aclose_forcefully(left)
         await trio.aclose_forcefully(right)
@@ -272,19 +267,16 @@ class _Way:
         self._source = source
         self._sink = sink
         self._line = _Direction(faults, seed)
-        self.done = False
 
-    async def run(self, ways: list[_Way], scope: trio.CancelScope) -> None:
+    async def run(self, relay: trio.CancelScope) -> None:
         faults = self._line.faults
         # what a delayed line holds must not slow it down
         on_the_way = int(faults.delay * (faults.baud or 0) / BITS_PER_BYTE / _PIECE)
         queue_in, queue_out = trio.open_memory_channel[tuple[float, bytes, bool]](_QUEUE + on_the_way)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take, queue_in)
-            dropped = await self._deliver(queue_out)
-            self.done = True
-            if dropped or all(way.done for way in ways):
-                scope.cancel()
+            if await self._deliver(queue_out):
+                relay.cancel()
             nursery.cancel_scope.cancel()
 
     async def _take(self, queue: trio.MemorySendChannel[tuple[float, bytes, bool]]) -> None:

@@ -155,6 +155,5 @@ class _Pipe:
 
     def abandon(self) -> None:
         self._abandoned = True
-        self._bytes.clear()
         self._readers.unpark_all()
         self._writers.unpark_all()

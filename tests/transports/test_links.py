@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from insitu.transports import links
 from insitu.transports.errors import (
     AddressError,
     AddressInUse,
@@ -129,6 +130,18 @@ async def test_memory():
         nursery.cancel_scope.cancel()
     with pytest.raises(ConnectionRefused):
         await open_link("memory:unit")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_links, "memory:unit", greet)
+        nursery.cancel_scope.cancel()
+
+
+async def test_every_address_of_this_machine():
+    async with trio.open_nursery() as nursery:
+        addresses = await nursery.start(serve_links, "tcp:*:0", greet)
+        (port,) = [address.port for address in addresses if address.place == "0.0.0.0"]
+        async with await open_link(f"tcp:127.0.0.1:{port}") as link:
+            await conversation(link)
+        nursery.cancel_scope.cancel()
 
 
 def test_memory_links_end_with_their_program():
@@ -252,3 +265,11 @@ def test_importing_needs_nothing_that_only_posix_has():
         "trio.run(talk)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+async def test_calling_a_service_that_is_just_ending():
+    booth, calls = trio.open_memory_channel(0)
+    await calls.aclose()
+    links._listening()["ending"] = booth
+    with pytest.raises(ConnectionRefused, match="any more"):
+        await open_link("memory:ending")

@@ -151,6 +151,7 @@ async def test_further_peers_wait_until_one_leaves():
         nursery.cancel_scope.cancel()
     assert most == 2
     assert gate.turned_away == 0
+    assert not gate._hosts, "nothing is kept of peers that have left"
 
 
 async def test_a_host_beyond_its_share_is_turned_away():

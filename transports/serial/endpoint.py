@@ -149,7 +149,7 @@ class Endpoint:
             if version != VERSION:
                 self.refusal = f"version {version}"
             else:
-                self._establish(session, now)
+                self._establish(session, now).confirm(now)
 
     def _first_of_offered(self, content: bytes, now: float) -> bool:
         if self._greeted is None:
@@ -165,7 +165,6 @@ class Endpoint:
 
     def _establish(self, number: int, now: float) -> Session:
         self.session = Session(Mark(number, self._caller), self.timing, now)
-        self.session.confirm(now)
         return self.session
 
     # From here to the line.

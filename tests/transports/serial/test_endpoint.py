@@ -289,6 +289,14 @@ def controls(pieces):
     return [content[0] >> 2 & 15 for content in contents if content[0] >> 6 == Kind.CONTROL]
 
 
+def test_a_session_is_set_up_in_three_frames(simulation):
+    line = simulation()
+    line.run(limit=60)
+    assert (len(line.caller.pieces), len(line.answerer.pieces)) == (2, 1)
+    assert line.now < 0.1
+    assert line.answerer.session.number == line.caller.session.number
+
+
 def test_a_repeated_call_is_answered_at_once():
     endpoint = Endpoint(Timing(), caller=False, number=1)
     call = encode(attention(5), Mark(0, caller=True).outgoing)

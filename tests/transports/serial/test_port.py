@@ -3,6 +3,7 @@
 import errno
 import os
 import pty
+import termios
 import tty
 from contextlib import suppress
 
@@ -54,8 +55,6 @@ async def test_bytes_pass_unchanged_both_ways(terminal):
 
 
 async def test_settings_reach_the_terminal(terminal):
-    import termios
-
     _, path = terminal
     async with SerialPort.open(path, baud=115_200) as port:
         _, _, cflag, _, ispeed, ospeed, _ = termios.tcgetattr(port._serial.fileno())
@@ -88,6 +87,30 @@ async def test_hang_up_reads_as_the_end_and_breaks_writing(terminal):
         with pytest.raises(LinkBroken, match="hung up") as caught:
             await port.send_all(b"anybody?")
         assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENXIO, errno.ENODEV])
+async def test_what_systems_report_of_a_port_that_is_gone_reads_as_the_end(terminal, monkeypatch, number):
+    _, path = terminal
+
+    async def fail(*_: object) -> bytes:
+        raise trio.BrokenResourceError from OSError(number, "gone")
+
+    async with SerialPort.open(path) as port:
+        monkeypatch.setattr(port._stream, "receive_some", fail)
+        assert await port.receive_some() == b""
+
+
+async def test_other_failures_to_read_break_the_link(terminal, monkeypatch):
+    _, path = terminal
+
+    async def fail(*_: object) -> bytes:
+        raise trio.BrokenResourceError from OSError(errno.EFAULT, "bad")
+
+    async with SerialPort.open(path) as port:
+        monkeypatch.setattr(port._stream, "receive_some", fail)
+        with pytest.raises(LinkBroken, match="Bad address"):
+            await port.receive_some()
 
 
 async def test_closed_here(terminal):
@@ -127,10 +150,14 @@ async def test_closing_waits_for_written_bytes_but_not_for_ever(terminal, autoju
         monkeypatch.undo()
 
 
-async def test_a_cancelled_close_closes(terminal):
+async def test_a_cancelled_close_drops_what_has_not_left_and_closes(terminal, monkeypatch):
     _, path = terminal
     port = SerialPort.open(path)
+    flushed = []
+    monkeypatch.setattr(termios, "tcflush", lambda _, queue: flushed.append(queue))
     await trio.aclose_forcefully(port)
+    assert flushed == [termios.TCOFLUSH]
+    monkeypatch.undo()
     await SerialPort.open(path).aclose()
 
 

@@ -41,6 +41,19 @@ async def test_two_ports_are_connected(pty_clock):
         nursery.cancel_scope.cancel()
 
 
+async def test_a_line_without_a_program_at_the_other_end_is_silent(pty_clock):
+    pair = PtyPair()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(pair.run)
+        async with SerialPort.open(pair.left) as left:
+            await left.send_all(b"anybody?\r\n")
+            with trio.move_on_after(5) as scope:
+                await left.receive_some()
+            assert scope.cancelled_caught, "a terminal would echo"
+        nursery.cancel_scope.cancel()
+    assert not Path(pair.left).exists()
+
+
 async def test_a_program_may_leave_and_come_back(pty_clock):
     pair = PtyPair()
     async with trio.open_nursery() as nursery:
