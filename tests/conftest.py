@@ -45,13 +45,14 @@ def wire_watch(_watched_wire: Watch) -> Iterator[Watch]:
     assert not _watched_wire.violations, "these do not match specs/messages.cddl"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def _remembered_pins() -> Iterator[None]:
+    """Worlds repeat, and with them the derivations of their PINs, which are expensive on purpose."""
     with cheap_pins():
         yield
 
 
 @pytest.fixture
-def world(_remembered_pins: None) -> World:
+def world() -> World:
     """A manufacturer, a card, a unit, a central system and a delivered module; the same bytes in every run."""
     return World()
