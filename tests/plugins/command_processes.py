@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -19,7 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import trio
 from commands import Ran, Words, no_secret_in
+
+from insitu.transports.serial.ptypair import PtyPair
 
 PATIENCE = 30.0
 """Seconds that a test waits for a process before it fails."""
@@ -162,3 +166,86 @@ def peer(behave: Callable[[socket.socket], None]) -> Iterator[str]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join(PATIENCE)
+
+
+Tamper = Callable[[bool, int, bytes], bytes | None]
+"""What comes of bytes on their way: whether they go to the one who listens, how many came before, the bytes; what
+goes on instead, or None to close.
+"""
+
+
+@contextmanager
+def between(address: str, tamper: Tamper) -> Iterator[str]:
+    """Somebody between the two ends of a TCP link; the address to connect to instead."""
+    host, _, port = address.removeprefix("tcp:").rpartition(":")
+
+    def pump(source: socket.socket, target: socket.socket, forth: bool) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := source.recv(4096):
+                changed = tamper(forth, passed, data)
+                if changed is None:
+                    break
+                passed += len(data)
+                target.sendall(changed)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def relay(caller: socket.socket) -> None:
+        with socket.create_connection((host, int(port)), PATIENCE) as listener:
+            back = threading.Thread(target=pump, args=(listener, caller, False), daemon=True)
+            back.start()
+            pump(caller, listener, True)
+            back.join(PATIENCE)
+
+    with peer(relay) as at:
+        yield at
+
+
+class Line:
+    """A serial line of two pseudo-terminals; made by `serial_line`.
+
+    Attributes:
+        left, right: addresses of its ends.
+
+    """
+
+    def __init__(self, pair: PtyPair, token: trio.lowlevel.TrioToken) -> None:
+        self.left, self.right = (f"serial:{path}?baud=115200" for path in (pair.left, pair.right))
+        self._pair = pair
+        self._token = token
+
+    @property
+    def carried(self) -> int:
+        """Bytes that went over it so far, both ways."""
+        return sum(self._pair.carried)
+
+    def cut(self) -> None:
+        """Pull both plugs."""
+        trio.from_thread.run_sync(self._pair.close, trio_token=self._token)
+
+
+@contextmanager
+def serial_line() -> Iterator[Line]:
+    """A serial line while the block lasts."""
+    begun: queue.SimpleQueue[tuple[PtyPair, trio.lowlevel.TrioToken]] = queue.SimpleQueue()
+    over = trio.Event()
+
+    async def relay() -> None:
+        pair = PtyPair()
+        begun.put((pair, trio.lowlevel.current_trio_token()))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.run)
+            await over.wait()
+            nursery.cancel_scope.cancel()
+
+    thread = threading.Thread(target=trio.run, args=[relay], daemon=True)
+    thread.start()
+    pair, token = begun.get(timeout=PATIENCE)
+    try:
+        yield Line(pair, token)
+    finally:
+        with suppress(trio.RunFinishedError):
+            trio.from_thread.run_sync(over.set, trio_token=token)
+        thread.join(PATIENCE)

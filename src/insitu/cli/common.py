@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import trio
 
     from ..transports.errors import TransportError
+    from ..transports.links import Address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -243,6 +244,26 @@ def trust_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def parse_link(text: str, trust: str) -> Address:
+    """The address of the link between module and unit, if the trust option may be used there.
+
+    Raises:
+        AddressError: it is no address.
+        UsageError: not for this link (A1).
+
+    """
+    from ..transports.links import Address
+
+    where = Address.parse(text)
+    if where.kind == "memory":
+        raise UsageError("a link within one program", expected="tcp or serial", got=text)
+    if where.kind == "tcp" and OPTIONS[trust] is TrustOption.PHYSICAL:
+        raise UsageError(
+            "trust option physical is for a wired local link only", expected="--link serial:PATH", got=text
+        )
+    return where
 
 
 # Output ------------------------------------------------------------------------------------------------------

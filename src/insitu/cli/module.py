@@ -14,7 +14,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.module import Module
 from ..shell.programs import ModuleProgram, input_lines
 from ..transports.links import Address
-from .common import OPTIONS, Group, Teller, emit, open_store, run_async, say, store_options, trust_options
+from .common import OPTIONS, Group, Teller, emit, open_store, parse_link, run_async, say, store_options, trust_options
 
 
 @click.group(cls=Group)
@@ -47,12 +47,14 @@ def run(
     "currency": "EUR"}} and {"reset": "by hand"}.
     """
     teller = Teller(as_json=as_json)
-    where = Address.parse(link)
+    where = parse_link(link, trust)
     host = None if central is None else Address.parse(central)
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         here = Module(vault, show=teller.show)
         if here.state is ModuleState.BLANK:
             raise StateError("the module was never delivered", who="module", expected="a delivered module", got="blank")
+        if trust == "certificates" and here.record.identity is None:
+            raise UsageError("this module has no identity", who="module", expected="--trust physical", got=trust)
         program = ModuleProgram(
             here, where, OPTIONS[trust], declared_wired=declare_wired, central=host, tell=teller.error, once=once
         )

@@ -15,7 +15,6 @@ from ..shell.card import Card
 from ..shell.reaching import reach
 from ..shell.telling import certificate_fingerprint, status_facts
 from ..shell.unit import Unit
-from ..transports.links import Address
 from ..transports.tap import Tap
 from .common import (
     OPTIONS,
@@ -26,6 +25,7 @@ from .common import (
     check_place,
     emit,
     open_store,
+    parse_link,
     run_async,
     store_options,
     trust_options,
@@ -62,7 +62,7 @@ def personalize(
 ) -> None:
     """Personalize one module over the link; two people have approved it on the card before."""
     teller = Teller(as_json=as_json)
-    where = Address.parse(link)
+    where = parse_link(link, trust)
     central_der = pem.read_certificate(central)
     if out is not None:
         check_place(out)
