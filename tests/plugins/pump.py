@@ -16,8 +16,10 @@ from typing import Any, Self
 import pytest
 from world import SERIAL, World
 
+from insitu.protocol.channel.trust import ModuleAtWork
 from insitu.protocol.engine import Close, InsituError, Send, StartTimer, StopTimer
-from insitu.protocol.messages import KeyPolicy, TrustOption
+from insitu.protocol.messages import CardRole, KeyPolicy, ModuleCondition, TrustOption
+from insitu.protocol.parties.unit import ModulePersonalized
 from insitu.protocol.ports import Ports, perform
 from insitu.protocol.session import Session, Transmit
 from insitu.shell import central as central_shell
@@ -288,8 +290,19 @@ def contact(
 
 def personalize(world: World, option: TrustOption = TrustOption.CERTIFICATES, **about: Any) -> Line:
     """One whole personalization, approvals included; to its end, whatever that is."""
-    from insitu.protocol.messages import CardRole
-
     module = about.get("module") or world.module
     world.approved(CardRole.MODULE, module.record.serial)
     return meeting(world, option, **{"serial": module.record.serial, **about}).start().finish()
+
+
+def sound(world: World, line: Line | None = None) -> None:
+    """What holds after any attack: old state or new, S2, nothing certified outside the log, no stray key."""
+    record = world.module.record
+    operating = record.condition is ModuleCondition.OPERATING
+    assert world.vault(SERIAL).labels() == ({"identity", record.key} if operating else {"identity"})
+    if operating:
+        key = world.operating_key(world.module)
+        ModuleAtWork.of(record, key)
+        assert (record.fingerprint or b"").hex() in world.card.export_log().decode()
+    if line is not None and isinstance(line.peer.result, ModulePersonalized):
+        assert record.module == line.peer.result.certificate

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from intruder import Intruder, Trap
-from pump import Line, NoStream, Side, contact, meeting, personalize
+from pump import Line, NoStream, Side, contact, meeting, personalize, sound
 from world import NOW, SERIAL, YEAR, World, authorization
 
-from insitu.protocol.channel.trust import ByCable, ModuleAtWork, ModuleByIdentity, UnitByCertificate
+from insitu.protocol.channel.trust import ByCable, ModuleByIdentity, UnitByCertificate
 from insitu.protocol.engine import InsituError, KeyKind, Refused
 from insitu.protocol.keys.certificates import CertificateRefused
 from insitu.protocol.keys.public import compress
@@ -35,22 +35,9 @@ from insitu.protocol.messages import (
 )
 from insitu.protocol.parties.central import ResetOrdered
 from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed
-from insitu.protocol.parties.unit import ModulePersonalized, UnitState
+from insitu.protocol.parties.unit import UnitState
 
 OPTIONS = list(TrustOption)
-
-
-def sound(world: World, line: Line | None = None) -> None:
-    """What holds after any attack: old state or new, S2, nothing certified outside the log, no stray key."""
-    record = world.module.record
-    operating = record.condition is ModuleCondition.OPERATING
-    assert world.vault(SERIAL).labels() == ({"identity", record.key} if operating else {"identity"})
-    if operating:
-        key = world.operating_key(world.module)
-        ModuleAtWork.of(record, key)
-        assert (record.fingerprint or b"").hex() in world.card.export_log().decode()
-    if line is not None and isinstance(line.peer.result, ModulePersonalized):
-        assert record.module == line.peer.result.certificate
 
 
 def approved_meeting(world: World, option: TrustOption = TrustOption.CERTIFICATES, **about: Any) -> Line:
