@@ -11,7 +11,8 @@ from intruder import Intruder, Trap
 from pump import Line, NoStream, Side, contact, meeting, personalize, sound
 from world import NOW, SERIAL, YEAR, World, authorization
 
-from insitu.protocol.channel.trust import ByCable, ModuleByIdentity, UnitByCertificate
+from insitu.protocol.channel.edhoc import Credential
+from insitu.protocol.channel.trust import ByCable, CentralAtWork, ModuleByIdentity, UnitByCertificate
 from insitu.protocol.engine import InsituError, KeyKind, Refused
 from insitu.protocol.keys.certificates import CertificateRefused
 from insitu.protocol.keys.public import compress
@@ -215,8 +216,6 @@ def test_a_certificate_of_another_role_makes_no_unit(world: World, role):
     vault = world.vault("rogue")
     key = vault.generate("k", KeyKind.P256, b"")
     der = world.certify(role, "Rogue", key.public)
-    from insitu.protocol.channel.edhoc import Credential
-
     honest = UnitByCertificate.of(
         world.card.root, world.card.customer, world.card.unit, world.card.authentication, SERIAL
     )
@@ -305,8 +304,6 @@ OUT_OF_TURN = [
 def test_s1_in_operating_nothing_said_by_the_central_system_personalizes_or_resets(world: World, message):
     personalize(world)
     before = world.module.record
-    from insitu.protocol.channel.trust import CentralAtWork
-
     central = world.central
     terms = CentralAtWork.of(world.central_certificate, central._customers(), central._key())
     trap = Trap(
@@ -371,8 +368,6 @@ def test_an_impostor_of_the_central_system_is_refused_by_the_pin(world: World):
     personalize(world)
     vault = world.vault("impostor")
     key = vault.generate("central", KeyKind.P256, b"")
-    from insitu.protocol.channel.trust import CentralAtWork
-
     der = world.certify(CardRole.CENTRAL, "Host", key.public)
     terms = CentralAtWork.of(der, (world.card.customer,), key)
     trap = Trap(Side("module", world.module.work(NoStream())), Intruder(terms, vault))  # type: ignore[arg-type]
