@@ -8,6 +8,7 @@ from __future__ import annotations
 import cProfile
 import gc
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,21 +57,23 @@ class Result:
 
 
 async def medians(samples: Mapping[str, Sample], repeats: int) -> dict[str, float]:
-    """The median of each sample in seconds; in every round each is taken once, after a warm-up.
+    """The median of each sample in seconds, after a warm-up; in every round each is taken once, by turns first.
 
     Garbage is collected between rounds and not within samples, as `timeit` does it.
     """
     for _ in range(WARM_UP):
         for take in samples.values():
             await take()
+    taken: dict[str, list[float]] = {name: [] for name in samples}
+    names = deque(samples)
     gc.collect()
     gc.freeze()
     gc.disable()
-    taken: dict[str, list[float]] = {name: [] for name in samples}
     for _ in range(repeats):
         gc.collect()
-        for name, take in samples.items():
-            taken[name].extend([await take() for _ in range(5)])
+        for name in names:
+            taken[name].append(await samples[name]())
+        names.rotate()
     gc.enable()
     gc.unfreeze()
     return {name: median(seconds) for name, seconds in taken.items()}

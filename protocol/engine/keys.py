@@ -17,6 +17,8 @@ class KeyKind(Enum):
     ED25519 = "Ed25519"
     X25519 = "X25519"
 
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
+
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:

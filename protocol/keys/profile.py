@@ -61,6 +61,8 @@ class Role(Enum):
     UNIT = "unit"
     CENTRAL = "central"
 
+    __hash__ = object.__hash__  # members are singletons; Enum hashes their names, in Python
+
 
 ISSUER: Final = {
     Role.MANUFACTURER: Role.MANUFACTURER,
