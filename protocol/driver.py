@@ -19,6 +19,7 @@ from insitu.transports.framing import FrameChannel
 
 from .engine import (
     Close,
+    Consult,
     Effect,
     Fault,
     InsituError,
@@ -225,7 +226,7 @@ class _Driver:
                         queue = await self._follow(effect, queue)
 
     async def _follow(
-        self, effect: Persist | LookUp | KeyOperation, queue: deque[Effect | Transmit]
+        self, effect: Persist | LookUp | Consult | KeyOperation, queue: deque[Effect | Transmit]
     ) -> deque[Effect | Transmit]:
         """Perform an effect that takes time; what is to be done after it."""
         try:
@@ -236,7 +237,9 @@ class _Driver:
             queue.extend(self._session.answer(answer, self._now()))
         return queue
 
-    async def _ask(self, effect: Persist | LookUp | KeyOperation) -> object | None:
+    async def _ask(self, effect: Persist | LookUp | Consult | KeyOperation) -> object | None:
+        if isinstance(effect, Consult):
+            return await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=True)
         stored = isinstance(effect, (Persist, LookUp))
         if self._ports.blocking if stored else not self._ports.keys.answers_at_once:
             return await trio.to_thread.run_sync(perform, effect, self._ports)

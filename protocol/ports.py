@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .engine import (
     Agree,
     Agreed,
+    Consult,
     Effect,
     GenerateKey,
     InsituError,
@@ -31,6 +32,10 @@ def _no_look_up(effect: LookUp) -> object:
     raise UsageError("nothing can be looked up here", expected="a look_up port", got=effect.what)
 
 
+def _nobody(effect: Consult) -> object:
+    raise UsageError("nobody can be asked here", expected="a consult port", got=type(effect.question).__name__)
+
+
 def _no_commit(record: object, keep: frozenset[str] | None) -> None:
     raise UsageError("nothing can be stored here", expected="a commit port", got=type(record).__name__)
 
@@ -48,6 +53,8 @@ class Ports:
         commit: writes a record durably, with the key pairs named in `keep` (None: keys as they are); all or
             nothing, and on the medium when it returns.
         look_up: answers a LookUp with the event that the party's table awaits.
+        consult: answers a Consult with the event that the party's table awaits; a person may take minutes, so a driver
+            calls it from a worker thread, and gives it up when the session ends.
         blocking: `commit` and `look_up` take time; a driver then calls them from a worker thread.
         show: takes notes and progress for the person or program that runs the party.
 
@@ -56,6 +63,7 @@ class Ports:
     keys: KeyStore
     commit: Callable[[object, frozenset[str] | None], None] = _no_commit
     look_up: Callable[[LookUp], object] = _no_look_up
+    consult: Callable[[Consult], object] = _nobody
     show: Callable[[object], None] = _ignore
     blocking: bool = False
 
@@ -68,6 +76,8 @@ def perform(effect: Effect, ports: Ports) -> object | None:
 
     """
     match effect:
+        case Consult():
+            return ports.consult(effect)
         case Show(note):  # by far the most frequent
             ports.show(note)
         case GenerateKey() | Sign() | Agree():

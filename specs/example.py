@@ -166,7 +166,13 @@ class Story:
             self.approve(CardRole.MODULE, SERIAL)
         writes: list[Write] = []
         here, there = memory_pair()
-        unit = Unit(self.card, self.central_der, entropy=Seeded(f"unit session {len(self.sessions)}"), now=now)
+        unit = Unit(
+            self.card,
+            self.central_der,
+            compare=lambda _: True,
+            entropy=Seeded(f"unit session {len(self.sessions)}"),
+            now=now,
+        )
         async with trio.open_nursery() as nursery:
             unit_side = Recorder(there, "unit", writes)
             nursery.start_soon(lambda: unit.personalize(unit_side, SERIAL, option, wired=True))

@@ -4,6 +4,7 @@ from .diagram import mermaid
 from .effects import (
     Agree,
     Close,
+    Consult,
     Effect,
     Effects,
     GenerateKey,
@@ -38,6 +39,7 @@ __all__ = [
     "Arrow",
     "ChannelLost",
     "Close",
+    "Consult",
     "DeadlinePassed",
     "Effect",
     "Effects",

@@ -73,6 +73,13 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Consult:
+    """Ask the person at this party what only a person can tell; comes back as an event. May take minutes."""
+
+    question: object
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateKey:
     """Make a key pair in key memory from its own entropy, influenced but never determined by `salt` (L3, S7)."""
 
@@ -98,5 +105,7 @@ class Agree:
 
 
 KeyOperation: TypeAlias = GenerateKey | Sign | Agree
-Effect: TypeAlias = Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | GenerateKey | Sign | Agree
+Effect: TypeAlias = (
+    Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | Consult | GenerateKey | Sign | Agree
+)
 Effects: TypeAlias = Sequence[Effect]

@@ -95,10 +95,12 @@ class ModuleEntry:
         serial: the module's serial number.
         epoch: the latest epoch that the module told or was commanded from.
         fingerprint: SHA-256 of the one certificate that is accepted in this epoch.
-        valid: False from the moment a reset is commanded; only a newer epoch makes it True again.
+        valid: False from the moment a reset is ordered; only a newer epoch makes it True again. Until then the module
+            may do one thing, be reset.
         last_contact: unix seconds.
         last_number: the highest number of an authorization that was answered; never falls (S10).
         retired: fingerprints of the certificates of earlier epochs, which are never accepted again.
+        issued: when the accepted certificate was made, unix seconds; that of a newer epoch is not older.
 
     CDDL::
 
@@ -110,6 +112,7 @@ class ModuleEntry:
           5: unix-time,           ; last contact
           6: uint,                ; last number
           7: [* bstr .size 32],   ; retired
+          8: unix-time,           ; issued
         }
 
     """
@@ -121,6 +124,7 @@ class ModuleEntry:
     last_contact: Annotated[int, Key(5)]
     last_number: Annotated[int, Key(6)]
     retired: Annotated[tuple[Fingerprint, ...], Key(7), Size(0, 1 << 12)]
+    issued: Annotated[int, Key(8)]
 
 
 @record

@@ -191,8 +191,13 @@ def count_failure(data: CardData, event: Approve) -> tuple[CardData, Effects]:
 
 
 def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Effects]:
-    """Use up the approvals and enter the intent, durably, before the signature (S6)."""
+    """Use up the approvals and enter the intent, durably, before the signature (S6).
+
+    The certificate never begins before the entry that came last, whatever the clock says: a later one is later.
+    """
     record, job = data.held, given(_job(data.held, event.number))
+    log = log_of(record) if data.log is None else data.log
+    at = max(event.at, log[-1].at if log else 0)
     customer = customer_of(record)
     draft = draft_certificate(
         ROLES[job.role],
@@ -200,12 +205,13 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
         event.public,
         customer,
         random=job.number,
-        not_before=event.at,
-        not_after=min(event.at + job.days * DAY, customer.not_after),
+        not_before=at,
+        not_after=min(at + job.days * DAY, customer.not_after),
     )
     jobs = tuple(each for each in record.jobs if each is not job)
     intent = Intent(job.number, ROLES[job.role].value, job.subject, tuple(sorted(job.approvals)), draft.to_be_signed)
-    known = replace(_logged(data, intent, event.at, jobs=jobs), draft=draft, job=job, at=event.at)
+    logged = _logged(replace(data, log=log), intent, at, jobs=jobs)
+    known = replace(logged, draft=draft, job=job, at=at)
     return known, [Persist(known.held), Sign(given(data.signing), draft.to_be_signed)]
 
 

@@ -125,17 +125,33 @@ def module_is_certified(_: CentralData, event: ChannelOpened) -> bool:
 
 
 def nothing_is_older_than_we_know(data: CentralData, event: Status) -> bool:
-    """The module's word agrees with its certificate, and neither is from before a reset that we know of (S4)."""
-    peer = given(data.peer)
-    fingerprint = peer.chain[0].fingerprint
-    if event.condition is not ModuleCondition.OPERATING or event.fingerprint != fingerprint:
+    """The module's word agrees with its certificate, and neither is from before a reset that we know of (S4).
+
+    A newer epoch needs another certificate, and one that was not made before the one that we know: the card never
+    back-dates.
+    """
+    if not _word_agrees(data, event):
         return False
-    known = data.entry
+    known, certificate = data.entry, given(data.peer).chain[0]
     if known is None:
         return True
     if event.epoch > known.epoch:
-        return fingerprint != known.fingerprint and fingerprint not in known.retired
-    return event.epoch == known.epoch and fingerprint == known.fingerprint and known.valid
+        other = certificate.fingerprint not in (known.fingerprint, *known.retired)
+        return other and certificate.not_before >= known.issued
+    return event.epoch == known.epoch and certificate.fingerprint == known.fingerprint and known.valid
+
+
+def a_reset_is_due(data: CentralData, event: Status) -> bool:
+    """The module is as it was when its reset was ordered: that is all it may still do."""
+    known = data.entry
+    if known is None or known.valid or not _word_agrees(data, event):
+        return False
+    return event.epoch == known.epoch and event.fingerprint == known.fingerprint
+
+
+def _word_agrees(data: CentralData, event: Status) -> bool:
+    shown = given(data.peer).chain[0].fingerprint
+    return event.condition is ModuleCondition.OPERATING and event.fingerprint == shown
 
 
 def number_is_new(data: CentralData, event: Authorize) -> bool:
@@ -183,6 +199,7 @@ def register(data: CentralData, event: Status) -> tuple[CentralData, Effects]:
         last_contact=data.at,
         last_number=0 if known is None else known.last_number,
         retired=retired,
+        issued=given(data.peer).chain[0].not_before,
     )
     return replace(data, entry=entry), [StopTimer("module"), Persist(entry), Show(ModuleContacted(entry))]
 
@@ -206,8 +223,14 @@ def decline(data: CentralData, event: Authorize) -> tuple[CentralData, Effects]:
 
 
 def request_reset(data: CentralData, _: ResetOrdered) -> tuple[CentralData, Effects]:
-    """Ask the module for a challenge."""
-    return data, [Send(ResetRequest(given(data.entry).epoch)), _AWAIT_MODULE]
+    """Ask the module for a challenge. From here on its certificate is good for nothing but that (S4)."""
+    entry = replace(given(data.entry), valid=False)
+    return replace(data, entry=entry), [Persist(entry), Send(ResetRequest(entry.epoch)), _AWAIT_MODULE]
+
+
+def insist(data: CentralData, event: Status) -> tuple[CentralData, Effects]:
+    """Ask again: the reset was ordered before this session."""
+    return data, [Send(ResetRequest(event.epoch)), _AWAIT_MODULE]
 
 
 def sign_command(data: CentralData, event: ResetChallenge) -> tuple[CentralData, Effects]:
@@ -217,9 +240,8 @@ def sign_command(data: CentralData, event: ResetChallenge) -> tuple[CentralData,
 
 
 def command_reset(data: CentralData, event: Signed) -> tuple[CentralData, Effects]:
-    """From here on the old certificate is worthless, whether the module answers or not (S4)."""
-    entry = replace(given(data.entry), valid=False)
-    return replace(data, entry=entry), [Persist(entry), Send(ResetCommand(event.signature)), _AWAIT_MODULE]
+    """Hand the module the command."""
+    return data, [Send(ResetCommand(event.signature)), _AWAIT_MODULE]
 
 
 def strike_off(data: CentralData, event: ResetDone) -> tuple[CentralData, Effects]:
@@ -246,6 +268,7 @@ CENTRAL: Final = Table[CentralState, CentralData](
         # in, on, if, do, then
         row(S.LISTENING, ChannelOpened, module_is_certified, greet, S.GREETING),
         row(S.GREETING, Status, nothing_is_older_than_we_know, register, S.ONLINE),
+        row(S.GREETING, Status, a_reset_is_due, insist, S.RESETTING),
         row(S.ONLINE, Authorize, number_is_new, have_it_decided, S.DECIDING),
         row(S.DECIDING, Decided, it_answers_the_module, instruct, S.ONLINE),
         row(S.ONLINE, ResetOrdered, None, request_reset, S.RESETTING),

@@ -60,6 +60,7 @@ from .module_data import (
     IDENTITY,
     MACHINE_SECONDS,
     MANUFACTURED,
+    PERSON_SECONDS,
     AuthorizationWanted,
     IdentityCertified,
     IdentityMade,
@@ -228,12 +229,13 @@ def make_key_pair(data: ModuleData, event: GenerateKeyPair) -> tuple[ModuleData,
     """Have key memory make the pair, salted by the unit; its time is a floor for ours."""
     label = operating_label(data.held.epoch)
     at = max(data.at, event.time)
-    return replace(data, at=at), [StopTimer("peer"), GenerateKey(label, KeyKind.P256, event.salt)]
+    return replace(data, at=at, told=event.time), [StopTimer("peer"), GenerateKey(label, KeyKind.P256, event.salt)]
 
 
 def use_manufactured_key(data: ModuleData, event: GenerateKeyPair) -> tuple[ModuleData, Effects]:
     """Take the pair made at manufacture."""
-    return _prove(replace(data, at=max(data.at, event.time)), given(data.made), [StopTimer("peer")])
+    timed = replace(data, at=max(data.at, event.time), told=event.time)
+    return _prove(timed, given(data.made), [StopTimer("peer")])
 
 
 def prove_possession(data: ModuleData, event: KeyPairMade) -> tuple[ModuleData, Effects]:
@@ -247,8 +249,10 @@ def _prove(data: ModuleData, key: KeyHandle, first: list[StopTimer]) -> tuple[Mo
 
 
 def present_key(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
-    """Send the public key with its proof."""
-    return data, [Send(ModuleKey(compress(given(data.key).public), event.signature)), _AWAIT_PEER]
+    """Send the public key with its proof; where nobody is certified, people compare it before it is."""
+    seconds = PERSON_SECONDS if given(data.peer).role is None else MACHINE_SECONDS
+    key = ModuleKey(compress(given(data.key).public), event.signature)
+    return data, [Send(key), StartTimer("peer", seconds)]
 
 
 def confirm(data: ModuleData, event: Certificates) -> tuple[ModuleData, Effects]:
@@ -266,7 +270,7 @@ def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
     record = replace(
         data.held,
         condition=ModuleCondition.OPERATING,
-        latest=data.at,
+        latest=max(data.held.latest, data.told),
         key=key.label,
         module=module,
         customer=customer,

@@ -16,6 +16,8 @@ from ..messages import Authorize, ModuleCondition, ModuleRecord, PayOut, Status
 
 IDENTITY: Final = "identity"
 MANUFACTURED: Final = "manufactured"
+PERSON_SECONDS: Final = 300.0
+"""How long the module waits while people compare fingerprints (physical option)."""
 MACHINE_SECONDS: Final = 30.0
 """How long the module waits for another machine (SECURITY: resource limits)."""
 
@@ -136,6 +138,7 @@ class ModuleData:
         made: the key pair made at manufacture, while it may still be used.
         wish: what the manufacturer asked for, during delivery.
         peer, binding, at: of the open channel; `at` never lies before the latest time seen.
+        told: the unit's time; only this is kept, nobody vouches for the module's own clock.
         key: the key pair that this session is about.
         staged: certificates that hold and wait for the commit: module, customer, central (DER).
         asked: numbers of the authorizations that are not answered yet.
@@ -148,6 +151,7 @@ class ModuleData:
     peer: Peer | None = None
     binding: bytes = field(default=b"", repr=False)
     at: int = 0
+    told: int = 0
     key: KeyHandle | None = None
     staged: tuple[bytes, bytes, bytes] | None = field(default=None, repr=False)
     asked: frozenset[int] = frozenset()

@@ -15,6 +15,7 @@ from ..channel.opened import ChannelOpened, Peer
 from ..engine import (
     ChannelLost,
     Close,
+    Consult,
     DeadlinePassed,
     Effects,
     Fault,
@@ -51,6 +52,7 @@ class UnitState(Enum):
 
     READY = auto()
     AWAITING_KEY = auto()
+    COMPARING = auto()
     CERTIFYING = auto()
     AWAITING_CONFIRMATION = auto()
     PERSONALIZED = auto()
@@ -71,6 +73,25 @@ class CertificateNeeded:
     serial: str
     public: PublicKey
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonNeeded:
+    """The question of a Consult: does the module show the fingerprint of this key? Only a person at both can tell."""
+
+    public: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintsAgree:
+    """The person compared: module and unit show the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintsDiffer:
+    """The person compared, or would not: somebody may sit between module and unit."""
+
+    reason: str = "the fingerprints were not found equal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +184,11 @@ def possession_is_proved(data: UnitData, event: ModuleKey) -> bool:
     return verify_signature(ES256, public, proofs.possession(data.binding, data.serial, public), event.proof)
 
 
+def a_certified_module_proves_possession(data: UnitData, event: ModuleKey) -> bool:
+    """The module has an identity, so that nobody has to compare fingerprints; and it holds the key."""
+    return given(data.peer).role is Role.IDENTITY and possession_is_proved(data, event)
+
+
 def the_new_key_confirms(data: UnitData, event: Personalized) -> bool:
     """The new key signed the digest of exactly the certificates that we handed over."""
     kept = (given(data.certificate), data.customer, data.central)
@@ -185,12 +211,24 @@ def order_key_pair(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effe
 def have_it_certified(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effects]:
     """Show the key and ask the card."""
     public = decompress(KeyKind.P256, event.public_key)
-    needed = CertificateNeeded(data.job, data.serial, public, data.at)
-    return replace(data, public=public), [
-        StopTimer("module"),
-        Show(KeyPresented(public)),
-        LookUp("certificate", needed),
-    ]
+    known = replace(data, public=public)
+    return known, [StopTimer("module"), Show(KeyPresented(public)), _ask_card(known, public)]
+
+
+def have_it_compared(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effects]:
+    """Show the key and have a person compare it with what the module shows, before anything is signed (A1)."""
+    public = decompress(KeyKind.P256, event.public_key)
+    shown = Show(KeyPresented(public))
+    return replace(data, public=public), [StopTimer("module"), shown, Consult(ComparisonNeeded(public))]
+
+
+def have_the_key_certified(data: UnitData, _: FingerprintsAgree) -> tuple[UnitData, Effects]:
+    """Ask the card."""
+    return data, [_ask_card(data, given(data.public))]
+
+
+def _ask_card(data: UnitData, public: PublicKey) -> LookUp:
+    return LookUp("certificate", CertificateNeeded(data.job, data.serial, public, data.at))
 
 
 def hand_over(data: UnitData, event: ModuleCertified) -> tuple[UnitData, Effects]:
@@ -218,11 +256,14 @@ def take_note(data: UnitData, event: Status) -> tuple[UnitData, Effects]:
 
 def give_up(data: UnitData, event: object) -> tuple[UnitData, Effects]:
     """End without result."""
-    fault = {DeadlinePassed: Fault.TIMEOUT, CardRefused: Fault.UNAVAILABLE}.get(type(event))
+    faults = {DeadlinePassed: Fault.TIMEOUT, CardRefused: Fault.UNAVAILABLE, FingerprintsDiffer: Fault.UNTRUSTED}
+    fault = faults.get(type(event))
     return data, [StopTimer("module"), Close(fault, reason_of(event))]
 
 
 # The table ---------------------------------------------------------------------------------------------------
+
+BEFORE_CERTIFICATES: Final = (S.READY, S.AWAITING_KEY, S.COMPARING, S.CERTIFYING, S.AWAITING_STATUS)
 
 UNIT: Final = Table[UnitState, UnitData](
     "unit",
@@ -232,7 +273,10 @@ UNIT: Final = Table[UnitState, UnitData](
         # in, on, if, do, then
         row(S.READY, ChannelOpened, it_wants_personalization, order_key_pair, S.AWAITING_KEY),
         row(S.READY, ChannelOpened, it_only_reports, await_status, S.AWAITING_STATUS),
-        row(S.AWAITING_KEY, ModuleKey, possession_is_proved, have_it_certified, S.CERTIFYING),
+        row(S.AWAITING_KEY, ModuleKey, a_certified_module_proves_possession, have_it_certified, S.CERTIFYING),
+        row(S.AWAITING_KEY, ModuleKey, possession_is_proved, have_it_compared, S.COMPARING),
+        row(S.COMPARING, FingerprintsAgree, None, have_the_key_certified, S.CERTIFYING),
+        row(S.COMPARING, FingerprintsDiffer, None, give_up, S.FAILED),
         row(S.CERTIFYING, ModuleCertified, None, hand_over, S.AWAITING_CONFIRMATION),
         row(S.CERTIFYING, CardRefused, None, give_up, S.FAILED),
         row(S.AWAITING_CONFIRMATION, Personalized, the_new_key_confirms, finish, S.PERSONALIZED),
@@ -240,7 +284,7 @@ UNIT: Final = Table[UnitState, UnitData](
         # the module may or may not have kept what we sent: its status tells at the next contact
         row(S.AWAITING_CONFIRMATION, ChannelLost, None, give_up, S.UNCONFIRMED),
         row(S.AWAITING_CONFIRMATION, DeadlinePassed, None, give_up, S.UNCONFIRMED),
-        row((S.READY, S.AWAITING_KEY, S.CERTIFYING, S.AWAITING_STATUS), ChannelLost, None, give_up, S.FAILED),
+        row(BEFORE_CERTIFICATES, ChannelLost, None, give_up, S.FAILED),
         row((S.AWAITING_KEY, S.AWAITING_STATUS), DeadlinePassed, None, give_up, S.FAILED),
     ],
 )

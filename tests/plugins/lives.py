@@ -131,6 +131,13 @@ def refusing_card() -> None:
     line.start().finish()
 
 
+def differing_fingerprints() -> None:
+    """The person at the cable does not find the fingerprints equal."""
+    world = World()
+    world.approved(CardRole.MODULE, SERIAL)
+    meeting(world, TrustOption.PHYSICAL, unit=world.new_unit(compare=lambda _: False)).start().finish()
+
+
 def work() -> None:
     """Contact, authorizations, resets by command and by hand in every state; losses and silence."""
     world = World()
@@ -168,7 +175,10 @@ def work() -> None:
         line = online()
         line.peer.order(ResetOrdered())
         line.finish()
+    online().finish()  # the reset was ordered: it is all that this module may still do
 
+    world = World()
+    personalize(world)
     line = online()  # an authorization and the request for a reset cross, and the answer finds the module challenged
     line.module.take(line.module.session.submit(AuthorizationWanted(authorization(3))))
     line.peer.order(ResetOrdered())
@@ -217,6 +227,7 @@ ALL: tuple[Callable[[], None], ...] = (
     interrupted_reports,
     key_failures,
     refusing_card,
+    differing_fingerprints,
     work,
     offices,
 )

@@ -7,7 +7,7 @@ test that fails shows the same bytes again. How sessions are joined without I/O 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -184,10 +184,15 @@ class World:
         """What the manufacturer's bench does with an IdentityMade."""
         return self.manufacturer.certify_identity(made.serial, made.key.public)  # type: ignore[attr-defined]
 
-    def new_unit(self, card: Card | None = None, central: bytes | None = None) -> Unit:
+    def new_unit(
+        self,
+        card: Card | None = None,
+        central: bytes | None = None,
+        compare: Callable[[PublicKey], bool] = lambda _: True,
+    ) -> Unit:
         """A unit with the card, once more: nothing of earlier sessions is in it."""
         about = self._about(f"unit {len(self.shown)}")
-        return Unit(card or self.card, central or self.central_certificate, now=self.clock, **about)
+        return Unit(card or self.card, central or self.central_certificate, compare=compare, now=self.clock, **about)
 
     # four eyes
 

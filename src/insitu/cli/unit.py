@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import click
 
-from ..protocol.engine import StateError
+from ..protocol.engine import PublicKey, StateError
+from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.messages import KeyPolicy
-from ..protocol.parties.unit import ModulePersonalized
+from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.card import Card
 from ..shell.reaching import reach
-from ..shell.telling import certificate_fingerprint, status_facts
+from ..shell.telling import key_fingerprint, status_facts
 from ..shell.unit import Unit
 from ..transports.tap import Tap
 from .common import (
@@ -60,7 +62,11 @@ def personalize(
     wait: float,
     as_json: bool,
 ) -> None:
-    """Personalize one module over the link; two people have approved it on the card before."""
+    """Personalize one module over the link; two people have approved it on the card before.
+
+    Without an approval, a module that the card certified before is asked whether it operates: so a confirmation that
+    got lost is recognised. Under --trust physical you are asked to compare fingerprints before anything is signed.
+    """
     teller = Teller(as_json=as_json)
     where = parse_link(link, trust)
     central_der = pem.read_certificate(central)
@@ -68,36 +74,78 @@ def personalize(
         check_place(out)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
         with about(central):
-            here = Unit(Card(vault), central_der, show=teller.show)
+            here = Unit(owner, central_der, compare=_ask_person, show=teller.show)
 
         async def main() -> None:
-            here.check(serial)
+            expected = _certified_before(owner, here, serial)
             connection = await reach(where, declared_wired=declare_wired, seconds=wait)
-            wire = Tap(connection.stream)
-            result = await here.personalize(wire, serial, OPTIONS[trust], wired=connection.attests_wired, policy=policy)
+            wire, wired = Tap(connection.stream), connection.attests_wired
+            if expected is not None:
+                reported = await here.inquire(wire, serial, OPTIONS[trust], wired=wired)
+                if reported.status.fingerprint != expected:
+                    raise _not_now(reported)
+                text = f"module {serial} operates with the certificate that the log names"
+                emit(as_json, _result(serial, expected, wire), text)
+                return
+            result = await here.personalize(wire, serial, OPTIONS[trust], wired=wired, policy=policy)
             if not isinstance(result, ModulePersonalized):
-                facts = status_facts(result.status)
-                raise StateError(
-                    f"module {serial} is not to be personalized now",
-                    who="unit",
-                    expected="a delivered or reset module",
-                    got=f"{facts['state']}, epoch {facts['epoch']}, certificate {facts['certificate']}",
-                )
-            fingerprint = certificate_fingerprint(result.certificate)
-            facts = {
-                "note": "Result",
-                "party": "unit",
-                "ok": True,
-                "serial": serial,
-                "certificate": fingerprint,
-                "sent": wire.sent,
-                "received": wire.received,
-            }
+                raise _not_now(result)
+            fingerprint = sha256(result.certificate).digest()
+            text = f"module {serial} is personalized: certificate {fingerprint_text(fingerprint)}"
             try:
                 if out is not None:
                     pem.write_certificate(out, result.certificate)
             finally:  # the module operates, whether its certificate could be written here or not
-                emit(as_json, facts, f"module {serial} is personalized: certificate {fingerprint}")
+                emit(as_json, _result(serial, fingerprint, wire), text)
 
         run_async(main)
+
+
+def _certified_before(owner: Card, here: Unit, serial: str) -> bytes | None:
+    """Without an approved job: the certificate that the card made last for this module, if it made one.
+
+    Its confirmation may have been lost; then the module operates, and is asked instead of being personalized again.
+
+    Raises:
+        StateError: there is neither a job nor a certificate.
+
+    """
+    try:
+        here.check(serial)
+    except StateError:
+        expected = owner.certified(serial)
+        if expected is None:
+            raise
+        return expected
+    return None
+
+
+def _ask_person(public: PublicKey) -> bool:
+    try:
+        return click.confirm(f"Does the module show {key_fingerprint(public)}?", err=True)
+    except click.Abort:
+        return False
+
+
+def _result(serial: str, certificate: bytes, wire: Tap) -> dict[str, object]:
+    return {
+        "note": "Result",
+        "party": "unit",
+        "ok": True,
+        "serial": serial,
+        "certificate": fingerprint_text(certificate),
+        "sent": wire.sent,
+        "received": wire.received,
+    }
+
+
+def _not_now(reported: ModuleReported) -> StateError:
+    facts = status_facts(reported.status)
+    return StateError(
+        f"module {reported.serial} is not to be personalized now",
+        who="unit",
+        expected="a delivered or reset module",
+        got=f"{facts['state']}, epoch {facts['epoch']}, certificate {facts['certificate']}",
+    )

@@ -20,7 +20,7 @@ from ..shell.card import Card
 from ..shell.central import Central
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
-from ..shell.telling import facts_of
+from ..shell.telling import facts_of, key_fingerprint
 from ..shell.unit import Unit
 from ..transports.memory import memory_pair
 from ..transports.tap import Tap
@@ -39,6 +39,9 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
 
     def decide(serial: str, asked: Authorize) -> PayOut:
         return PayOut(number=asked.number, approved=True, amount=asked.amount, reference=f"{serial}/{asked.number}")
+
+    def same_as_shown(public: PublicKey) -> bool:
+        return key_fingerprint(public) == report.fingerprints["module"][-1]
 
     def vault() -> MemoryVault:
         return MemoryVault(secrets.token_bytes)
@@ -65,7 +68,7 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
     option = TrustOption.PHYSICAL if report.trust == "physical" else TrustOption.CERTIFICATES
     for round_number in (1, 2):
         _approved(card, pins, CardRole.MODULE, names.SERIAL, None)
-        unit = Unit(card, central_der, show=show)
+        unit = Unit(card, central_der, compare=same_as_shown, show=show)
         here, there = memory_pair()
         wire = Tap(there)
         async with trio.open_nursery() as nursery:

@@ -105,7 +105,7 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
             if round_number == 2:
                 await _approve(stage, report)
             before = line.carried if line else (0, 0)
-            result = await _personalize(nursery, stage, report, at_unit, trust, round_number)
+            result = await _personalize(nursery, stage, report, module, at_unit, trust, round_number)
             await module.expect("a session with the central system", entered("ONLINE"), times=round_number)
             if line:  # what really crossed the wire, the link's own frames included
                 right, left = (now - then for now, then in zip(line.carried, before, strict=True))
@@ -120,7 +120,13 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
 
 
 async def _personalize(
-    nursery: trio.Nursery, stage: Stage, report: Report, link: str, trust: tuple[str, ...], round_number: int
+    nursery: trio.Nursery,
+    stage: Stage,
+    report: Report,
+    module: Program,
+    link: str,
+    trust: tuple[str, ...],
+    round_number: int,
 ) -> dict[str, object]:
     unit = Program(
         report,
@@ -132,6 +138,10 @@ async def _personalize(
         *("--out", str(stage.pem(f"module-{round_number}"))),
     )
     await nursery.start(unit.run)
+    if report.trust == "physical":  # whoever stands there compares what module and unit show
+        presented = await unit.expect("a key", noted("KeyPresented"))
+        made = await module.expect("a key", noted("KeyMade"), times=round_number)
+        await unit.say("y" if presented["fingerprint"] == made["fingerprint"] else "n")
     result = await unit.expect("a personalized module", noted("Result"))
     while not unit.ended:
         await trio.sleep(0.01)

@@ -28,7 +28,7 @@ from ..protocol.parties.card_data import (
     PinRefused,
     RequestMade,
 )
-from ..protocol.stores.card_log import export_lines
+from ..protocol.stores.card_log import Intent, Result, export_lines
 from .keeping import Keeping, Show, ignore, wall_clock
 
 APPROVAL_SECONDS = 24 * 3600
@@ -250,6 +250,18 @@ class Card:
         """
         notes = self._submit(CertificateWanted(number, public, self._now()))
         return next(note.certificate for note in notes if isinstance(note, Certified))
+
+    def certified(self, serial: str) -> bytes | None:
+        """SHA-256 of the certificate that this card made last for the module `serial`; None if it made none."""
+        jobs: dict[bytes, str] = {}
+        latest = None
+        for entry in log_of(self.record):
+            match entry.what:
+                case Intent(job=job, role="module", subject=subject):
+                    jobs[job] = subject
+                case Result(job=job, fingerprint=fingerprint) if jobs.get(job) == serial:
+                    latest = fingerprint
+        return latest
 
     def export_log(self) -> bytes:
         """The log as JSON Lines, oldest first."""

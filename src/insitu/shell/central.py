@@ -128,6 +128,18 @@ class Central:
         """What the registry knows of a module."""
         return _entry(self.record.modules, serial)
 
+    def order_reset(self, serial: str) -> None:
+        """Have a module that is not online reset at its next contact; from now on it may do nothing else (S4).
+
+        Raises:
+            StateError: the registry does not know the module.
+
+        """
+        entry = self.entry(serial)
+        if entry is None:
+            raise StateError(f"module {serial} is not in the registry", who="central", expected="a known module")
+        self._enter(replace(entry, valid=False), entry)
+
     async def attend(
         self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
     ) -> CentralState:

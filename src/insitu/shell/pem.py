@@ -1,8 +1,7 @@
-"""Certificates and requests as PEM files, the form that other people's tools take. Nothing secret is written here."""
+"""Certificates and requests as PEM files (RFC 7468), the form that other tools take. Nothing secret is written."""
 
 from __future__ import annotations
 
-import ssl
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Final
 
 from ..protocol.engine import EnvironmentFault, UsageError
 
-_REQUEST_BEGIN: Final = "-----BEGIN CERTIFICATE REQUEST-----"
-_REQUEST_END: Final = "-----END CERTIFICATE REQUEST-----"
 LARGEST: Final = 64 * 1024
 """Bytes of a PEM file that is read."""
+
+_CERTIFICATE: Final = "CERTIFICATE"
+_REQUEST: Final = "CERTIFICATE REQUEST"
+_BEGIN: Final = "-----BEGIN "
 
 
 def write_certificate(path: Path, der: bytes) -> None:
@@ -23,7 +24,7 @@ def write_certificate(path: Path, der: bytes) -> None:
         EnvironmentFault: the file cannot be written.
 
     """
-    _write(path, ssl.DER_cert_to_PEM_cert(der))
+    _write(path, _CERTIFICATE, der)
 
 
 def read_certificate(path: Path) -> bytes:
@@ -33,13 +34,7 @@ def read_certificate(path: Path) -> bytes:
         UsageError: the file is missing or holds none, or more than one.
 
     """
-    text = _read(path)
-    try:
-        if text.count("-----BEGIN") == 1:
-            return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN") :].strip())
-    except ValueError:
-        pass
-    raise UsageError(f"{path} is not a certificate", expected="one certificate in PEM", got=_first_line(text))
+    return _read(path, _CERTIFICATE, "certificate")
 
 
 def write_request(path: Path, der: bytes) -> None:
@@ -49,29 +44,35 @@ def write_request(path: Path, der: bytes) -> None:
         EnvironmentFault: the file cannot be written.
 
     """
-    text = b64encode(der).decode()
-    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
-    _write(path, "\n".join((_REQUEST_BEGIN, *lines, _REQUEST_END, "")))
+    _write(path, _REQUEST, der)
 
 
 def read_request(path: Path) -> bytes:
     """The one PKCS#10 request in a file, DER.
 
     Raises:
-        UsageError: the file is missing or holds none.
+        UsageError: the file is missing or holds none, or more than one.
 
     """
-    text = _read(path)
-    lines = text.strip().splitlines()
-    if len(lines) > 2 and lines[0] == _REQUEST_BEGIN and lines[-1] == _REQUEST_END:
+    return _read(path, _REQUEST, "request")
+
+
+def _read(path: Path, label: str, what: str) -> bytes:
+    """The one block in a file; what stands before and after it, as openssl prints it, does not matter."""
+    text = _text(path)
+    lines = text.splitlines()
+    begin, end = f"{_BEGIN}{label}-----", f"-----END {label}-----"
+    if text.count(_BEGIN) == 1 and begin in lines and end in lines:
         try:
-            return b64decode("".join(lines[1:-1]), validate=True)
+            der = b64decode("".join(lines[lines.index(begin) + 1 : lines.index(end)]), validate=True)
         except NotBase64:
-            pass
-    raise UsageError(f"{path} is not a request", expected="one PKCS#10 request in PEM", got=_first_line(text))
+            der = b""
+        if der:
+            return der
+    raise UsageError(f"{path} is not a {what}", expected=f"one {what} in PEM", got=_kind(text))
 
 
-def _read(path: Path) -> str:
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -82,16 +83,18 @@ def _read(path: Path) -> str:
     return data.decode("ascii", "replace")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, label: str, der: bytes) -> None:
+    text = b64encode(der).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     try:
-        path.write_text(text, "ascii")
+        path.write_text("\n".join((f"{_BEGIN}{label}-----", *lines, f"-----END {label}-----", "")), "ascii")
     except OSError as error:
         raise EnvironmentFault(f"cannot write {path}", got=error.strerror) from None
 
 
-def _first_line(text: str) -> str:
+def _kind(text: str) -> str:
     """What kind of file it is; of one that is not PEM nothing is shown, since it may be anything, say a passphrase."""
-    line = text.strip().split("\n", 1)[0]
-    if not line:
-        return "an empty file"
-    return line[:60] if line.startswith("-----BEGIN ") else "another kind of file"
+    line = next((line for line in text.splitlines() if line.startswith(_BEGIN)), "")
+    if line:
+        return line[:60]
+    return "another kind of file" if text.strip() else "an empty file"

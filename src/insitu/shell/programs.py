@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
@@ -21,6 +22,7 @@ from ..protocol.parties.central import ModuleContacted, ResetOrdered
 from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, open_link, serve_links
+from ..transports.tcp import PeerLimits
 from .central import Central
 from .module import Module
 
@@ -194,6 +196,14 @@ def _json(line: str) -> Any:  # noqa: ANN401 - whatever it is
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Online:
+    """A session with a module: where its orders go, and what ends it."""
+
+    orders: trio.MemorySendChannel[Order]
+    scope: trio.CancelScope
+
+
 class CentralProgram:
     """A central system that listens for modules.
 
@@ -201,44 +211,50 @@ class CentralProgram:
         central: the central system.
         address: where to listen.
         tell: gets a line for each error.
-        sessions: how many modules may be connected at once.
+        sessions: how many modules may be connected at once; a newer session of a module ends its older one.
 
     """
 
-    def __init__(self, central: Central, address: Address, *, tell: Tell, sessions: int = 1000) -> None:
+    def __init__(self, central: Central, address: Address, *, tell: Tell, sessions: int = 10_000) -> None:
         self._central = central
         self._address = address
         self._tell = tell
-        self._limit = trio.CapacityLimiter(sessions)
-        self._online: dict[str, trio.MemorySendChannel[Order]] = {}
+        self._limits = PeerLimits(peers=sessions)
+        self._online: dict[str, _Online] = {}
 
     async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
         """Until cancelled; `ready` is told the address when the port is open."""
         async with trio.open_nursery() as nursery:
-            places: list[Address] = await nursery.start(serve_links, self._address, self._attend)
+            serve = partial(serve_links, self._address, self._attend, limits=self._limits)
+            places: list[Address] = await nursery.start(serve)
             ready(str(places[0]))
             if requests is not None:
                 nursery.start_soon(self._take, requests)
 
     async def _attend(self, link: Link) -> None:
         sending, orders = trio.open_memory_channel[Order](0)
+        here = _Online(sending, trio.CancelScope())
         serial = ""
 
         def note(shown: object) -> None:
             nonlocal serial
             if isinstance(shown, ModuleContacted):
                 serial = shown.entry.serial
-                self._online[serial] = sending
+                if serial in self._online:
+                    self._online[serial].scope.cancel()
+                self._online[serial] = here
 
-        async with self._limit:
-            try:
+        try:
+            with here.scope:
                 await self._central.attend(link.stream, orders, also_show=note)
-            except (InsituError, TransportError) as error:
-                self._tell(str(error))
-            finally:
-                orders.close()
-                if self._online.get(serial) is sending:
-                    del self._online[serial]
+            if here.scope.cancelled_caught:
+                self._tell(f"central: module {serial} began another session")
+        except (InsituError, TransportError) as error:
+            self._tell(str(error))
+        finally:
+            orders.close()
+            if self._online.get(serial) is here:
+                del self._online[serial]
 
     async def _take(self, requests: AsyncIterator[str]) -> None:
         async for line in requests:
@@ -249,9 +265,10 @@ class CentralProgram:
 
     async def _reset(self, serial: str) -> None:
         if serial not in self._online:
-            raise StateError(f"module {serial} is not online", who="central", expected="a session", got="none")
+            self._central.order_reset(serial)
+            return
         order = Order(ResetOrdered())
-        await self._online[serial].send(order)
+        await self._online[serial].orders.send(order)
         await order.wait()
 
 

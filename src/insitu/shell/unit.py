@@ -10,13 +10,16 @@ import trio
 from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.trust import ByCable, Terms, UnitByCertificate
 from ..protocol.driver import run
-from ..protocol.engine import InsituError, KeyKind, LookUp, StateError
+from ..protocol.engine import Consult, InsituError, KeyKind, LookUp, PublicKey, StateError
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
 from ..protocol.parties.unit import (
     UNIT,
     CardRefused,
     CertificateNeeded,
+    ComparisonNeeded,
+    FingerprintsAgree,
+    FingerprintsDiffer,
     ModuleCertified,
     ModulePersonalized,
     ModuleReported,
@@ -31,12 +34,19 @@ from .keeping import Show, ignore, wall_clock
 SESSION_KEY = "session"
 
 
+def nobody_compares(public: PublicKey) -> bool:
+    """There is no person at the module."""
+    return False
+
+
 class Unit:
     """A personalization unit.
 
     Args:
         card: holds the signing and the authentication key.
         central: the central system's certificate, made by this card, DER.
+        compare: asks the person whether the module shows the fingerprint of this key; only the physical option needs
+            it. Without it nobody compared, and nothing is certified.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Raises:
@@ -49,6 +59,7 @@ class Unit:
         card: Card,
         central: bytes,
         *,
+        compare: Callable[[PublicKey], bool] = nobody_compares,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
@@ -57,6 +68,7 @@ class Unit:
         self._card = card
         self._central = central
         self._entropy = entropy
+        self._compare = compare
         self._now = now
         self._show = show
         self._busy = False
@@ -94,27 +106,53 @@ class Unit:
                 awaited, the module may operate; meeting it again tells.
 
         """
-        card = self._card
+        async with stream:
+            job = self._card.approved_job(CardRole.MODULE, serial)
+            data = UnitData(job.number, serial, job.salt, policy, self._card.customer.der, self._central)
+            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
+            return await self._session(stream, data, purposes, option, wired=wired)
+
+    async def inquire(
+        self, stream: trio.abc.Stream, serial: str, option: TrustOption, *, wired: bool = False
+    ) -> ModuleReported:
+        """One session in which the module `serial`, which operates, says how things stand; no job is needed.
+
+        Args:
+            stream: the link, which is closed afterwards.
+            serial: the module.
+            option: the trust option, pinned.
+            wired: whether the link is a wired local one; asked for by the physical option.
+
+        Raises:
+            InsituError: the session did not end in good order; so too if the module waits for its personalization.
+
+        """
+        async with stream:
+            data = UnitData(bytes(16), serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
+            reported = await self._session(stream, data, frozenset({Purpose.STATUS}), option, wired=wired)
+        if not isinstance(reported, ModuleReported):
+            raise StateError("no report", who="unit", expected="the module's status", got="another end")
+        return reported
+
+    async def _session(
+        self, stream: trio.abc.Stream, data: UnitData, purposes: frozenset[Purpose], option: TrustOption, *, wired: bool
+    ) -> ModulePersonalized | ModuleReported:
         notes: list[object] = []
 
         def show(note: object) -> None:
             notes.append(note)
             self._show(note)
 
-        async with stream:
-            if self._busy:
-                raise StateError("a session is running", who="unit", expected="one module at a time")
-            self._busy = True
-            try:
-                job = card.approved_job(CardRole.MODULE, serial)
-                data = UnitData(job.number, serial, job.salt, policy, card.customer.der, self._central)
-                purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
-                handshake = Handshake.respond(self._terms(serial, option, wired=wired), purposes, self._entropy(64))
-                session = Session(UNIT, UnitState.READY, data, handshake)
-                await run(session, stream, Ports(card.keys, look_up=self._ask_card, show=show), now=self._now)
-            finally:
-                card.keys.roll_back()
-                self._busy = False
+        if self._busy:
+            raise StateError("a session is running", who="unit", expected="one module at a time")
+        self._busy = True
+        try:
+            handshake = Handshake.respond(self._terms(data.serial, option, wired=wired), purposes, self._entropy(64))
+            session = Session(UNIT, UnitState.READY, data, handshake)
+            await run(session, stream, self._ports(show), now=self._now)
+        finally:
+            self._card.keys.roll_back()
+            self._busy = False
         for note in notes:
             if isinstance(note, (ModulePersonalized, ModuleReported)):
                 return note
@@ -125,6 +163,14 @@ class Unit:
         if option is TrustOption.PHYSICAL:
             return ByCable.of(card.record.name, card.keys.generate(SESSION_KEY, KeyKind.P256, b""), wired=wired)
         return UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial, now=self._now())
+
+    def _ports(self, show: Show) -> Ports:
+        return Ports(self._card.keys, look_up=self._ask_card, consult=self._ask_person, show=show)
+
+    def _ask_person(self, consult: Consult) -> object:
+        question = consult.question
+        agree = isinstance(question, ComparisonNeeded) and self._compare(question.public)
+        return FingerprintsAgree() if agree else FingerprintsDiffer()
 
     def _ask_card(self, question: LookUp) -> object:
         needed = question.argument

@@ -33,6 +33,7 @@ from insitu.protocol.messages import (
     ResetChallenge,
     ResetCommand,
     ResetDone,
+    ResetRequest,
     Status,
     TrustOption,
 )
@@ -104,7 +105,10 @@ def greeting(central: Recorder) -> CentralData:
     return replace(data, entry=None, peer=replace(data.peer, chain=(certificate,)))
 
 
-def known(data: CentralData, epoch: int, fingerprint: bytes, *, valid: bool = True, retired: Any = ()) -> CentralData:
+def known(
+    data: CentralData, epoch: int, fingerprint: bytes, *, valid: bool = True, retired: Any = (), issued: int = 0
+) -> CentralData:
+    """The registry has an entry; `issued`: seconds from when the certificate that is shown was made."""
     entry = ModuleEntry(
         serial=data.peer.name,  # type: ignore[union-attr]
         epoch=epoch,
@@ -113,6 +117,7 @@ def known(data: CentralData, epoch: int, fingerprint: bytes, *, valid: bool = Tr
         last_contact=NOW - 9,
         last_number=7,
         retired=retired,
+        issued=data.peer.chain[0].not_before + issued,  # type: ignore[union-attr]
     )
     return replace(data, entry=entry)
 
@@ -128,18 +133,20 @@ class Known:
     fingerprint: bytes
     valid: bool = True
     retired: tuple[bytes, ...] = ()
+    issued: int = 0
 
 
 @pytest.mark.parametrize(
     ("before", "epoch", "accepted"),
     [
         (Known(2, OURS), 2, True),
-        (Known(2, OURS, valid=False), 2, False),  # a reset was commanded
         (Known(2, OURS, valid=False), 3, False),  # and the certificate is still the old one
         (Known(2, OURS), 1, False),  # an old store
         (Known(2, OURS), 3, False),  # a new epoch without a new certificate
         (Known(2, FOREIGN), 2, False),  # S12: another certificate of the same epoch was first
         (Known(2, OLD), 3, True),  # personalized again after a reset by hand
+        (Known(2, OLD, issued=-9), 3, True),
+        (Known(2, OLD, issued=1), 3, False),  # the certificate is older than the one that we know
         (Known(2, OLD, valid=False), 3, True),  # or by command
         (Known(2, OLD), 1, False),
         (Known(2, OLD), 0, False),
@@ -157,6 +164,16 @@ def test_s4_nothing_from_before_a_reset_is_accepted(greeting: CentralData, befor
         assert set(entry.retired) == {*data.entry.retired, *({data.entry.fingerprint} - {OURS})}
         assert step.effects[1:] == (Persist(entry), Show(ModuleContacted(entry)))
     else:
+        with pytest.raises(Refused):
+            CENTRAL.step(S.GREETING, data, status)
+
+
+def test_s4_a_module_whose_reset_was_ordered_may_only_be_reset(greeting: CentralData):
+    data = known(greeting, 2, OURS, valid=False)
+    step = CENTRAL.step(S.GREETING, data, Status(OPERATING, 2, OURS))
+    assert (step.state, step.effects[0]) == (S.RESETTING, Send(ResetRequest(2)))
+    assert not [effect for effect in step.effects if isinstance(effect, Persist)]
+    for status in (Status(OPERATING, 1, OURS), Status(ModuleCondition.RESET, 2, OURS), Status(OPERATING, 2, FOREIGN)):
         with pytest.raises(Refused):
             CENTRAL.step(S.GREETING, data, status)
 
@@ -237,11 +254,17 @@ def test_the_command_is_signed_for_serial_epoch_and_challenge(world: World, onli
     assert sign.key == online.key  # type: ignore[union-attr]
 
 
-def test_the_old_certificate_is_worthless_before_the_command_leaves(central: Recorder):
-    moment = next(each for each in central.moments if each.state is S.COMMANDING and each.step.state is S.COMMANDED)
+def test_the_old_certificate_is_worthless_before_anything_is_asked_of_the_module(central: Recorder):
+    moment = next(each for each in central.moments if each.state is S.ONLINE and each.step.state is S.RESETTING)
     persist, send, timer = moment.step.effects
-    assert persist.record.valid is False
-    assert persist.record.epoch == moment.data.entry.epoch
+    assert persist.record == replace(moment.data.entry, valid=False)
+    assert send == Send(ResetRequest(moment.data.entry.epoch))
+    assert isinstance(timer, StartTimer)
+
+
+def test_the_command_answers_no_other_challenge(central: Recorder):
+    moment = next(each for each in central.moments if each.state is S.COMMANDING and each.step.state is S.COMMANDED)
+    send, timer = moment.step.effects
     assert isinstance(send.message, ResetCommand)
     assert isinstance(timer, StartTimer)
     assert (

@@ -13,6 +13,7 @@ from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.engine import (
     ChannelLost,
     Close,
+    Consult,
     DeadlinePassed,
     Fault,
     KeyKind,
@@ -41,6 +42,9 @@ from insitu.protocol.parties.unit import (
     UNIT,
     CardRefused,
     CertificateNeeded,
+    ComparisonNeeded,
+    FingerprintsAgree,
+    FingerprintsDiffer,
     KeyPresented,
     ModuleCertified,
     ModulePersonalized,
@@ -61,6 +65,7 @@ def unit(recorded: dict[str, Recorder]) -> Recorder:
 
 def test_every_row_is_taken(unit: Recorder):
     with unit.watching():
+        UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], ChannelLost("while a person compares"))
         UNIT.step(S.CERTIFYING, unit.data_in(S.CERTIFYING)[0], ChannelLost("while the card signs"))
         UNIT.step(S.AWAITING_STATUS, unit.data_in(S.AWAITING_STATUS)[0], DeadlinePassed("module"))
     assert unit.missing() == []
@@ -112,6 +117,26 @@ def test_the_order_prescribes_what_the_job_says(world: World, unit: Recorder):
     step = UNIT.step(S.READY, data, opened(world, Purpose.PERSONALIZE, SERIAL, Role.IDENTITY))
     order = next(effect.message for effect in step.effects if isinstance(effect, Send))
     assert order == GenerateKeyPair(job=data.job, salt=data.salt, policy=data.policy, time=NOW)
+
+
+# A person compares where nobody is certified (A1)
+
+
+def test_without_an_identity_nothing_is_signed_before_a_person_compared(unit: Recorder):
+    moments = [each for each in unit.moments if each.state is S.AWAITING_KEY and isinstance(each.event, ModuleKey)]
+    assert {each.step.state for each in moments} == {S.CERTIFYING, S.COMPARING}
+    for moment in moments:
+        asked = moment.step.effects[-1]
+        if moment.data.peer.role is None:
+            assert asked == Consult(ComparisonNeeded(moment.step.data.public))
+        else:
+            assert isinstance(asked, LookUp)
+    agreed = UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], FingerprintsAgree())
+    assert agreed.state is S.CERTIFYING
+    differ = UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], FingerprintsDiffer())
+    assert (differ.state, differ.effects[-1].fault) == (S.FAILED, Fault.UNTRUSTED)
+    with pytest.raises(Refused):
+        UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], ModuleCertified(b"certificate"))
 
 
 # Possession and confirmation
