@@ -156,9 +156,9 @@ class Estate:
         """What a module that does not run says of itself."""
         return done("module", "status", *self.unsealed(module), "--json").json[0]
 
-    def personalize(self, link: str, *options: str) -> Words:
+    def personalize(self, link: str, *options: str, serial: str = SERIAL) -> Words:
         """The unit's command."""
-        words = ["--link", link, "--serial", SERIAL, "--central", str(self / "central.pem")]
+        words = ["--link", link, "--serial", serial, "--central", str(self / "central.pem")]
         return ["unit", "personalize", *self.unsealed("card", "card"), *words, "--json", *options]
 
     def run_module(self, *options: str, link: str = "tcp:127.0.0.1:0") -> Words:
