@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +64,7 @@ def _read(path: Path, label: str, what: str) -> bytes:
     if text.count(_BEGIN) == 1 and begin in lines and end in lines:
         try:
             der = b64decode("".join(lines[lines.index(begin) + 1 : lines.index(end)]), validate=True)
-        except NotBase64:
+        except ValueError:
             der = b""
         if der:
             return der
