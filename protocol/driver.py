@@ -238,11 +238,10 @@ class _Driver:
         return queue
 
     async def _ask(self, effect: Persist | LookUp | Consult | KeyOperation) -> object | None:
-        if isinstance(effect, Consult):
-            return await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=True)
-        stored = isinstance(effect, (Persist, LookUp))
-        if self._ports.blocking if stored else not self._ports.keys.answers_at_once:
-            return await trio.to_thread.run_sync(perform, effect, self._ports)
+        by_keys = not isinstance(effect, (Persist, LookUp, Consult))
+        if not self._ports.keys.answers_at_once if by_keys else self._ports.blocking:
+            gives_up = isinstance(effect, Consult)  # a person, who may have gone; all others are waited for
+            return await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=gives_up)
         return perform(effect, self._ports)
 
     async def _transmit(self, frames: list[bytes]) -> Outcome:

@@ -53,9 +53,9 @@ class Ports:
         commit: writes a record durably, with the key pairs named in `keep` (None: keys as they are); all or
             nothing, and on the medium when it returns.
         look_up: answers a LookUp with the event that the party's table awaits.
-        consult: answers a Consult with the event that the party's table awaits; a person may take minutes, so a driver
-            calls it from a worker thread, and gives it up when the session ends.
-        blocking: `commit` and `look_up` take time; a driver then calls them from a worker thread.
+        consult: answers a Consult with the event that the party's table awaits; given up when the session ends.
+        blocking: `commit`, `look_up` and `consult` take time, where a person is asked minutes; a driver then calls
+            them from a worker thread.
         show: takes notes and progress for the person or program that runs the party.
 
     """

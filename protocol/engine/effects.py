@@ -1,8 +1,8 @@
 """Effects: what a step wants done in the world. Data only; whoever runs the session performs them in order.
 
-Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed); all others
-are done when performed. Persist stands before the Send that promises it. What may hold a secret does not show in
-the repr; a message answers for its own.
+Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed), and so do questions
+(LookUp, Consult); all others are done when performed. Persist stands before the Send that promises it. What may hold a
+secret does not show in the repr; a message answers for its own.
 """
 
 from __future__ import annotations

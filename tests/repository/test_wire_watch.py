@@ -33,6 +33,7 @@ def test_sees_messages_and_intents_both_ways(wire_watch: Watch) -> None:
     assert wire_watch.seen == 1
     decode_message(data)
     assert wire_watch.seen == 2
+    decode_intent.cache_clear()
     decode_intent(encode_intent(Intent(Purpose.STATUS, TrustOption.PHYSICAL)))
     assert wire_watch.seen == 4
     assert wire_watch.violations == []

@@ -41,6 +41,7 @@ SAID: Final = {
     "generations": f"more than {records.MAX_AHEAD} generations ahead",
     "handshake, seconds": f"| the whole handshake, each side | {session.HANDSHAKE_SECONDS:g} |",
     "module, seconds": f"for ResetCommand | {module_data.MACHINE_SECONDS:g} each |",
+    "person, seconds": f"while people compare fingerprints | {module_data.PERSON_SECONDS:g} |",
     "unit, seconds": f"| unit: for ModuleKey, for Personalized, for Status | {unit.MACHINE_SECONDS:g} each |",
     "central, seconds": f"| central: for Status, ResetChallenge, ResetDone | {central.MACHINE_SECONDS:g} each |",
     "sending, seconds": f"| a peer that leaves a flight unread | {driver.SEND_SECONDS:g} |",

@@ -76,7 +76,7 @@ def personalize(
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         with about(central):
-            here = Unit(owner, central_der, compare=_ask_person, show=teller.show)
+            here = Unit(owner, central_der, compare=_ask_person, blocking=True, show=teller.show)
 
         async def main() -> None:
             expected = _certified_before(owner, here, serial)

@@ -47,6 +47,7 @@ class Unit:
         central: the central system's certificate, made by this card, DER.
         compare: asks the person whether the module shows the fingerprint of this key; only the physical option needs
             it. Without it nobody compared, and nothing is certified.
+        blocking: card and person take time: they are asked from a worker thread.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Raises:
@@ -60,6 +61,7 @@ class Unit:
         central: bytes,
         *,
         compare: Callable[[PublicKey], bool] = nobody_compares,
+        blocking: bool = False,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
@@ -69,6 +71,7 @@ class Unit:
         self._central = central
         self._entropy = entropy
         self._compare = compare
+        self._blocking = blocking
         self._now = now
         self._show = show
         self._busy = False
@@ -165,7 +168,9 @@ class Unit:
         return UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial, now=self._now())
 
     def _ports(self, show: Show) -> Ports:
-        return Ports(self._card.keys, look_up=self._ask_card, consult=self._ask_person, show=show)
+        return Ports(
+            self._card.keys, look_up=self._ask_card, consult=self._ask_person, show=show, blocking=self._blocking
+        )
 
     def _ask_person(self, consult: Consult) -> object:
         question = consult.question

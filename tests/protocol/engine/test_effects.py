@@ -10,6 +10,7 @@ import pytest
 from insitu.protocol.engine import (
     Agree,
     Close,
+    Consult,
     Effect,
     Fault,
     GenerateKey,
@@ -46,6 +47,7 @@ EXAMPLES: list[Any] = [
     StopTimer("peer"),
     Show(Sealed()),
     LookUp("tan", SECRET),
+    Consult(Sealed()),
     GenerateKey("operating", KeyKind.P256, bytes(32)),
     Sign(KEY, SECRET.encode()),
     Agree(KEY, PUBLIC),
