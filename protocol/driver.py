@@ -107,7 +107,7 @@ async def run(
                 nursery.start_soon(driver.read)
                 if orders is not None:
                     nursery.start_soon(driver.take, orders)
-                await driver.serve()
+                await driver.serve(nursery)
                 nursery.cancel_scope.cancel()
     finally:
         if orders is not None:
@@ -129,6 +129,16 @@ class _Lost:
         self.reason = reason
 
 
+class _Answer:
+    """What a person said."""
+
+    def __init__(self, event: object) -> None:
+        self.event = event
+
+
+_Item: TypeAlias = "bytes | _Lost | _Answer | Order | InsituError"
+
+
 class _Driver:
     def __init__(self, session: Session[S, D], channel: FrameChannel, ports: Ports, now: Callable[[], int]) -> None:
         self._session = session
@@ -137,8 +147,9 @@ class _Driver:
         self._now = now
         self._timers: dict[str, float] = {}
         self._gone = False
-        self._into: trio.MemorySendChannel[bytes | _Lost | Order | ProtocolError]
-        self._inbox: trio.MemoryReceiveChannel[bytes | _Lost | Order | ProtocolError]
+        self._nursery: trio.Nursery | None = None
+        self._into: trio.MemorySendChannel[_Item]
+        self._inbox: trio.MemoryReceiveChannel[_Item]
         self._into, self._inbox = trio.open_memory_channel(0)
 
     async def read(self) -> None:
@@ -171,13 +182,13 @@ class _Driver:
                 order.settle(_too_late(self._session.party))
                 raise
 
-    async def serve(self) -> None:
+    async def serve(self, nursery: trio.Nursery) -> None:
         """One event at a time, until the session is closed."""
-        session = self._session
+        session, self._nursery = self._session, nursery
         await self._perform(session.start(self._now()))
         while not session.closed:
             deadline = min(self._timers.values(), default=inf)
-            item: bytes | _Lost | Order | ProtocolError | None = None
+            item: _Item | None = None
             with trio.move_on_at(deadline):
                 item = await self._inbox.receive()
             if item is None:
@@ -188,7 +199,9 @@ class _Driver:
                 await self._perform(session.receive(item, self._now()))
             elif isinstance(item, Order):
                 await self._obey(item)
-            elif isinstance(item, ProtocolError):
+            elif isinstance(item, _Answer):
+                await self._perform(session.answer(item.event, self._now()))
+            elif isinstance(item, InsituError):
                 await self._perform(session.fail(item))
             else:
                 await self._perform(session.lost(item.reason))
@@ -229,6 +242,9 @@ class _Driver:
         self, effect: Persist | LookUp | Consult | KeyOperation, queue: deque[Effect | Transmit]
     ) -> deque[Effect | Transmit]:
         """Perform an effect that takes time; what is to be done after it."""
+        if isinstance(effect, Consult) and self._ports.blocking and self._nursery is not None:
+            self._nursery.start_soon(self._consult, effect)
+            return queue
         try:
             answer = await self._ask(effect)
         except InsituError as error:
@@ -240,9 +256,17 @@ class _Driver:
     async def _ask(self, effect: Persist | LookUp | Consult | KeyOperation) -> object | None:
         by_keys = not isinstance(effect, (Persist, LookUp, Consult))
         if not self._ports.keys.answers_at_once if by_keys else self._ports.blocking:
-            gives_up = isinstance(effect, Consult)  # a person, who may have gone; all others are waited for
-            return await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=gives_up)
+            return await trio.to_thread.run_sync(perform, effect, self._ports)
         return perform(effect, self._ports)
+
+    async def _consult(self, effect: Consult) -> None:
+        """Ask a person, who may take minutes or have gone: meanwhile the link may be lost and deadlines pass."""
+        item: _Answer | InsituError
+        try:
+            item = _Answer(await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=True))
+        except InsituError as error:
+            item = error
+        await self._into.send(item)
 
     async def _transmit(self, frames: list[bytes]) -> Outcome:
         """Send one flight; what follows if that cannot be done. After that, nothing more is sent."""

@@ -45,6 +45,8 @@ from ..messages import (
 
 MACHINE_SECONDS: Final = 30.0
 """How long the unit waits for the module (SECURITY: resource limits)."""
+PERSON_SECONDS: Final = 240.0
+"""How long it waits for the person who compares: less than the module does, so that the module learns of it."""
 
 
 class UnitState(Enum):
@@ -219,12 +221,13 @@ def have_it_compared(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effect
     """Show the key and have a person compare it with what the module shows, before anything is signed (A1)."""
     public = decompress(KeyKind.P256, event.public_key)
     shown = Show(KeyPresented(public))
-    return replace(data, public=public), [StopTimer("module"), shown, Consult(ComparisonNeeded(public))]
+    await_person = StartTimer("person", PERSON_SECONDS)
+    return replace(data, public=public), [StopTimer("module"), await_person, shown, Consult(ComparisonNeeded(public))]
 
 
 def have_the_key_certified(data: UnitData, _: FingerprintsAgree) -> tuple[UnitData, Effects]:
     """Ask the card."""
-    return data, [_ask_card(data, given(data.public))]
+    return data, [StopTimer("person"), _ask_card(data, given(data.public))]
 
 
 def _ask_card(data: UnitData, public: PublicKey) -> LookUp:
@@ -285,6 +288,6 @@ UNIT: Final = Table[UnitState, UnitData](
         row(S.AWAITING_CONFIRMATION, ChannelLost, None, give_up, S.UNCONFIRMED),
         row(S.AWAITING_CONFIRMATION, DeadlinePassed, None, give_up, S.UNCONFIRMED),
         row(BEFORE_CERTIFICATES, ChannelLost, None, give_up, S.FAILED),
-        row((S.AWAITING_KEY, S.AWAITING_STATUS), DeadlinePassed, None, give_up, S.FAILED),
+        row((S.AWAITING_KEY, S.COMPARING, S.AWAITING_STATUS), DeadlinePassed, None, give_up, S.FAILED),
     ],
 )

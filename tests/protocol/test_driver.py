@@ -19,11 +19,12 @@ from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.central import CentralState, ModuleContacted, ResetOrdered
 from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed, ResetByHand
-from insitu.protocol.parties.unit import ModulePersonalized, ModuleReported
+from insitu.protocol.parties.unit import PERSON_SECONDS, ModulePersonalized, ModuleReported
 from insitu.protocol.session import HANDSHAKE_SECONDS, PeerRefusedError
 from insitu.protocol.stores.atomic import StoreFailed
 from insitu.shell import keeping
 from insitu.shell.central import Central
+from insitu.shell.unit import Unit
 from insitu.transports.framing import FrameChannel, encode_frame
 from insitu.transports.memory import memory_pair
 
@@ -558,3 +559,95 @@ async def test_a_program_that_cannot_be_shown_something_is_told_so(world: World)
     with pytest.RaisesGroup(ZeroDivisionError):
         await world.module.meet_unit(here, TrustOption.CERTIFICATES)
     assert await closed(here)
+
+
+# People, who take minutes or go away
+
+
+def cable_unit(world: World, compare: Callable[[Any], bool]) -> Any:
+    return Unit(
+        world.card, world.central_certificate, compare=compare, now=world.clock, show=world.shown.append, blocking=True
+    )
+
+
+async def compared(world: World, unit: Any, ends: Any) -> list[Outcome]:
+    world.approved(CardRole.MODULE, SERIAL)
+    return await together(
+        lambda: world.module.meet_unit(ends[0], TrustOption.PHYSICAL, wired=True),
+        lambda: unit.personalize(ends[1], SERIAL, TrustOption.PHYSICAL, wired=True),
+    )
+
+
+@pytest.mark.parametrize("equal", [True, False])
+async def test_a_person_is_asked_in_a_thread_of_their_own(world: World, equal):
+    asked: list[tuple[int, Any]] = []
+
+    def compare(public: Any) -> bool:
+        asked.append((threading.get_ident(), public))
+        return equal
+
+    module, unit = await compared(world, cable_unit(world, compare), memory_pair())
+    ((thread, public),) = asked
+    assert thread != threading.get_ident()
+    assert (unit.error is None) is equal
+    assert world.module.state is (ModuleState.OPERATING if equal else ModuleState.DELIVERED)
+    if equal:
+        assert world.module.operating_key == public.data
+    else:
+        assert isinstance(module.error, PeerRefusedError)
+        assert module.error.fault is Fault.UNTRUSTED
+        assert SERIAL not in world.card.export_log().decode()
+
+
+async def test_a_person_who_does_not_answer_is_waited_for_and_not_for_ever(world: World, autojump_clock):
+    """The unit gives up first, and tells the module; nothing was signed."""
+    gone = threading.Event()
+    autojump_clock.autojump_threshold = 0.05  # the thread counts as idle
+    try:
+        module, unit = await compared(world, cable_unit(world, lambda _: gone.wait(60)), memory_pair())
+    finally:
+        gone.set()
+    assert isinstance(unit.error, ProtocolError)
+    assert unit.error.fault is Fault.TIMEOUT
+    assert unit.at == pytest.approx(PERSON_SECONDS, abs=1)
+    assert isinstance(module.error, PeerRefusedError)
+    assert len(world.card.record.jobs) == 1
+
+
+async def test_a_link_that_is_lost_while_a_person_compares_ends_it_at_once(world: World, autojump_clock):
+    """Nobody certifies a key for a module that is no longer there."""
+    gone, asked = threading.Event(), trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def compare(_: Any) -> bool:
+        token.run_sync_soon(asked.set)
+        return gone.wait(60)
+
+    async def unplug() -> None:
+        await asked.wait()
+        await ends[0].aclose()
+
+    ends = memory_pair()
+    autojump_clock.autojump_threshold = 0.05
+    world.approved(CardRole.MODULE, SERIAL)
+    try:
+        _, unit, _ = await together(
+            lambda: world.module.meet_unit(ends[0], TrustOption.PHYSICAL, wired=True),
+            lambda: cable_unit(world, compare).personalize(ends[1], SERIAL, TrustOption.PHYSICAL, wired=True),
+            unplug,
+        )
+    finally:
+        gone.set()
+    assert "link lost" in str(unit.error)
+    assert unit.at < 1
+    assert len(world.card.record.jobs) == 1
+
+
+async def test_a_question_that_cannot_be_asked_ends_it_with_its_reason(world: World):
+    def compare(_: Any) -> bool:
+        raise EnvironmentFault("no terminal", who="unit")
+
+    module, unit = await compared(world, cable_unit(world, compare), memory_pair())
+    assert "no terminal" in str(unit.error)
+    assert isinstance(module.error, PeerRefusedError)
+    assert module.error.fault is Fault.UNAVAILABLE

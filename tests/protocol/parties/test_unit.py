@@ -66,6 +66,7 @@ def unit(recorded: dict[str, Recorder]) -> Recorder:
 def test_every_row_is_taken(unit: Recorder):
     with unit.watching():
         UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], ChannelLost("while a person compares"))
+        UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], DeadlinePassed("person"))
         UNIT.step(S.CERTIFYING, unit.data_in(S.CERTIFYING)[0], ChannelLost("while the card signs"))
         UNIT.step(S.AWAITING_STATUS, unit.data_in(S.AWAITING_STATUS)[0], DeadlinePassed("module"))
     assert unit.missing() == []
