@@ -14,7 +14,7 @@ from functools import cache
 
 import pytest
 
-from insitu.protocol.engine import KeyHandle, PublicKey
+from insitu.protocol.engine import KeyHandle, KeyKind, PublicKey
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.vault import MemoryVault, Vault
 from insitu.protocol.messages import Authorize, CardRole, Job, PayOut
@@ -42,9 +42,9 @@ class Seeded:
 
     """
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, used: int = 0) -> None:
         self._seed = seed
-        self.drawn: list[bytes] = []
+        self.drawn: list[bytes] = [b""] * used
 
     def __call__(self, size: int) -> bytes:
         name = f"{self._seed}/{len(self.drawn)}".encode()
@@ -96,6 +96,48 @@ def approve_all(serial: str, asked: Authorize) -> PayOut:
     return PayOut(number=asked.number, approved=True, amount=asked.amount, reference=f"{serial}/{asked.number}")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a vault holds, and how often it has drawn entropy."""
+
+    record: bytes | None
+    keys: dict[str, tuple[KeyKind, bytes]]
+    drawn: int
+
+    @classmethod
+    def of(cls, vault: MemoryVault) -> Stored:
+        """All of it."""
+        source = vault._keys._entropy
+        assert isinstance(source, Seeded)
+        kinds = {label: vault.find(label) for label in vault.labels()}
+        keys = {label: (kinds[label].public.kind, private) for label, private in private_bytes(vault).items()}  # type: ignore[union-attr]
+        return cls(vault.record, keys, len(source.drawn))
+
+    def restored(self, seed: str) -> MemoryVault:
+        """A vault that goes on from here."""
+        vault = MemoryVault(Seeded(seed, self.drawn), repeatable=True)
+        for label, (kind, private) in self.keys.items():
+            vault._keys.restore_sealed(label, kind, private)
+        if self.record is not None:
+            vault.commit(self.record, vault.labels())
+        return vault
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A world before anything happened in it."""
+
+    stored: dict[str, Stored]
+    drawn: dict[str, int]
+    shown: tuple[object, ...]
+    root: bytes
+    customer: bytes
+    central_certificate: bytes
+
+
+_BEGINNINGS: dict[str, Beginning] = {}
+
+
 @dataclass
 class World:
     """All parties, ready for the module's first personalization.
@@ -120,13 +162,33 @@ class World:
     module: Module = field(init=False)
     central_certificate: bytes = field(init=False)
     customer: bytes = field(init=False)
+    root: bytes = field(init=False)
+    _sources: dict[str, Seeded] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        if self.seed not in _BEGINNINGS:
+            _BEGINNINGS[self.seed] = self._begin()
+        self._take_up(_BEGINNINGS[self.seed])
+
+    def _begin(self) -> Beginning:
+        """Make all parties from nothing; done once for each seed."""
         self.manufacturer = self.new_manufacturer()
         self.root = self.manufacturer.establish("Acme Modules")
         self.card = self.new_card("Bank")
         self.central, self.central_certificate = self.new_central("Host")
         self.module = self.new_module(SERIAL)
+        stored = {name: Stored.of(vault) for name, vault in self.vaults.items()}
+        drawn = {name: len(source.drawn) for name, source in self._sources.items()}
+        return Beginning(stored, drawn, tuple(self.shown), self.root, self.customer, self.central_certificate)
+
+    def _take_up(self, begun: Beginning) -> None:
+        """Let all parties come up as they were left at the beginning: the same bytes as if made from nothing."""
+        self.vaults = {name: each.restored(f"{self.seed}/{name}") for name, each in begun.stored.items()}
+        self._sources = {name: Seeded(f"{self.seed}/{name}/sessions", count) for name, count in begun.drawn.items()}
+        self.shown[:] = begun.shown
+        self.root, self.customer, self.central_certificate = begun.root, begun.customer, begun.central_certificate
+        self.manufacturer, self.card = self.new_manufacturer(), self.blank_card()
+        self.central, self.module = self.started_central(), self.blank_module()
 
     # parties
 
@@ -137,7 +199,8 @@ class World:
         return self.vaults[name]
 
     def _about(self, name: str) -> dict[str, object]:
-        return {"entropy": Seeded(f"{self.seed}/{name}/sessions"), "show": self.shown.append}
+        source = self._sources.setdefault(name, Seeded(f"{self.seed}/{name}/sessions"))
+        return {"entropy": source, "show": self.shown.append}
 
     def new_manufacturer(self, name: str = "manufacturer") -> Manufacturer:
         """A manufacturer, or the same one after a restart."""

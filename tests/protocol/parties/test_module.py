@@ -145,6 +145,13 @@ def test_only_three_states_persist_and_only_before_what_they_promise(module: Rec
             assert kinds.index(Persist) < kinds.index(Send)
 
 
+def test_every_wait_for_the_other_side_has_a_deadline(module: Recorder):
+    for moment in module.moments:
+        if moment.step.state in (S.SECURED, S.KEYED, S.CHALLENGED) and moment.step.state is not moment.state:
+            assert any(isinstance(effect, StartTimer) for effect in moment.step.effects)
+            assert DeadlinePassed in MODULE.accepts(moment.step.state)
+
+
 # Delivery
 
 

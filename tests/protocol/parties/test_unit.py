@@ -254,7 +254,7 @@ def test_a_lost_confirmation_leaves_open_whether_the_module_operates(unit: Recor
 
 def test_every_wait_for_the_module_has_a_deadline(unit: Recorder):
     for moment in unit.moments:
-        if moment.step.state.name.startswith("AWAITING"):
+        if moment.step.state.name.startswith("AWAITING") or moment.step.state is S.COMPARING:
             assert any(isinstance(effect, StartTimer) for effect in moment.step.effects)
             assert DeadlinePassed in UNIT.accepts(moment.step.state)
 
