@@ -1,0 +1,312 @@
+"""The driver again: orders, ending a session from this side, what takes time, and people."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from pump import personalize
+from side_by_side import Outcome, closed, setting, together
+from world import SERIAL, World, authorization
+
+from insitu.protocol.driver import Order
+from insitu.protocol.engine import EnvironmentFault, Fault, InsituError, ProtocolError, StateError
+from insitu.protocol.keys.vault import Vault
+from insitu.protocol.messages import CardRole, TrustOption
+from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from insitu.protocol.parties.unit import PERSON_SECONDS, ModulePersonalized
+from insitu.protocol.session import PeerRefusedError
+from insitu.protocol.stores.atomic import StoreFailed
+from insitu.shell import keeping
+from insitu.shell.central import Central
+from insitu.shell.unit import Unit
+from insitu.transports.memory import memory_pair
+
+# Orders
+
+
+async def test_orders_that_come_too_late_are_refused_and_never_left_waiting(world: World, autojump_clock):
+    personalize(world)
+    here, there = memory_pair()
+    wants, orders = trio.open_memory_channel[Order](5)
+    late = [Order(AuthorizationWanted(authorization(number))) for number in (1, 2, 3)]
+    for order in late:
+        wants.send_nowait(order)
+    await there.aclose()
+    (module,) = await together(lambda: world.module.work(here, orders))
+    assert module.error is not None
+    for order in late:
+        with trio.fail_after(1), pytest.raises(StateError):
+            await order.wait()
+    with pytest.raises(trio.BrokenResourceError):
+        await wants.send(Order(ResetByHand()))
+
+
+async def test_an_order_during_the_handshake_is_refused_at_once(world: World, autojump_clock):
+    personalize(world)
+    here, _there = memory_pair()
+    wants, orders = trio.open_memory_channel[Order](0)
+
+    async def want() -> None:
+        order = Order(AuthorizationWanted(authorization(1)))
+        await wants.send(order)
+        with pytest.raises(StateError, match="needs an open channel"):
+            await order.wait()
+        assert trio.current_time() < 1
+
+    module, wanting = await together(lambda: world.module.work(here, orders), want)
+    assert wanting.error is None
+    assert isinstance(module.error, ProtocolError)
+
+
+async def test_an_order_that_ends_the_session_is_settled_with_its_error(world: World):
+    personalize(world)
+    wants, orders = trio.open_memory_channel[Order](0)
+    here, there = memory_pair()
+    contacted = trio.Event()
+
+    def fail(record: object, keep: object) -> None:
+        raise StoreFailed("disk full", who="store")
+
+    async def want() -> None:
+        await contacted.wait()
+        world.module._keeping.commit = fail  # type: ignore[method-assign, assignment]
+        order = Order(ResetByHand())
+        await wants.send(order)
+        with pytest.raises(StoreFailed):
+            await order.wait()
+
+    module, central, wanting = await together(
+        lambda: world.module.work(here, orders),
+        lambda: world.central.attend(there, also_show=setting(contacted)),
+        want,
+    )
+    assert wanting.error is None
+    assert isinstance(module.error, StoreFailed)
+    assert isinstance(central.error, PeerRefusedError)
+    assert world.module.state is ModuleState.OPERATING
+
+
+# Ending it from this side
+
+
+async def test_a_reset_by_hand_ends_the_sessions_that_run(world: World, autojump_clock):
+    """S3: nothing goes on with keys that are gone."""
+    personalize(world)
+    here, there = memory_pair()
+    contacted = trio.Event()
+
+    async def reset() -> None:
+        await contacted.wait()
+        assert world.module.reset_by_hand() == 1
+
+    module, central, _ = await together(
+        lambda: world.module.work(here),
+        lambda: world.central.attend(there, also_show=setting(contacted)),
+        reset,
+    )
+    assert isinstance(module.error, StateError)
+    assert "from this side" in str(module.error)
+    assert central.error is not None
+    assert world.module.state is ModuleState.RESET
+    assert world.vault(SERIAL).labels() == {"identity"}
+    assert await closed(here)
+
+
+async def test_a_call_that_is_cancelled_closes_its_link_and_leaves_nothing(world: World, autojump_clock):
+    here, there = memory_pair()
+    with trio.move_on_after(1):
+        await world.module.meet_unit(here, TrustOption.PHYSICAL, wired=True)
+    assert await closed(here)
+    assert world.vault(SERIAL).labels() == {"identity"}
+    assert await there.receive_some() != b""
+    again = memory_pair()
+    await again[1].aclose()
+    with pytest.raises(ProtocolError, match="link"):
+        await world.module.meet_unit(again[0], TrustOption.PHYSICAL, wired=True)
+
+
+@pytest.mark.parametrize("wired", [False, True])
+async def test_a_call_that_fails_before_it_begins_closes_its_link(world: World, wired):
+    here, _ = memory_pair()
+    with pytest.raises(InsituError):
+        await world.new_unit().personalize(here, SERIAL, TrustOption.PHYSICAL, wired=wired)  # no job is approved
+    assert await closed(here)
+    here, _ = memory_pair()
+    if not wired:
+        with pytest.raises(InsituError):
+            await world.module.meet_unit(here, TrustOption.PHYSICAL, wired=False)
+        assert await closed(here)
+    here, _ = memory_pair()
+    with pytest.raises(InsituError):
+        await world.module.work(here)
+    assert await closed(here)
+    here, _ = memory_pair()
+    with pytest.raises(InsituError):
+        await Central(world.vault("nobody")).attend(here)
+    assert await closed(here)
+
+
+# Storage and keys that take time
+
+
+async def test_what_blocks_runs_in_a_worker_thread(world: World, monkeypatch):
+    """`Ports.blocking` and `KeyStore.answers_at_once` say what may not run where other sessions wait."""
+    threads: dict[str, set[int]] = {"commit": set(), "sign": set()}
+    real_commit, real_sign = keeping.Keeping.commit, Vault.sign
+
+    def commit(self: Any, record: Any, keep: Any = None) -> None:
+        threads["commit"].add(threading.get_ident())
+        real_commit(self, record, keep)
+
+    def sign(self: Any, key: Any, message: bytes) -> bytes:
+        threads["sign"].add(threading.get_ident())
+        return real_sign(self, key, message)
+
+    ports = keeping.Keeping.ports
+
+    def blocking(self: Any, show: Any) -> Any:
+        return replace(ports(self, show), blocking=True)
+
+    world.approved(CardRole.MODULE, SERIAL)
+    monkeypatch.setattr(keeping.Keeping, "commit", commit)
+    monkeypatch.setattr(keeping.Keeping, "ports", blocking)
+    monkeypatch.setattr(Vault, "sign", sign)
+    monkeypatch.setattr(Vault, "answers_at_once", False)
+    here, there = memory_pair()
+    module, unit = await together(
+        lambda: world.module.meet_unit(here, TrustOption.CERTIFICATES),
+        lambda: world.new_unit().personalize(there, SERIAL, TrustOption.CERTIFICATES),
+    )
+    assert module.result is ModuleState.OPERATING
+    assert isinstance(unit.result, ModulePersonalized)
+    main = threading.get_ident()
+    assert threads["commit"] - {main}
+    assert threads["sign"] - {main}
+
+
+async def test_storage_that_fails_at_the_last_moment_is_an_error_and_not_a_silent_success(world: World):
+    def fail(record: object, keep: object) -> None:
+        raise StoreFailed("disk full", who="store")
+
+    world.approved(CardRole.MODULE, SERIAL)
+    world.module._keeping.commit = fail  # type: ignore[method-assign, assignment]
+    here, there = memory_pair()
+    module, unit = await together(
+        lambda: world.module.meet_unit(here, TrustOption.CERTIFICATES),
+        lambda: world.new_unit().personalize(there, SERIAL, TrustOption.CERTIFICATES),
+    )
+    assert isinstance(module.error, EnvironmentFault)
+    assert unit.error is not None
+    assert world.module.state is ModuleState.DELIVERED
+    assert world.vault(SERIAL).labels() == {"identity"}
+
+
+async def test_a_program_that_cannot_be_shown_something_is_told_so(world: World):
+    """What is no error of ours is a bug of somebody's and comes up as it is."""
+    here, _ = memory_pair()
+
+    def show(note: object) -> None:
+        raise ZeroDivisionError
+
+    world.module._show = show
+    with pytest.RaisesGroup(ZeroDivisionError):
+        await world.module.meet_unit(here, TrustOption.CERTIFICATES)
+    assert await closed(here)
+
+
+# People, who take minutes or go away
+
+
+def cable_unit(world: World, compare: Callable[[Any], bool]) -> Any:
+    return Unit(
+        world.card, world.central_certificate, compare=compare, now=world.clock, show=world.shown.append, blocking=True
+    )
+
+
+async def compared(world: World, unit: Any, ends: Any) -> list[Outcome]:
+    world.approved(CardRole.MODULE, SERIAL)
+    return await together(
+        lambda: world.module.meet_unit(ends[0], TrustOption.PHYSICAL, wired=True),
+        lambda: unit.personalize(ends[1], SERIAL, TrustOption.PHYSICAL, wired=True),
+    )
+
+
+@pytest.mark.parametrize("equal", [True, False])
+async def test_a_person_is_asked_in_a_thread_of_their_own(world: World, equal):
+    asked: list[tuple[int, Any]] = []
+
+    def compare(public: Any) -> bool:
+        asked.append((threading.get_ident(), public))
+        return equal
+
+    module, unit = await compared(world, cable_unit(world, compare), memory_pair())
+    ((thread, public),) = asked
+    assert thread != threading.get_ident()
+    assert (unit.error is None) is equal
+    assert world.module.state is (ModuleState.OPERATING if equal else ModuleState.DELIVERED)
+    if equal:
+        assert world.module.operating_key == public.data
+    else:
+        assert isinstance(module.error, PeerRefusedError)
+        assert module.error.fault is Fault.UNTRUSTED
+        assert SERIAL not in world.card.export_log().decode()
+
+
+async def test_a_person_who_does_not_answer_is_waited_for_and_not_for_ever(world: World, autojump_clock):
+    """The unit gives up first, and tells the module; nothing was signed."""
+    gone = threading.Event()
+    autojump_clock.autojump_threshold = 0.05  # the thread counts as idle
+    try:
+        module, unit = await compared(world, cable_unit(world, lambda _: gone.wait(60)), memory_pair())
+    finally:
+        gone.set()
+    assert isinstance(unit.error, ProtocolError)
+    assert unit.error.fault is Fault.TIMEOUT
+    assert unit.at == pytest.approx(PERSON_SECONDS, abs=1)
+    assert isinstance(module.error, PeerRefusedError)
+    assert len(world.card.record.jobs) == 1
+
+
+async def test_a_link_that_is_lost_while_a_person_compares_ends_it_at_once(world: World, autojump_clock):
+    """Nobody certifies a key for a module that is no longer there."""
+    gone, asked = threading.Event(), trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def compare(_: Any) -> bool:
+        token.run_sync_soon(asked.set)
+        return gone.wait(60)
+
+    async def unplug() -> None:
+        await asked.wait()
+        await ends[0].aclose()
+
+    ends = memory_pair()
+    autojump_clock.autojump_threshold = 0.05
+    world.approved(CardRole.MODULE, SERIAL)
+    try:
+        _, unit, _ = await together(
+            lambda: world.module.meet_unit(ends[0], TrustOption.PHYSICAL, wired=True),
+            lambda: cable_unit(world, compare).personalize(ends[1], SERIAL, TrustOption.PHYSICAL, wired=True),
+            unplug,
+        )
+    finally:
+        gone.set()
+    assert "link lost" in str(unit.error)
+    assert unit.at < 1
+    assert len(world.card.record.jobs) == 1
+
+
+async def test_a_question_that_cannot_be_asked_ends_it_with_its_reason(world: World):
+    def compare(_: Any) -> bool:
+        raise EnvironmentFault("no terminal", who="unit")
+
+    module, unit = await compared(world, cable_unit(world, compare), memory_pair())
+    assert "no terminal" in str(unit.error)
+    assert isinstance(module.error, PeerRefusedError)
+    assert module.error.fault is Fault.UNAVAILABLE
