@@ -279,6 +279,26 @@ def test_two_options_never_meet(approved):
         module.end()
 
 
+@pytest.mark.parametrize("answer", [b"n\n", b"\n", b"", signal.SIGINT])
+def test_fingerprints_that_nobody_found_equal(approved, answer):
+    """No, nothing, nobody there, or Ctrl-C at the question: nothing is signed, and the approvals still stand (A1)."""
+    trust = ("--trust", "physical", "--declare-wired")
+    with unchanged(approved), serial_line() as line, running(*approved.run_module(*trust, link=line.right)) as module:
+        where(module)
+        with running(*approved.personalize(line.left, *trust)) as unit:
+            unit.line(lambda line: "Does the module show" in line, "question", "err")
+            if isinstance(answer, signal.Signals):
+                ran = unit.end(answer)
+            else:
+                unit.write(answer)
+                unit.close_input()
+                ran = unit.wait()
+        module.note("SessionEnded")
+        module.end()
+    assert ran.code == (130 if answer is signal.SIGINT else 5)
+    assert len(ran.err.splitlines()) == 2
+
+
 # The other side, seen from module and central system ----------------------------------------------------------
 
 NONSENSE = [b"", b"\x00\x00", b"\x00\x40abc", frame(b"\xff" * 100), frame(bytes(60_000)), b"GET / HTTP/1.1\r\n\r\n"]

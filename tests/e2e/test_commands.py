@@ -51,9 +51,17 @@ def at_work(bank: Estate, *options: str, link: str = "tcp:127.0.0.1:0") -> Itera
 
 
 def personalized(bank: Estate, link: str, *options: str, out: str = "module.pem") -> list[dict[str, Any]]:
-    """Approve and personalize; the unit's notes."""
+    """Approve and personalize; the unit's notes. A person at the physical option says that the fingerprints agree."""
     bank.approved("--module", SERIAL)
-    return done(*bank.personalize(link, "--out", str(bank / out), *options)).json
+    words = bank.personalize(link, "--out", str(bank / out), *options)
+    if "physical" not in options:
+        return done(*words).json
+    with running(*words) as unit:
+        unit.note("KeyPresented")
+        unit.write(b"y\n")
+        ran = unit.wait()
+    assert ran.code == 0
+    return ran.json
 
 
 def log_of(bank: Estate) -> list[object]:
@@ -216,7 +224,7 @@ def test_the_central_system_restarts(bank):
 
 
 def test_a_restored_store_is_noticed(bank):
-    """S4: a copy from before the reset no longer gets in."""
+    """S4: a copy from before the reset does not get in, but is reset as well."""
     with at_work(bank) as (host, module, at):
         personalized(bank, at)
         host.note("ModuleContacted")
@@ -227,14 +235,31 @@ def test_a_restored_store_is_noticed(bank):
         bank.store("module").write_bytes(old)
         with running(*bank.run_module("--central", place_of(host))) as copy:
             assert copy.note("Ready")["state"] == "OPERATING"
-            assert "refused" in host.note("Error")["error"]
-            copy.note("Error")
+            assert copy.note("KeysErased")["epoch"] == 1
             copy.end()
-        host.end()
+        assert host.end().out.count("ModuleContacted") == 1
+    assert bank.status()["state"] == "reset"
 
 
 def place_of(host: Process) -> str:
     return next(note["at"] for note in map(json.loads, host.out.splitlines()) if note["note"] == "Ready")
+
+
+def test_a_module_is_reset_at_its_next_contact(bank):
+    """Ordered while it is not online; from then on it can do nothing else, also after the host has started again."""
+    with at_work(bank) as (host, module, at):
+        personalized(bank, at)
+        host.note("ModuleContacted")
+        module.end()
+        host.note("SessionEnded")
+        host.ask(reset=SERIAL)
+        assert host.note("ResetAwaited")["serial"] == SERIAL
+        host.end(signal.SIGKILL)
+    with at_work(bank) as (host, module, _):
+        assert module.note("KeysErased")["epoch"] == 1
+        assert host.note("ModuleReset")["epoch"] == 1
+        module.end()
+        assert "ModuleContacted" not in host.end().out
 
 
 # Killed in the middle ----------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class Process:
         )
         self._lines: dict[str, list[str]] = {"out": [], "err": []}
         self._news = threading.Condition()
-        self._told = 0
+        self._told = {"out": 0, "err": 0}
         streams = {name: file for name, file in (("out", self._popen.stdout), ("err", self._popen.stderr)) if file}
         self._open = len(streams)
         self._readers = [threading.Thread(target=self._read, args=item, daemon=True) for item in streams.items()]
@@ -86,16 +86,22 @@ class Process:
         self._popen.stdin.write(data)
         self._popen.stdin.flush()
 
-    def line(self, matches: Callable[[str], bool], what: str) -> str:
+    def close_input(self) -> None:
+        """Nobody says anything any more."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
+
+    def line(self, matches: Callable[[str], bool], what: str, stream: str = "out") -> str:
         """Wait for a line of output after those that were waited for before."""
         deadline = time.monotonic() + PATIENCE
         with self._news:
             while True:
-                lines = self._lines["out"]
-                while self._told < len(lines):
-                    self._told += 1
-                    if matches(lines[self._told - 1]):
-                        return lines[self._told - 1]
+                lines = self._lines[stream]
+                while self._told[stream] < len(lines):
+                    line = lines[self._told[stream]]
+                    self._told[stream] += 1
+                    if matches(line):
+                        return line
                 if not self._open or time.monotonic() > deadline:
                     pytest.fail(f"no {what} from {self._popen.args[3:5]}:\n{self.out}\n{self.err}")
                 self._news.wait(1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from .common import (
     open_store,
     parse_link,
     run_async,
+    say,
     store_options,
     trust_options,
 )
@@ -123,10 +126,13 @@ def _certified_before(owner: Card, here: Unit, serial: str) -> bytes | None:
 
 
 def _ask_person(public: PublicKey) -> bool:
-    try:
-        return click.confirm(f"Does the module show {key_fingerprint(public)}?", err=True)
-    except click.Abort:
-        return False
+    """Ask in a thread of its own; without Python's own stream, which that would hold locked as the program ends."""
+    say(f"Does the module show {key_fingerprint(public)}? [y/N]", err=True)
+    answer = b""
+    with suppress(OSError):
+        while not answer.endswith(b"\n") and (typed := os.read(0, 100)):
+            answer += typed
+    return answer.strip().lower() in (b"y", b"yes")
 
 
 def _result(serial: str, certificate: bytes, wire: Tap) -> dict[str, object]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -112,10 +113,17 @@ class Program:
         await self.say(json.dumps(line))
 
     async def say(self, line: str) -> None:
-        """Put a line on its standard input, as a person would."""
-        if self._process is None or self._process.stdin is None:
-            raise DemoFailed(f"{self._who} is not running")
-        await self._process.stdin.send_all(line.encode() + b"\n")
+        """Put a line on its standard input, as a person would.
+
+        Raises:
+            DemoFailed: it does not read that any more.
+
+        """
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(trio.BrokenResourceError):
+                await self._process.stdin.send_all(line.encode() + b"\n")
+                return
+        raise DemoFailed(f"{self._who} is not running", expected="a program that takes requests")
 
     async def expect(self, what: str, matches: Matches, *, times: int = 1) -> Facts:
         """Wait until it has told a matching note `times` times; the last of these.

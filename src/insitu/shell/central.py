@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -28,6 +28,13 @@ KEY = "central"
 
 Decide = Callable[[str, Authorize], PayOut]
 """The host's decision: serial number of the module and what it asks for; what to instruct."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetAwaited:
+    """A reset was ordered of a module that is not online; it happens at its next contact."""
+
+    serial: str
 
 
 def refuse_all(serial: str, asked: Authorize) -> PayOut:
@@ -139,6 +146,7 @@ class Central:
         if entry is None:
             raise StateError(f"module {serial} is not in the registry", who="central", expected="a known module")
         self._enter(replace(entry, valid=False), entry)
+        self._show(ResetAwaited(serial))
 
     async def attend(
         self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore

@@ -17,6 +17,7 @@ from ..protocol.parties.central import ModuleContacted, ModuleReset
 from ..protocol.parties.module_data import KeyMade, KeysErased, PayOutInstructed
 from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported
 from ..protocol.progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
+from .central import ResetAwaited
 
 Facts = dict[str, object]
 
@@ -80,6 +81,8 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": "central", "serial": entry.serial, "epoch": entry.epoch}
         case ModuleReset(serial, epoch):
             return {"note": name, "party": "central", "serial": serial, "epoch": epoch}
+        case ResetAwaited(serial):
+            return {"note": name, "party": "central", "serial": serial}
     return None
 
 
@@ -107,6 +110,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",
     "ModuleContacted": lambda f: f"{f['serial']} proved itself, epoch {f['epoch']}",
     "ModuleReset": lambda f: f"{f['serial']} is reset, epoch {f['epoch']}",
+    "ResetAwaited": lambda f: f"{f['serial']} is not online: it is reset at its next contact",
 }
 
 
