@@ -27,10 +27,12 @@ from ..engine import (
     Sign,
     Signed,
     Table,
+    UsageError,
     given,
     row,
 )
 from ..keys.certificates import Role, VerifiedCertificate, draft_certificate, trusted_root, verify_issued
+from ..keys.profile import time_text
 from ..keys.public import compress
 from ..keys.requests import draft_request
 from ..messages import CardRecord, CardRole, Job, Person
@@ -193,11 +195,19 @@ def count_failure(data: CardData, event: Approve) -> tuple[CardData, Effects]:
 def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Effects]:
     """Use up the approvals and enter the intent, durably, before the signature (S6).
 
-    The certificate never begins before the entry that came last, whatever the clock says: a later one is later.
+    The certificate never begins before the entry that came last, whatever the clock says: a later one is later. A
+    clock that is behind the log by more than a day is wrong now or was wrong then; nothing good can be dated by it.
+
+    Raises:
+        UsageError: it is; the approvals are still there.
+
     """
     record, job = data.held, given(_job(data.held, event.number))
     log = log_of(record) if data.log is None else data.log
-    at = max(event.at, log[-1].at if log else 0)
+    latest = log[-1].at if log else 0
+    if event.at < latest - DAY:
+        raise UsageError("clock", who="card", expected=f"{time_text(latest)} or later", got=time_text(event.at))
+    at = max(event.at, latest)
     customer = customer_of(record)
     draft = draft_certificate(
         ROLES[job.role],

@@ -294,6 +294,23 @@ def test_the_certificate_is_in_the_log_before_it_leaves(world: World, approved: 
     assert verified.not_after == NOW + 365 * DAY
 
 
+@pytest.mark.parametrize(("behind", "begins"), [(0, 0), (1, 0), (DAY, 0), (DAY + 1, None), (5 * 365 * DAY, None)])
+def test_a_clock_behind_the_log_dates_nothing_back_and_uses_no_approval(
+    world: World, approved: CardData, behind, begins
+):
+    """S4 counts on it that of two certificates of one card the later one begins later."""
+    latest = log_of(approved.held)[-1].at
+    event = replace(wanted(world), at=latest - behind)
+    if begins is None:
+        with pytest.raises(UsageError, match="card: clock"):
+            CARD.step(S.READY, approved, event)
+        return
+    step = CARD.step(S.READY, approved, event)
+    signature = world.vault("card").sign(approved.signing, step.effects[1].message)  # type: ignore[union-attr]
+    certificate = CARD.step(S.SIGNING, step.data, Signed(signature)).effects[1].note.certificate  # type: ignore[union-attr]
+    assert verify_issued(certificate, world.card.customer, Role.MODULE, now=None).not_before == latest + begins
+
+
 def test_a_certificate_never_outlives_its_issuer(world: World, ready: CardData):
     long = replace(job(b"1"), days=36500, approvals=(ALICE, BOB))
     data = replace(ready, record=replace(ready.held, jobs=(long,)))
