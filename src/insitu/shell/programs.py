@@ -28,6 +28,8 @@ from .module import Module
 
 BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts to reach the central system."""
+MOST_WAITING: Final = 64
+"""Authorizations that may wait for their turn."""
 LARGEST_LINE: Final = 4096
 """Bytes of a request."""
 
@@ -149,22 +151,39 @@ class ModuleProgram:
             attempt += 1
 
     async def _take(self, requests: AsyncIterator[str]) -> None:
-        async for line in requests:
-            try:
-                await self._obey(read_request(line))
-            except (InsituError, trio.BrokenResourceError) as error:
-                self._tell(str(error) or "the session with the central system has ended")
+        sending, waiting = trio.open_memory_channel[AuthorizationWanted](MOST_WAITING)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ask_in_turn, waiting)
+            async for line in requests:
+                try:
+                    self._obey(read_request(line), sending)
+                except InsituError as error:
+                    self._tell(str(error))
+            sending.close()
 
-    async def _obey(self, event: AuthorizationWanted | ResetByHand) -> None:
-        if isinstance(event, ResetByHand):  # waits for nobody, whatever a session is about
+    def _obey(
+        self, event: AuthorizationWanted | ResetByHand, queue: trio.MemorySendChannel[AuthorizationWanted]
+    ) -> None:
+        """Take a request. A reset waits for nobody, whatever a session is about."""
+        if isinstance(event, ResetByHand):
             self._module.reset_by_hand()
             self._note_change()
-        elif self._orders is None:
-            raise StateError("no authorization now", who="module", expected="a session with the central system")
-        else:
+            return
+        try:
+            queue.send_nowait(event)
+        except trio.WouldBlock:
+            raise StateError("no authorization now", who="module", expected=f"{MOST_WAITING} waiting at most") from None
+
+    async def _ask_in_turn(self, queue: trio.MemoryReceiveChannel[AuthorizationWanted]) -> None:
+        async for event in queue:
             order = Order(event)
-            await self._orders.send(order)
-            await order.wait()
+            try:
+                if self._orders is None:
+                    raise StateError("no authorization now", who="module", expected="a session with the central system")
+                await self._orders.send(order)
+                await order.wait()
+            except (InsituError, trio.BrokenResourceError) as error:
+                self._tell(str(error) or "module: the session with the central system has ended")
 
 
 def read_request(line: str) -> AuthorizationWanted | ResetByHand:
@@ -257,19 +276,21 @@ class CentralProgram:
                 del self._online[serial]
 
     async def _take(self, requests: AsyncIterator[str]) -> None:
-        async for line in requests:
-            try:
-                await self._reset(read_command(line))
-            except (InsituError, trio.BrokenResourceError) as error:
-                self._tell(str(error) or "the session with the module has ended")
+        async with trio.open_nursery() as nursery:
+            async for line in requests:
+                nursery.start_soon(self._obey, line)  # a session that hangs holds up no other command
 
-    async def _reset(self, serial: str) -> None:
-        if serial not in self._online:
-            self._central.order_reset(serial)
-            return
-        order = Order(ResetOrdered())
-        await self._online[serial].orders.send(order)
-        await order.wait()
+    async def _obey(self, line: str) -> None:
+        try:
+            serial = read_command(line)
+            if serial not in self._online:
+                self._central.order_reset(serial)
+                return
+            order = Order(ResetOrdered())
+            await self._online[serial].orders.send(order)
+            await order.wait()
+        except (InsituError, trio.BrokenResourceError) as error:
+            self._tell(str(error) or "central: the session with the module has ended")
 
 
 def read_command(line: str) -> str:
