@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import SERIAL, Estate, done, fingerprint, new, refused, unchanged
+from command_processes import running
+from commands import SERIAL, Estate, certificate, done, fingerprint, new, refused, unchanged
 
 DAY = 24 * 3600
 
@@ -139,3 +140,56 @@ def test_a_request_whose_signature_does_not_hold(bank):
     with unchanged(bank):
         refused(3, "manufacturer", "sign-customer", *bank.unsealed("manufacturer"), *words, says=(f"{file}: ",))
         refused(3, *approve_central(bank, file), "--out", bank.directory, says=(f"{file}: ",))
+
+
+# What would be replaced --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("victim", ["card.passphrase", "card.store", "alice.pin", "new.store", "log.jsonl"])
+@pytest.mark.parametrize("command", ["manufacturer init", "card init", "sign-customer", "approve", "personalize"])
+def test_no_file_of_another_kind_is_replaced(bank, command, victim):
+    """A slip of the keyboard costs no store, passphrase or log."""
+    (bank / "log.jsonl").write_text("{}\n")
+    out = bank / victim
+    if command == "approve":
+        (bank / "unit.pem").write_bytes((bank / "card.passphrase").read_bytes())
+    words: dict[str, list[str | Path]] = {
+        "manufacturer init": ["manufacturer", "init", *new(bank, "new"), "--name", "New", "--root", out],
+        "card init": ["card", "init", *new(bank, "new"), "--name", "New", *bank.people(), "--request", out],
+        "sign-customer": [
+            *("manufacturer", "sign-customer", *bank.unsealed("manufacturer")),
+            *("--request", bank / "customer-request.pem", "--out", out),
+        ],
+        "approve": ["card", "approve", *bank.unsealed("card"), *bank.people(), "--unit", "u", "--out", bank.directory],
+        "personalize": [*bank.personalize("tcp:127.0.0.1:1", "--out", str(out))],
+    }
+    if victim == "new.store" and "init" not in command:
+        out.write_bytes(bank.store("card").read_bytes())
+    with unchanged(bank):
+        refused(2, *words[command], says=("is in use", "got another kind of file"))
+
+
+def test_a_log_replaces_nothing_but_a_log(bank):
+    words = ["card", "log", *bank.unsealed("card"), "--out"]
+    with unchanged(bank):
+        refused(2, *words, bank / "card.passphrase", says=("card.passphrase is in use",))
+    for _ in range(2):
+        done(*words, bank / "log.jsonl")
+
+
+def test_a_certificate_replaces_an_older_one(bank):
+    bank.approved("--unit", "unit-2")
+    assert certificate(bank / "unit.pem").subject.rfc4514_string() == "CN=unit-2"
+
+
+def test_names_that_the_terminal_cannot_show(bank):
+    """Output in another encoding is spelled out; nothing fails after it is done."""
+    (bank / "m\u00f6bel").mkdir()
+    request = bank / "m\u00f6bel" / "request.pem"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONIOENCODING", "ascii:strict")
+        with running(
+            "card", "init", *new(bank, "new"), "--name", "New", *bank.people(), "--request", request
+        ) as process:
+            ran = process.wait()
+    assert (ran.code, "m\\xf6bel" in ran.out) == (0, True)

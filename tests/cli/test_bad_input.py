@@ -197,7 +197,7 @@ def test_the_same_job_has_the_same_terms(bank):
         (["--module", "a\x1b[31m\n"], ("expected 1 to 64",)),
         (["--module", "SM-78", "--pin-file", "bob=x"], ("PIN of nobody",)),
         (["--module", "SM-78", "--pin-file", "alice"], ("expected PERSON=FILE",)),
-        (["--module", "SM-78", "--out", "nowhere"], ("expected a directory nowhere",)),
+        (["--unit", "unit-2", "--out", "nowhere"], ("expected a directory nowhere",)),
     ],
 )
 def test_what_to_approve(bank, words, says):

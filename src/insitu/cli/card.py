@@ -21,6 +21,7 @@ from .common import (
     PATH,
     Group,
     about,
+    check_directory,
     check_place,
     create_store,
     emit,
@@ -103,7 +104,9 @@ def approve(
     """
     if (serial, unit, central) == (None, None, None):
         raise UsageError("what to approve", expected="--module, --unit or --central", got="nothing")
-    check_place(out / "unit.pem")
+    for name, asked in (("unit", unit), ("central", central)):
+        if asked is not None:
+            check_place(out / f"{name}.pem")
     request = None if central is None else _request(central)
     pins = _pins(people, pin_files, new=False)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
@@ -180,7 +183,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 @click.option("--out", type=PATH, required=True, help="Where to write the log (JSON Lines).")
 def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, out: Path) -> None:
     """Export the log; its chain is verified first."""
-    check_place(out)
+    _check_log(out)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         lines = owner.export_log()
@@ -190,6 +193,13 @@ def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, 
         raise EnvironmentFault(f"cannot write {out}", got=error.strerror) from None
     entries = lines.count(b"\n")
     say(f"{entries} entries in {out}")
+
+
+def _check_log(path: Path) -> None:
+    """Make sure that a log goes to a new file, or replaces an earlier one."""
+    check_directory(path)
+    if path.is_file() and path.stat().st_size and not path.read_bytes()[:1] == b"{":
+        raise UsageError(f"{path} is in use", expected="a new file, or a log to replace", got="another kind of file")
 
 
 def _request(path: Path) -> Request:

@@ -24,6 +24,7 @@ from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell.passphrase import passphrase
+from ..shell.pem import check_target
 
 if TYPE_CHECKING:
     import trio
@@ -208,7 +209,7 @@ def _argv(hook: str | None) -> list[str] | None:
         raise UsageError("hook command", who="passphrase", expected="a command line", got=error) from None
 
 
-def check_place(path: Path) -> None:
+def check_directory(path: Path) -> None:
     """Make sure, before anything is done that cannot be undone, that there is a directory for the file `path`.
 
     Raises:
@@ -217,6 +218,17 @@ def check_place(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}", expected=f"a directory {path.parent}", got="none")
+
+
+def check_place(path: Path) -> None:
+    """Make sure likewise that a certificate or request can go to `path`.
+
+    Raises:
+        UsageError: there is no such directory, or a file of another kind.
+
+    """
+    check_directory(path)
+    check_target(path)
 
 
 # Links -------------------------------------------------------------------------------------------------------
@@ -277,8 +289,9 @@ def say(text: str, *, err: bool = False) -> None:
 
     """
     stream = sys.stderr if err else sys.stdout
+    encoding = stream.encoding or "ascii"
     try:
-        click.echo(text, file=stream)
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
         stream.flush()
     except OSError as error:
         with suppress(OSError, ValueError):  # Python writes what is left once more as it ends, and would complain

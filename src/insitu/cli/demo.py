@@ -29,7 +29,7 @@ from .common import DIRECTORY, OPTIONS, run_async, say
 @click.option("--out", type=DIRECTORY, required=True, help="Directory to fill; new, or an earlier demo's.")
 @click.option(
     "--baud",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 4_000_000),
     default=115200,
     show_default=True,
     help="Pace of the serial line; 0: as fast as it goes.",

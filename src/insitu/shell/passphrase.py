@@ -6,6 +6,7 @@ error; a `Secret` carries it to the store that it opens.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import signal
@@ -74,7 +75,7 @@ def from_file(path: Path) -> Secret:
         finally:
             os.close(file)
     except OSError as error:
-        got = "a symbolic link" if path.is_symlink() else error.strerror
+        got = "a symbolic link" if error.errno in (errno.ELOOP, errno.EMLINK) else error.strerror
         raise UsageError(f"file {path}", who=_WHO, expected="a file that can be read", got=got) from None
     return _secret(content, f"file {path}")
 

@@ -20,6 +20,7 @@ def write_certificate(path: Path, der: bytes) -> None:
     """Write a certificate.
 
     Raises:
+        UsageError: there is a file of another kind.
         EnvironmentFault: the file cannot be written.
 
     """
@@ -40,6 +41,7 @@ def write_request(path: Path, der: bytes) -> None:
     """Write a PKCS#10 request.
 
     Raises:
+        UsageError: there is a file of another kind.
         EnvironmentFault: the file cannot be written.
 
     """
@@ -54,6 +56,17 @@ def read_request(path: Path) -> bytes:
 
     """
     return _read(path, _REQUEST, "request")
+
+
+def check_target(path: Path) -> None:
+    """Make sure that nothing is replaced but certificates and requests: no store, no passphrase file.
+
+    Raises:
+        UsageError: there is a file of another kind.
+
+    """
+    if path.is_file() and (text := _text(path)).strip() and f"{_BEGIN}{_CERTIFICATE}" not in text:
+        raise UsageError(f"{path} is in use", expected="a new file, or a certificate to replace", got=_kind(text))
 
 
 def _read(path: Path, label: str, what: str) -> bytes:
@@ -83,6 +96,7 @@ def _text(path: Path) -> str:
 
 
 def _write(path: Path, label: str, der: bytes) -> None:
+    check_target(path)
     text = b64encode(der).decode()
     lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     try:
