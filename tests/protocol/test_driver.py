@@ -11,13 +11,14 @@ from pump import personalize
 from side_by_side import Outcome, closed, setting, together
 from world import SERIAL, World, authorization
 
-from insitu.protocol.driver import FAREWELL_SECONDS, SEND_SECONDS, Order
-from insitu.protocol.engine import Fault, ProtocolError, StateError
+from insitu.protocol.driver import FAREWELL_SECONDS, SEND_SECONDS, Order, run
+from insitu.protocol.engine import Fault, Persist, ProtocolError, Show, StateError
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.central import CentralState, ModuleContacted, ResetOrdered
 from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed
 from insitu.protocol.parties.unit import ModulePersonalized, ModuleReported
-from insitu.protocol.session import HANDSHAKE_SECONDS
+from insitu.protocol.ports import Ports
+from insitu.protocol.session import HANDSHAKE_SECONDS, Transmit
 from insitu.transports.framing import FrameChannel, encode_frame
 from insitu.transports.memory import memory_pair
 
@@ -172,6 +173,37 @@ async def test_a_peer_that_never_reads_holds_nobody_for_ever(world: World, autoj
     (outcome,) = await together(lambda: world.module.meet_unit(here, TrustOption.CERTIFICATES))
     assert "does not read" in str(outcome.error)
     assert outcome.at <= SEND_SECONDS + FAREWELL_SECONDS
+
+
+class Insistent:
+    """A session that has more to send behind something else, whatever happens."""
+
+    party, closed, error = "somebody", False, None
+
+    def start(self, _: int) -> list[Any]:
+        return [Transmit((b"first",)), Show("between"), Persist("record"), Transmit((b"second",)), Show("after")]
+
+    def lost(self, reason: str) -> list[Any]:
+        self.closed, self.error = True, ProtocolError(reason)
+        return [Show("lost")]
+
+
+async def test_after_a_send_that_failed_the_rest_is_done_and_nothing_more_is_sent(world: World):
+    here, there = memory_pair()
+    await there.aclose()
+    attempts, done = [], []
+    real = here.send_all
+
+    async def send_all(data: Any) -> None:
+        attempts.append(bytes(data))
+        await real(data)
+
+    here.send_all = send_all  # type: ignore[method-assign]
+    ports = Ports(world.vault("x"), commit=lambda record, _: done.append(record), show=done.append)
+    with pytest.raises(ProtocolError):
+        await run(Insistent(), here, ports, now=world.clock)  # type: ignore[arg-type]
+    assert attempts == [encode_frame(b"first")]
+    assert done == ["between", "record", "after", "lost"]
 
 
 async def test_a_peer_that_never_reads_does_not_block_another_session(world: World, autojump_clock):

@@ -299,6 +299,7 @@ def test_a_commit_that_fails_promises_nothing(world: World, line: Line):
     assert isinstance(line.module.error, StoreFailed)
     assert world.module.state is line.module.session.state is M.DELIVERED
     assert line.peer.session.state is UnitState.UNCONFIRMED
+    assert "link lost" in str(line.peer.error)  # no notice behind a record that was sealed and never sent
     assert "Personalized" not in [note.name for note in shown(line.peer, MessageReceived)]
     assert world.vault(SERIAL).labels() == {"identity"}
 

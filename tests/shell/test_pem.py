@@ -53,6 +53,7 @@ def damaged(text: str) -> dict[str, tuple[str, str]]:
         "no end": ("\n".join(text.splitlines()[:-1]), first),
         "another label": ("-----BEGIN RSA PRIVATE KEY-----\n" + body, "-----BEGIN RSA PRIVATE KEY-----"),
         "not base64": (first + "\n???\n" + text.splitlines()[-1], first),
+        "strange letters": (f"{first}\n????{body}", first),
         "not ASCII": (first + "\n\udcc3\udca4\n" + text.splitlines()[-1], first),
         "a passphrase": ("correct horse battery staple\n", "another kind of file"),
         "binary": ("\udcff\udcfe\x00", "another kind of file"),
