@@ -189,16 +189,16 @@ class Insistent:
 
 
 async def test_after_a_send_that_failed_the_rest_is_done_and_nothing_more_is_sent(world: World):
-    here, there = memory_pair()
+    here, there = trio.testing.memory_stream_pair()
     await there.aclose()
     attempts, done = [], []
-    real = here.send_all
+    real = here.send_stream.send_all
 
     async def send_all(data: Any) -> None:
         attempts.append(bytes(data))
         await real(data)
 
-    here.send_all = send_all  # type: ignore[method-assign]
+    here.send_stream.send_all = send_all  # type: ignore[method-assign]
     ports = Ports(world.vault("x"), commit=lambda record, _: done.append(record), show=done.append)
     with pytest.raises(ProtocolError):
         await run(Insistent(), here, ports, now=world.clock)  # type: ignore[arg-type]
