@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 
 import trio
 
 from ..protocol.driver import Order
+from ..protocol.engine import StateError
 from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed, ResetByHand
@@ -54,6 +54,7 @@ class AtWork:
         self._orders = orders
         self._answers: dict[int, PayOut] = {}
         self._answered: dict[int, trio.Event] = {}
+        self._ended = False
         self.online = trio.Event()
 
     def note(self, note: object) -> None:
@@ -64,6 +65,23 @@ class AtWork:
         elif isinstance(note, StateEntered) and note.state == ModuleState.ONLINE.name:
             self.online.set()
 
+    def end(self) -> None:
+        """The session has ended in good order: nobody need wait for it any more."""
+        self._ended = True
+        self.online.set()
+        for answered in self._answered.values():
+            answered.set()
+
+    def check(self) -> None:
+        """Make sure that the session has not ended.
+
+        Raises:
+            StateError: it has.
+
+        """
+        if self._ended:
+            raise _ended()
+
     async def authorize(self, request: Authorize) -> PayOut:
         """Ask the central system; its instruction.
 
@@ -71,13 +89,18 @@ class AtWork:
             StateError: an authorization with this number is open, or the module is not online any more.
 
         """
-        self._answered[request.number] = trio.Event()
+        number = request.number
+        if number in self._answered:
+            raise StateError(f"authorization {number} is open", who="module", expected="another number")
+        self._answered[number] = trio.Event()
         try:
             await self._submit(AuthorizationWanted(request))
-            await self._answered[request.number].wait()
-            return self._answers.pop(request.number)
+            await self._answered[number].wait()
+            if number not in self._answers:
+                raise _ended()
+            return self._answers.pop(number)
         finally:
-            del self._answered[request.number]
+            del self._answered[number]
 
     async def reset_by_hand(self) -> None:
         """Erase the operating key: a person at the module confirmed it. The session ends."""
@@ -85,8 +108,15 @@ class AtWork:
 
     async def _submit(self, event: object) -> None:
         order = Order(event)
-        await self._orders.send(order)
+        try:
+            await self._orders.send(order)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise _ended() from None
         await order.wait()
+
+
+def _ended() -> StateError:
+    return StateError("the session with the central system has ended", who="module", expected="a module online")
 
 
 @asynccontextmanager
@@ -94,13 +124,20 @@ async def at_work(module: Module, link: Link) -> AsyncIterator[AtWork]:
     """A session with the central system over `link` while the context lasts.
 
     Raises:
+        StateError: the session ended in good order before the module was online.
         InsituError: the session failed; within the context as the cause of its cancellation (an ExceptionGroup).
 
     """
     sending, orders = trio.open_memory_channel[Order](0)
     work = AtWork(sending)
+
+    async def session() -> None:
+        await module.work(link.stream, orders, also_show=work.note)
+        work.end()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(module.work, link.stream, orders, also_show=work.note))
+        nursery.start_soon(session)
         await work.online.wait()
+        work.check()
         yield work
         nursery.cancel_scope.cancel()
