@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from lives import broken
 from world import DAY, NOW, PINS, World
@@ -225,3 +227,18 @@ def test_the_authentication_key_needs_one_person_and_the_certificate_of_two(worl
         _ = card.unit
     world.certify(CardRole.UNIT, "unit 1", card.authentication.public, card=card)
     assert verify_issued(card.unit, card.customer, Role.UNIT, now=NOW).public == card.authentication.public
+
+
+def test_the_card_knows_what_it_certified_last(card: Card, world: World):
+    public = world.vault("x").generate("x", KeyKind.P256, b"").public
+    assert card.certified("SN-1") is None
+    made = []
+    for serial in ("SN-1", "SN-2", "SN-1"):
+        world.clock.at += 1
+        made.append(sha256(world.certify(CardRole.MODULE, serial, public)).digest())
+    world.certify(CardRole.UNIT, "SN-3", public)
+    assert [card.certified(serial) for serial in ("SN-1", "SN-2", "SN-3")] == [made[2], made[1], None]
+    job = world.approved(CardRole.MODULE, "SN-1")
+    with broken(world.vault("card"), "sign"), pytest.raises(EnvironmentFault):
+        card.certify(job.number, public)
+    assert card.certified("SN-1") == made[2]

@@ -181,3 +181,29 @@ def test_a_module_of_a_customer_that_is_not_trusted_is_not_let_in(world: World):
     line = contact(world).start().finish()
     assert line.peer.error is not None
     assert world.central.entry(SERIAL) is None
+
+
+# Resets of modules that are not there
+
+
+def test_a_reset_that_was_ordered_in_absence_is_the_first_thing_at_the_next_contact(world: World):
+    with pytest.raises(StateError, match="not in the registry"):
+        world.central.order_reset(SERIAL)
+    personalize(world)
+    contact(world).start().finish()
+    world.central.order_reset(SERIAL)
+    assert world.started_central().entry(SERIAL).valid is False  # type: ignore[union-attr]
+    line = contact(world).start().finish()
+    assert (line.module.error, line.peer.error) == (None, None)
+    assert world.module.state is ModuleState.RESET
+    personalize(world)
+    assert contact(world).start().peer.session.state is CentralState.ONLINE
+
+
+def test_a_reset_that_was_ordered_meanwhile_ends_what_an_open_session_may_do(world: World):
+    personalize(world)
+    line = contact(world).start()
+    world.central.order_reset(SERIAL)
+    line.module.order(AuthorizationWanted(authorization(1)))
+    assert "in contact elsewhere" in str(line.peer.session.error)
+    assert not [note for note in world.shown if isinstance(note, PayOutInstructed)]

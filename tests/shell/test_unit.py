@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from pump import NoStream, meeting, personalize
+from pump import Line, NoStream, Side, meeting, personalize
 from world import SERIAL, YEAR, World
 
 from insitu.protocol.engine import InsituError, ProtocolError, StateError, UsageError
@@ -118,3 +118,47 @@ def test_the_policy_decides_which_key_is_certified(world: World, policy, made):
     personalize(world, module=module, policy=policy)
     assert module.record.key == "operating-1"
     assert module.operating_key != first
+
+
+# Asking how things stand
+
+
+def inquiry(world: World, option: TrustOption = TrustOption.CERTIFICATES, serial: str = SERIAL) -> Line:
+    unit = world.new_unit()
+    return Line(
+        Side("module", world.module.meet_unit(NoStream(), option, wired=True)),  # type: ignore[arg-type]
+        Side("unit", unit.inquire(NoStream(), serial, option, wired=True)),  # type: ignore[arg-type]
+    ).start()
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name.lower())
+def test_a_module_at_work_tells_how_things_stand_without_a_job(world: World, option):
+    personalize(world)
+    log = world.card.export_log()
+    line = inquiry(world, option).finish()
+    assert line.peer.result.status.fingerprint == world.module.record.fingerprint
+    assert line.peer.result.status.fingerprint == world.card.certified(SERIAL)
+    assert line.module.error is None
+    assert world.card.export_log() == log
+
+
+def test_a_module_that_waits_for_its_personalization_is_told_that_this_is_an_inquiry(world: World):
+    line = inquiry(world).finish()
+    assert isinstance(line.peer.error, ProtocolError)
+    assert "personalize" in str(line.peer.error)
+    assert world.module.state is ModuleState.DELIVERED
+
+
+def test_another_module_does_not_answer_for_the_one_that_was_meant(world: World):
+    personalize(world)
+    assert inquiry(world, serial="SN-2").finish().peer.error is not None
+    assert inquiry(world, TrustOption.PHYSICAL, serial="SN-2").finish().peer.error is not None
+
+
+def test_without_anybody_who_compares_nothing_is_certified_over_a_cable(world: World):
+    world.approved(CardRole.MODULE, SERIAL)
+    unit = Unit(world.card, world.central_certificate, now=world.clock)
+    line = meeting(world, TrustOption.PHYSICAL, unit=unit).start().finish()
+    assert "fingerprints" in str(line.peer.error)
+    assert SERIAL not in world.card.export_log().decode()
+    assert len(world.card.record.jobs) == 1
