@@ -7,15 +7,19 @@ that its hash is enough to name it and the whole of it is bound into the transcr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from ...engine import KeyHandle, ProtocolError, UsageError, given
-from ...keys.certificates import CertificateRefused, Role, VerifiedCertificate, trusted_root, verify_issued
+from ...keys.certificates import CertificateRefused, Role, VerifiedCertificate, check_time, trusted_root, verify_issued
 from ...keys.port import KeyMissing, check_certificate_matches
 from ...messages import ModuleCondition, ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
 from ..opened import Peer
 from .terms import chain_of
+
+SKEW_SECONDS: Final = 300
+"""How far a unit's clock may be ahead of the central system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +95,36 @@ class CentralAtWork:
         """
         if not customers:
             raise UsageError("no customer is trusted", who="central", expected="a customer's certificate", got="none")
-        own = _issued_by_one_of(certificate, customers, Role.CENTRAL, None, "central")
+        own, _ = _issued_by_one_of(certificate, customers, Role.CENTRAL)
         check_certificate_matches(key, own)
         return cls(customers, Credential.x5t(certificate, key.public), key)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
-        """A module that one of the trusted customers certified."""
+        """A module that one of the trusted customers certified, if need be with a clock that is a little ahead."""
         (module_der,) = chain_of(claim, 1, "central")
-        module = _issued_by_one_of(module_der, self.customers, Role.MODULE, at, "central")
+        module, customer = _issued_by_one_of(module_der, self.customers, Role.MODULE)
+        check_time(customer, at)
+        check_time(module, max(at, min(module.not_before, at + SKEW_SECONDS)))
         return Credential.x5chain((module_der,), module.public), Peer(
             module.subject, Role.MODULE, module.public, (module,)
         )
 
 
 def _issued_by_one_of(
-    der: bytes, customers: tuple[VerifiedCertificate, ...], role: Role, at: int | None, who: str
-) -> VerifiedCertificate:
+    der: bytes, customers: tuple[VerifiedCertificate, ...], role: Role
+) -> tuple[VerifiedCertificate, VerifiedCertificate]:
+    """The certificate and its issuer; times are for the caller to judge."""
     refused: CertificateRefused | None = None
     for customer in customers:
         try:
-            return verify_issued(der, customer, role, now=at)
+            return verify_issued(der, customer, role, now=None), customer
         except CertificateRefused as error:
             refused = error
     if refused is not None and len(customers) == 1:
         raise refused
     raise ProtocolError(
-        f"{role.value} certificate", who=who, expected=f"by one of {len(customers)} trusted customers", got="another"
+        f"{role.value} certificate",
+        who="central",
+        expected=f"by one of {len(customers)} trusted customers",
+        got="another",
     ) from refused

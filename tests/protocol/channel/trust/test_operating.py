@@ -8,6 +8,7 @@ from world import DAY, NOW, SERIAL, World
 
 from insitu.protocol.channel.edhoc import X5T, Kid, X5Chain
 from insitu.protocol.channel.trust import CentralAtWork, ModuleAtWork
+from insitu.protocol.channel.trust.operating import SKEW_SECONDS
 from insitu.protocol.engine import KeyHandle, KeyKind, ProtocolError, TableError, UsageError
 from insitu.protocol.keys.certificates import CertificateRefused, Role
 from insitu.protocol.keys.port import KeyMismatch, KeyMissing
@@ -125,6 +126,14 @@ def test_an_expired_module_is_refused(central, operating):
     central.judge(X5Chain((operating[0].module,)), NOW + 365 * DAY)
     with pytest.raises(CertificateRefused, match="not valid"):
         central.judge(X5Chain((operating[0].module,)), NOW + 365 * DAY + 1)
+
+
+def test_a_units_clock_may_be_a_little_ahead(central, operating):
+    claim = X5Chain((operating[0].module,))
+    begins = central.judge(claim, NOW)[1].chain[0].not_before
+    assert central.judge(claim, begins - SKEW_SECONDS)[1].name == SERIAL
+    with pytest.raises(CertificateRefused, match="not valid at that time"):
+        central.judge(claim, begins - SKEW_SECONDS - 1)
 
 
 def test_several_customers_are_tried_and_none_is_named_to_a_stranger(operating, world: World):
