@@ -12,7 +12,7 @@ from insitu.protocol import driver, session
 from insitu.protocol.channel import handshake, records
 from insitu.protocol.channel.trust import SUITES
 from insitu.protocol.channel.trust.certificates import ModuleByIdentity, UnitByCertificate
-from insitu.protocol.channel.trust.operating import CentralAtWork, ModuleAtWork
+from insitu.protocol.channel.trust.operating import SKEW_SECONDS, CentralAtWork, ModuleAtWork
 from insitu.protocol.channel.trust.physical import ByCable
 from insitu.protocol.engine import Fault
 from insitu.protocol.keys import derive, profile
@@ -42,6 +42,7 @@ SAID: Final = {
     "handshake, seconds": f"| the whole handshake, each side | {session.HANDSHAKE_SECONDS:g} |",
     "module, seconds": f"for ResetCommand | {module_data.MACHINE_SECONDS:g} each |",
     "person, seconds": f"while people compare fingerprints | {module_data.PERSON_SECONDS:g} |",
+    "clock ahead, seconds": f"up to {SKEW_SECONDS} seconds ahead",
     "unit, seconds": f"| unit: for ModuleKey, for Personalized, for Status | {unit.MACHINE_SECONDS:g} each |",
     "central, seconds": f"| central: for Status, ResetChallenge, ResetDone | {central.MACHINE_SECONDS:g} each |",
     "sending, seconds": f"| a peer that leaves a flight unread | {driver.SEND_SECONDS:g} |",

@@ -128,9 +128,11 @@ def test_an_expired_module_is_refused(central, operating):
         central.judge(X5Chain((operating[0].module,)), NOW + 365 * DAY + 1)
 
 
-def test_a_units_clock_may_be_a_little_ahead(central, operating):
-    claim = X5Chain((operating[0].module,))
-    begins = central.judge(claim, NOW)[1].chain[0].not_before
+def test_a_units_clock_may_be_a_little_ahead(central, world: World):
+    world.clock.at += DAY
+    personalize(world)
+    claim = X5Chain((world.module.record.module,))
+    begins = central.judge(claim, NOW + DAY)[1].chain[0].not_before
     assert central.judge(claim, begins - SKEW_SECONDS)[1].name == SERIAL
     with pytest.raises(CertificateRefused, match="not valid at that time"):
         central.judge(claim, begins - SKEW_SECONDS - 1)
