@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeVar
 import trio
 
 from insitu.transports.errors import FrameError, FrameTruncated
-from insitu.transports.framing import FrameChannel
+from insitu.transports.framing import MAX_FRAME, FrameChannel
 
 from .engine import (
     Close,
@@ -39,6 +39,8 @@ from .session import Outcome, Session, Transmit
 S = TypeVar("S", bound=Enum)
 D = TypeVar("D")
 
+HANDSHAKE_FRAME: Final = 10_240
+"""Bytes of the longest frame before the channel stands: two certificates of 4,096 bytes and what is around them."""
 SEND_SECONDS: Final = 60.0
 """How long a peer may leave one flight unread before the session ends."""
 FAREWELL_SECONDS: Final = 5.0
@@ -98,7 +100,7 @@ async def run(
         StateError: `scope` was cancelled.
 
     """
-    channel = FrameChannel(stream)
+    channel = FrameChannel(stream, lambda: MAX_FRAME if session.is_open else HANDSHAKE_FRAME)
     driver = _Driver(session, channel, ports, now)
     scope = trio.CancelScope() if scope is None else scope
     try:

@@ -98,6 +98,11 @@ class Session(Generic[S, D]):
         return f"<Session {self._table.party} {self.state.name}{' closed' if self.closed else ''}>"
 
     @property
+    def is_open(self) -> bool:
+        """Whether the channel stands, so that the other side is known."""
+        return self._records is not None
+
+    @property
     def party(self) -> str:
         """The name of the party."""
         return self._table.party

@@ -6,7 +6,7 @@ here. On a serial line this stands above the reliable link of `serial/`, like ab
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
@@ -44,11 +44,15 @@ class FrameDecoder:
         """Take the next bytes of the stream, cut anywhere."""
         self._bytes += data
 
-    def next_frame(self) -> bytes | None:
+    def next_frame(self, limit: int = MAX_FRAME) -> bytes | None:
         """The next whole frame, or None when more bytes are needed first.
 
+        Args:
+            limit: bytes that a frame may have at the moment.
+
         Raises:
-            FrameError: the peer announced an empty frame. The stream is of no use any more: its place is lost.
+            FrameError: the peer announced an empty frame, or one above `limit`. The stream is of no use any more: its
+                place is lost.
 
         """
         data = self._bytes
@@ -57,6 +61,8 @@ class FrameDecoder:
         end = _HEADER + (data[0] << 8 | data[1])
         if end == _HEADER:
             raise FrameError("empty frame", who="framing", expected=f"1 to {MAX_FRAME} bytes", got=0)
+        if end > _HEADER + limit:
+            raise FrameError("frame too long", who="framing", expected=f"at most {limit} bytes", got=end - _HEADER)
         if len(data) < end:
             return None
         frame = bytes(data[_HEADER:end])
@@ -81,14 +87,17 @@ class FrameDecoder:
 class FrameChannel:
     """Frames, whole and in order, over a byte stream that it owns from now on.
 
+    `limit` is asked what a received frame may have at the moment, in bytes: less, say, before anybody is known.
+
     One task may send while another receives. A cancelled `receive_frame` loses nothing; a cancelled send may have
     sent a part, after which only closing makes sense (as with every trio stream).
     """
 
-    __slots__ = ("_decoder", "stream")
+    __slots__ = ("_decoder", "_limit", "stream")
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, limit: Callable[[], int] = lambda: MAX_FRAME) -> None:
         self.stream = stream
+        self._limit = limit
         self._decoder = FrameDecoder()
 
     async def send_frame(self, frame: bytes) -> None:
@@ -117,7 +126,7 @@ class FrameChannel:
             trio.BrokenResourceError, trio.ClosedResourceError: as `trio.abc.ReceiveStream.receive_some`.
 
         """
-        while (frame := self._decoder.next_frame()) is None:
+        while (frame := self._decoder.next_frame(self._limit())) is None:
             data = await self.stream.receive_some()
             if not data:
                 self._decoder.finish()

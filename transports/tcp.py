@@ -10,6 +10,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
@@ -62,6 +63,9 @@ class PeerLimits:
     peers: int = 2_000
     per_host: int | None = None
 
+
+RESERVE: Final = 128
+"""File descriptors that connections leave to the rest of the program: stores have to be written whoever connects."""
 
 DEFAULT_LIMITS: Final = PeerLimits()
 
@@ -116,7 +120,7 @@ class PeerGate:
         self.turned_away = 0
         self.starved = 0
         self._limits = limits
-        self._slots = trio.Semaphore(limits.peers)
+        self._slots = trio.Semaphore(min(limits.peers, _room_for(limits.peers)))
         self._hosts: Counter[str] = Counter()
 
     async def serve(self, listener: trio.SocketListener, handler: Handler) -> NoReturn:
@@ -154,6 +158,21 @@ class PeerGate:
                 del self._hosts[host]
             self._slots.release()
             await trio.aclose_forcefully(stream)
+
+
+def _room_for(peers: int) -> int:
+    """How many of `peers` may connect and leave descriptors for the rest; asks the system for more if need be."""
+    try:
+        import resource
+    except ImportError:  # no such limit off POSIX
+        return peers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < peers + RESERVE:
+        wanted = peers + RESERVE if hard == resource.RLIM_INFINITY else min(peers + RESERVE, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return peers if soft == resource.RLIM_INFINITY else max(1, min(peers, soft - RESERVE))
 
 
 def place(host: str, port: int) -> str:

@@ -15,7 +15,7 @@ from .personalization import Certificate, Fingerprint, ModuleCondition
 from .wire import record
 
 NAME: Final = Size(1, 64)
-RECORD_LIMITS: Final = {"max_bytes": 16 << 20, "max_items": 1 << 20}
+RECORD_LIMITS: Final = {"max_bytes": 16 << 20, "max_items": 16 << 20}
 """Arguments for `decode_record`: a sealed file is authenticated and may be larger than a frame."""
 
 

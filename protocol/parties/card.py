@@ -100,9 +100,12 @@ def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
 
 
 def job_is_new(data: CardData, event: JobProposed) -> bool:
-    """No job has this number or is open for this subject, nobody approved it yet, its key is known if it can be."""
+    """No job has this number or an approval for this subject, nobody approved it yet, its key is known if it can be."""
     new = event.job
-    taken = any(job.number == new.number or _same_subject(job, new) for job in _open_jobs(data.held, event.at))
+    taken = any(
+        job.number == new.number or (job.approvals and _same_subject(job, new))
+        for job in _open_jobs(data.held, event.at)
+    )
     key_fits = (new.public_key is None) == (new.role is CardRole.MODULE)
     return not taken and not new.approvals and key_fits
 
@@ -171,8 +174,9 @@ def install(data: CardData, event: CustomerCertified) -> tuple[CardData, Effects
 
 
 def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
-    """Open the job; those whose time is over make room."""
-    record = replace(data.held, jobs=(*_open_jobs(data.held, event.at), event.job))
+    """Open the job; those whose time is over, and one for the same subject that nobody approved, make room."""
+    others = tuple(job for job in _open_jobs(data.held, event.at) if not _same_subject(job, event.job))
+    record = replace(data.held, jobs=(*others, event.job))
     return _kept(data, record, Show(JobNoted(event.job, missing=2)))
 
 

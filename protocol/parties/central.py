@@ -127,18 +127,19 @@ def module_is_certified(_: CentralData, event: ChannelOpened) -> bool:
 def nothing_is_older_than_we_know(data: CentralData, event: Status) -> bool:
     """The module's word agrees with its certificate, and neither is from before a reset that we know of (S4).
 
-    A newer epoch needs another certificate, and one that was not made before the one that we know: the card never
-    back-dates.
+    What the card signed decides: a certificate that was made after the one that we know takes its place, whatever
+    epoch the module tells (a card never back-dates). Made in the same second, it needs a newer epoch.
     """
     if not _word_agrees(data, event):
         return False
     known, certificate = data.entry, given(data.peer).chain[0]
     if known is None:
         return True
-    if event.epoch > known.epoch:
-        other = certificate.fingerprint not in (known.fingerprint, *known.retired)
-        return other and certificate.not_before >= known.issued
-    return event.epoch == known.epoch and certificate.fingerprint == known.fingerprint and known.valid
+    if certificate.fingerprint == known.fingerprint:
+        return event.epoch == known.epoch and known.valid
+    age = (certificate.not_before, event.epoch if certificate.not_before == known.issued else 0)
+    newer = age > (known.issued, known.epoch if certificate.not_before == known.issued else 0)
+    return newer and certificate.fingerprint not in known.retired
 
 
 def a_reset_is_due(data: CentralData, event: Status) -> bool:

@@ -138,7 +138,7 @@ class UnitData:
     """What the unit knows of one personalization.
 
     Attributes:
-        job: the job's number, 16 bytes.
+        job: the job's number, 16 bytes; None where the module is only asked how things stand.
         serial: the module that the job is for; known before the link opens (A2, A1), never from the wire.
         salt: the modifier prescribed for the key pair, 32 bytes (L3).
         policy: whether a key pair made at manufacture is admitted.
@@ -149,7 +149,7 @@ class UnitData:
 
     """
 
-    job: bytes
+    job: bytes | None
     serial: str
     salt: bytes
     policy: KeyPolicy
@@ -172,7 +172,13 @@ def module_is_the_expected_one(data: UnitData, event: ChannelOpened) -> bool:
 
 def it_wants_personalization(data: UnitData, event: ChannelOpened) -> bool:
     """The expected module, in a state in which it can be personalized."""
-    return event.intent.purpose is Purpose.PERSONALIZE and module_is_the_expected_one(data, event)
+    wants = event.intent.purpose is Purpose.PERSONALIZE and data.job is not None
+    return wants and module_is_the_expected_one(data, event)
+
+
+def there_is_no_job_for_it(data: UnitData, event: ChannelOpened) -> bool:
+    """The expected module wants to be personalized, and nobody approved that."""
+    return event.intent.purpose is Purpose.PERSONALIZE and data.job is None and module_is_the_expected_one(data, event)
 
 
 def it_only_reports(data: UnitData, event: ChannelOpened) -> bool:
@@ -205,7 +211,7 @@ _AWAIT_MODULE: Final = StartTimer("module", MACHINE_SECONDS)
 
 def order_key_pair(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effects]:
     """Prescribe salt, policy and time; crosses in one flight with message_4."""
-    order = GenerateKeyPair(job=data.job, salt=data.salt, policy=data.policy, time=event.at)
+    order = GenerateKeyPair(job=given(data.job), salt=data.salt, policy=data.policy, time=event.at)
     known = replace(data, peer=event.peer, binding=event.binding, at=event.at)
     return known, [Send(order), _AWAIT_MODULE]
 
@@ -231,7 +237,7 @@ def have_the_key_certified(data: UnitData, _: FingerprintsAgree) -> tuple[UnitDa
 
 
 def _ask_card(data: UnitData, public: PublicKey) -> LookUp:
-    return LookUp("certificate", CertificateNeeded(data.job, data.serial, public, data.at))
+    return LookUp("certificate", CertificateNeeded(given(data.job), data.serial, public, data.at))
 
 
 def hand_over(data: UnitData, event: ModuleCertified) -> tuple[UnitData, Effects]:
@@ -245,6 +251,11 @@ def finish(data: UnitData, _: Personalized) -> tuple[UnitData, Effects]:
     """Done: the module operates."""
     result = ModulePersonalized(data.serial, given(data.certificate))
     return data, [StopTimer("module"), Show(result), Close()]
+
+
+def decline(data: UnitData, _: ChannelOpened) -> tuple[UnitData, Effects]:
+    """Say that the approvals are missing."""
+    return data, [Close(Fault.UNAVAILABLE, f"{data.serial} waits for its personalization, which nobody approved")]
 
 
 def await_status(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effects]:
@@ -276,6 +287,7 @@ UNIT: Final = Table[UnitState, UnitData](
         # in, on, if, do, then
         row(S.READY, ChannelOpened, it_wants_personalization, order_key_pair, S.AWAITING_KEY),
         row(S.READY, ChannelOpened, it_only_reports, await_status, S.AWAITING_STATUS),
+        row(S.READY, ChannelOpened, there_is_no_job_for_it, decline, S.FAILED),
         row(S.AWAITING_KEY, ModuleKey, a_certified_module_proves_possession, have_it_certified, S.CERTIFYING),
         row(S.AWAITING_KEY, ModuleKey, possession_is_proved, have_it_compared, S.COMPARING),
         row(S.COMPARING, FingerprintsAgree, None, have_the_key_certified, S.CERTIFYING),

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from pump import Line, Side, contact, meeting, personalize
+from pump import Line, NoStream, Side, contact, meeting, personalize
 from world import NOW, PINS, SERIAL, Seeded, World, authorization, cheap_pins
 
 from insitu.protocol.engine import InsituError, KeyKind, LookUp
@@ -131,6 +131,14 @@ def refusing_card() -> None:
     line.start().finish()
 
 
+def unapproved() -> None:
+    """A module that waits for its personalization is asked how things stand."""
+    world = World()
+    unit = world.new_unit()
+    module = Side("module", world.module.meet_unit(NoStream(), TrustOption.CERTIFICATES))  # type: ignore[arg-type]
+    Line(module, Side("unit", unit.inquire(NoStream(), SERIAL, TrustOption.CERTIFICATES))).start().finish()  # type: ignore[arg-type]
+
+
 def differing_fingerprints() -> None:
     """The person at the cable does not find the fingerprints equal."""
     world = World()
@@ -227,6 +235,7 @@ ALL: tuple[Callable[[], None], ...] = (
     interrupted_reports,
     key_failures,
     refusing_card,
+    unapproved,
     differing_fingerprints,
     work,
     offices,

@@ -101,6 +101,7 @@ def test_a_certificate_for_another_key_is_not_installed(world: World):
 def test_a_job_that_is_open_is_not_opened_twice(card: Card):
     job = card.propose(CardRole.MODULE, "SN-1")
     assert card.propose(CardRole.MODULE, "SN-1") == job
+    approve(card, job, ALICE)
     with pytest.raises(StateError, match="a job for SN-1 is open"):
         card.propose(CardRole.MODULE, "SN-1", days=7)
     assert card.propose(CardRole.MODULE, "SN-2").number != job.number
@@ -108,9 +109,12 @@ def test_a_job_that_is_open_is_not_opened_twice(card: Card):
 
 def test_a_job_for_another_key_is_another_job(card: Card, world: World):
     keys = [world.vault("x").generate(name, KeyKind.P256, b"").public for name in "ab"]
-    card.propose(CardRole.CENTRAL, "Host 2", public=keys[0])
+    nobody_meant_it = card.propose(CardRole.CENTRAL, "Host 2", public=keys[0])
+    job = card.propose(CardRole.CENTRAL, "Host 2", public=keys[1])
+    assert nobody_meant_it.number not in {each.number for each in card.record.jobs}
+    approve(card, job, ALICE)
     with pytest.raises(StateError, match="a job for Host 2 is open"):
-        card.propose(CardRole.CENTRAL, "Host 2", public=keys[1])
+        card.propose(CardRole.CENTRAL, "Host 2", public=keys[0])
 
 
 def test_a_job_is_over_after_its_time(card: Card, world: World):

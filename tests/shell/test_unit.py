@@ -144,8 +144,8 @@ def test_a_module_at_work_tells_how_things_stand_without_a_job(world: World, opt
 
 def test_a_module_that_waits_for_its_personalization_is_told_that_this_is_an_inquiry(world: World):
     line = inquiry(world).finish()
-    assert isinstance(line.peer.error, ProtocolError)
-    assert "personalize" in str(line.peer.error)
+    assert isinstance(line.peer.error, StateError)
+    assert "waits for its personalization, which nobody approved" in str(line.peer.error)
     assert world.module.state is ModuleState.DELIVERED
 
 

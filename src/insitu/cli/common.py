@@ -245,7 +245,7 @@ def trust_options(command: F) -> F:
             type=click.Choice(sorted(OPTIONS)),
             default="certificates",
             show_default=True,
-            help="How module and unit trust each other. physical protects against listeners only.",
+            help="How module and unit trust each other. physical: a person compares fingerprints.",
         ),
         click.option(
             "--declare-wired",

@@ -12,7 +12,7 @@ from ..protocol.driver import Order
 from ..protocol.engine import StateError
 from ..protocol.keys.vault import SealedVault
 from ..protocol.messages import Authorize, PayOut
-from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed, ResetByHand
+from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed
 from ..protocol.progress import StateEntered
 from ..protocol.stores.sealed import StoreKind
 from ..transports.links import Link
@@ -50,7 +50,8 @@ def open_module(
 class AtWork:
     """One session with the central system. Made by `at_work`."""
 
-    def __init__(self, orders: trio.MemorySendChannel[Order]) -> None:
+    def __init__(self, module: Module, orders: trio.MemorySendChannel[Order]) -> None:
+        self._module = module
         self._orders = orders
         self._answers: dict[int, PayOut] = {}
         self._answered: dict[int, trio.Event] = {}
@@ -103,8 +104,8 @@ class AtWork:
             del self._answered[number]
 
     async def reset_by_hand(self) -> None:
-        """Erase the operating key: a person at the module confirmed it. The session ends."""
-        await self._submit(ResetByHand())
+        """Erase the operating key: a person at the module confirmed it. The session ends, whatever it is about."""
+        self._module.reset_by_hand()
 
     async def _submit(self, event: object) -> None:
         order = Order(event)
@@ -125,19 +126,32 @@ async def at_work(module: Module, link: Link) -> AsyncIterator[AtWork]:
 
     Raises:
         StateError: the session ended in good order before the module was online.
-        InsituError: the session failed; within the context as the cause of its cancellation (an ExceptionGroup).
+        InsituError: the session failed, also while the context lasted.
 
     """
     sending, orders = trio.open_memory_channel[Order](0)
-    work = AtWork(sending)
+    work = AtWork(module, sending)
 
     async def session() -> None:
         await module.work(link.stream, orders, also_show=work.note)
         work.end()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(session)
-        await work.online.wait()
-        work.check()
-        yield work
-        nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session)
+            await work.online.wait()
+            work.check()
+            yield work
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise (_only(group) or group) from group.__cause__
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """What a group holds if that is one exception, however deep."""
+    inside: BaseException = group
+    while isinstance(inside, BaseExceptionGroup):
+        if len(inside.exceptions) != 1:
+            return None
+        inside = inside.exceptions[0]
+    return inside

@@ -162,7 +162,7 @@ class Card:
             seconds: how long approvals count.
 
         Raises:
-            StateError: a different job is open for this subject.
+            StateError: a different job is open for this subject, and somebody approved it.
             UsageError: a subject that no certificate can carry.
 
         """
@@ -171,6 +171,8 @@ class Card:
         for job in self._installed().jobs:
             if job.role is role and job.subject == subject and now <= job.expires:
                 if (job.public_key, job.days) != (key, days):
+                    if not job.approvals:
+                        break  # nobody meant it: it gives way
                     raise StateError(
                         f"a job for {subject} is open", who="card", expected="the same key and days", got="others"
                     )

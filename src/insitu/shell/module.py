@@ -128,7 +128,9 @@ class Module:
                     scope.cancel()
         return self.record.epoch
 
-    async def meet_unit(self, stream: trio.abc.Stream, option: TrustOption, *, wired: bool = False) -> ModuleState:
+    async def meet_unit(
+        self, stream: trio.abc.Stream, option: TrustOption, *, wired: bool = False, also_show: Show = ignore
+    ) -> ModuleState:
         """One session with a personalization unit over `stream`; the state afterwards.
 
         A module that can be personalized asks for it; one that operates reports how things stand.
@@ -137,6 +139,7 @@ class Module:
             stream: the link, which is closed afterwards.
             option: the trust option, pinned.
             wired: whether the link is a wired local one; asked for by the physical option.
+            also_show: gets the notes of this session; the last one comes before the link is closed.
 
         Raises:
             StateError: a session with a unit is running.
@@ -154,7 +157,7 @@ class Module:
                     else:
                         terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
                     purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-                    await self._session(stream, terms, purpose, scope)
+                    await self._session(stream, terms, purpose, scope, also_show=also_show)
                 finally:
                     vault.roll_back()
         return self.state

@@ -20,6 +20,7 @@ from ..protocol.engine import InsituError, StateError, UsageError
 from ..protocol.messages import Authorize, TrustOption
 from ..protocol.parties.central import ModuleContacted, ResetOrdered
 from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from ..protocol.progress import SessionEnded
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, open_link, serve_links
 from ..transports.tcp import PeerLimits
@@ -30,6 +31,12 @@ BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts to reach the central system."""
 MOST_WAITING: Final = 64
 """Authorizations that may wait for their turn."""
+TAKEN_SECONDS: Final = 5.0
+"""How long a session may take to accept an order."""
+UNITS: Final = PeerLimits(peers=16, per_host=4)
+"""Who may wait at a module's TCP port; one is served at a time."""
+TURN_SECONDS: Final = 60.0
+"""How long a unit waits for its turn."""
 LARGEST_LINE: Final = 4096
 """Bytes of a request."""
 
@@ -99,7 +106,7 @@ class ModuleProgram:
     async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
         """Until cancelled, or until the module operates if `once`; `ready` gets the address once open."""
         async with trio.open_nursery() as nursery:
-            serve = partial(serve_links, self._link, self._meet, declared_wired=self._declared_wired)
+            serve = partial(serve_links, self._link, self._meet, declared_wired=self._declared_wired, limits=UNITS)
             places: list[Address] = await nursery.start(serve)
             ready(str(places[0]))
             if self._central is not None:
@@ -112,14 +119,21 @@ class ModuleProgram:
                 nursery.cancel_scope.cancel()
 
     async def _meet(self, link: Link) -> None:
-        async with self._one_unit:
-            before = self._module.state
-            try:
-                await self._module.meet_unit(link.stream, self._option, wired=link.attests_wired)
-            except (InsituError, TransportError) as error:
-                self._tell(str(error))
-            if self._module.state is not before:
-                self._note_change()
+        with trio.move_on_after(TURN_SECONDS) as patience:
+            await self._one_unit.acquire()
+        if patience.cancelled_caught:
+            return
+        try:
+            await self._module.meet_unit(link.stream, self._option, wired=link.attests_wired, also_show=self._note_end)
+        except (InsituError, TransportError) as error:
+            self._tell(str(error))
+        finally:
+            self._one_unit.release()
+
+    def _note_end(self, note: object) -> None:
+        """What the session did is durable; work need not wait until the unit has taken leave of the link."""
+        if isinstance(note, SessionEnded):
+            self._note_change()
 
     def _note_change(self) -> None:
         self._changed.set()
@@ -283,14 +297,24 @@ class CentralProgram:
     async def _obey(self, line: str) -> None:
         try:
             serial = read_command(line)
-            if serial not in self._online:
+            online = self._online.get(serial)
+            if online is None:
                 self._central.order_reset(serial)
-                return
-            order = Order(ResetOrdered())
-            await self._online[serial].orders.send(order)
-            await order.wait()
-        except (InsituError, trio.BrokenResourceError) as error:
-            self._tell(str(error) or "central: the session with the module has ended")
+            elif not await _hand_over(online):  # whatever hinders the session, the reset is ordered
+                online.scope.cancel()
+                self._central.order_reset(serial)
+        except InsituError as error:
+            self._tell(str(error))
+
+
+async def _hand_over(online: _Online) -> bool:
+    """Whether the session with the module took the order for its reset, in time."""
+    order = Order(ResetOrdered())
+    with trio.move_on_after(TAKEN_SECONDS), suppress(InsituError, trio.BrokenResourceError):
+        await online.orders.send(order)
+        await order.wait()
+        return True
+    return False
 
 
 def read_command(line: str) -> str:

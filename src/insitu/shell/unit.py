@@ -127,12 +127,14 @@ class Unit:
             wired: whether the link is a wired local one; asked for by the physical option.
 
         Raises:
-            InsituError: the session did not end in good order; so too if the module waits for its personalization.
+            StateError: the module waits for its personalization, and nobody approved one.
+            InsituError: the session did not end in good order.
 
         """
         async with stream:
-            data = UnitData(bytes(16), serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
-            reported = await self._session(stream, data, frozenset({Purpose.STATUS}), option, wired=wired)
+            data = UnitData(None, serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
+            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
+            reported = await self._session(stream, data, purposes, option, wired=wired)
         if not isinstance(reported, ModuleReported):
             raise StateError("no report", who="unit", expected="the module's status", got="another end")
         return reported

@@ -161,6 +161,7 @@ def approve(data: CardData, name: str, *, pin: bytes | None = None, at: int = NO
 
 def test_a_job_is_new_without_approvals_and_knows_its_key_if_there_is_one(ready: CardData, world: World):
     public = compress(world.card.authentication.public)
+    approved = approve(ready, ALICE).data
     accepted = {
         "another module": job(b"2", subject="SN-2"),
         "another role": job(b"2", role=CardRole.UNIT, public_key=public),
@@ -178,7 +179,12 @@ def test_a_job_is_new_without_approvals_and_knows_its_key_if_there_is_one(ready:
         assert Show(JobNoted(new, missing=2)) in step.effects
     for what, new in refused.items():
         with pytest.raises(Refused):
-            pytest.fail(f"{what}: {CARD.step(S.READY, ready, JobProposed(new, NOW))}")
+            pytest.fail(f"{what}: {CARD.step(S.READY, approved, JobProposed(new, NOW))}")
+
+
+def test_a_job_that_nobody_approved_gives_way(ready: CardData):
+    step = CARD.step(S.READY, ready, JobProposed(job(b"2", days=7), NOW))
+    assert step.data.record.jobs == (job(b"2", days=7),)
 
 
 def test_a_job_whose_time_is_over_makes_room(ready: CardData):

@@ -146,6 +146,7 @@ class Known:
         (Known(2, FOREIGN), 2, False),  # S12: another certificate of the same epoch was first
         (Known(2, OLD), 3, True),  # personalized again after a reset by hand
         (Known(2, OLD, issued=-9), 3, True),
+        (Known((1 << 64) - 1, OLD, issued=-9), 1, True),  # the one before lied about its epoch: the card's word counts
         (Known(2, OLD, issued=1), 3, False),  # the certificate is older than the one that we know
         (Known(2, OLD, valid=False), 3, True),  # or by command
         (Known(2, OLD), 1, False),
