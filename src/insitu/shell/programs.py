@@ -116,7 +116,8 @@ class ModuleProgram:
             while self._once and self._module.state is not ModuleState.OPERATING:
                 await self._changed.wait()
             if self._once:
-                nursery.cancel_scope.cancel()
+                async with self._one_unit:  # which has its confirmation by then
+                    nursery.cancel_scope.cancel()
 
     async def _meet(self, link: Link) -> None:
         with trio.move_on_after(TURN_SECONDS) as patience:

@@ -1,0 +1,84 @@
+"""Notes in words: every kind of note is told, to programs as JSON and to people as one harmless line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pump import Line, contact, personalize
+from world import CARD_NUMBER, SERIAL, World, authorization
+
+from insitu.protocol.engine import PublicKey
+from insitu.protocol.messages import PayOut
+from insitu.protocol.parties.central import ResetOrdered
+from insitu.protocol.parties.module_data import AuthorizationWanted, KeyMade, PayOutInstructed
+from insitu.protocol.progress import SessionEnded
+from insitu.shell.central import ResetAwaited
+from insitu.shell.telling import _LINES, facts_of, key_fingerprint, line_of
+
+
+@pytest.fixture(scope="module")
+def told() -> list[dict[str, object]]:
+    """All notes of a whole life."""
+    world = World()
+    personalize(world)
+    line: Line = contact(world).start()
+    line.module.order(AuthorizationWanted(authorization(1)))
+    line.peer.order(ResetOrdered())
+    line.finish()
+    personalize(world)
+    personalize(world)
+    world.central.order_reset(SERIAL)
+    return [facts for note in world.shown if (facts := facts_of(note)) is not None]
+
+
+def test_every_kind_of_note_is_told(told):
+    assert {facts["note"] for facts in told} == set(_LINES)
+
+
+def test_notes_are_one_line_of_json_and_one_for_people(told):
+    for facts in told:
+        assert json.loads(json.dumps(facts)) == facts
+        line = line_of(facts)
+        assert line.isprintable()
+        assert line.startswith(str(facts["party"]))
+        assert "{" not in line, "a note without words of its own"
+
+
+def test_no_card_number_is_told(told):
+    text = json.dumps(told) + "".join(map(line_of, told))
+    assert CARD_NUMBER not in text
+    assert "Authorize" in text
+
+
+def test_what_is_for_nobody_is_not_told():
+    assert facts_of(object()) is None
+
+
+@pytest.mark.parametrize("words", ["\x1b[2J\x1b[31m", "a\nb", "\r", "\u202e", "\x9b31m"])
+def test_control_characters_of_a_peer_are_spelled_out(words):
+    """A reference is the central system's, a name may be anybody's: neither moves the cursor of a terminal."""
+    for note in (
+        PayOutInstructed(PayOut(number=1, approved=True, amount=1, reference=words)),
+        SessionEnded("module", words),
+        ResetAwaited(words),
+    ):
+        facts = facts_of(note)
+        assert facts is not None
+        assert line_of(facts).isprintable()
+
+
+def test_fingerprints_are_those_that_openssl_shows():
+    world = World()
+    personalize(world)
+    made = next(note for note in world.shown if isinstance(note, KeyMade))
+    public: PublicKey = made.key.public
+    assert key_fingerprint(public).replace(" ", "").lower() == hashlib.sha256(_spki(public)).hexdigest()
+
+
+def _spki(public: PublicKey) -> bytes:
+    der = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + public.data
+    load_der_public_key(der)
+    return der
