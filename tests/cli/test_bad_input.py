@@ -145,9 +145,7 @@ def jobs(bank: Estate) -> dict[str, list[str]]:
 def test_five_wrong_pins_lock_a_person_and_no_other(bank, wrong):
     for left in (4, 3, 2, 1, 0):
         with unchanged(bank, "card.store"):
-            refused(
-                2, *approve(bank, "alice", alice=wrong), says=("card: wrong PIN of alice", f"got {left} tries left")
-            )
+            refused(2, *approve(bank, "alice", alice=wrong), says=(f"card: wrong PIN of alice, {left} tries left",))
     with unchanged(bank, "card.store"):
         refused(5, *approve(bank, "alice", alice=wrong), says=("alice is locked",))
         refused(5, *approve(bank, "alice"), says=("alice is locked", "5 wrong PINs"))

@@ -170,7 +170,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     people = {person.name: person.failures for person in record.people}
     facts = {"name": record.name, "people": people, "jobs": jobs, "log_entries": len(record.log)}
     lines = [f"card of {record.name}, {len(record.log)} log entries"]
-    lines += [f"  {name}: {failures} wrong PINs" for name, failures in people.items()]
+    lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
     lines += [
         f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"
         for job, given in zip(jobs, (job.approvals for job in record.jobs), strict=True)

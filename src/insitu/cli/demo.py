@@ -36,7 +36,7 @@ from .common import DIRECTORY, OPTIONS, run_async, say
 )
 @click.option("--json", "as_json", is_flag=True, help="End with the report as one JSON object on a line.")
 def demo(link: str, trust: str, out: Path, baud: int, as_json: bool) -> None:
-    """Personalize a module, use it, reset it and personalize it again.
+    """Show a module's life: made, used, reset, made anew.
 
     Over tcp and serial, manufacturer, card, unit, module and central system are processes of their own; the serial
     line is a pair of pseudo-terminals.

@@ -41,7 +41,7 @@ def run(
     requests: bool,
     as_json: bool,
 ) -> None:
-    """Wait for a personalization unit at the link; while operating, work with the central system.
+    """Wait for units at the link, work with the host.
 
     Runs until it is interrupted. Requests: {"authorize": {"number": 1, "card": "...", "account": "...", "amount": 5000,
     "currency": "EUR"}} and {"reset": "by hand"}.

@@ -39,7 +39,7 @@ from .common import (
 
 @click.group(cls=Group)
 def unit() -> None:
-    """The personalization unit: a computer with the customer's card."""
+    """The personalization unit with the card."""
 
 
 @unit.command()
@@ -65,7 +65,7 @@ def personalize(
     wait: float,
     as_json: bool,
 ) -> None:
-    """Personalize one module over the link; two people have approved it on the card before.
+    """Personalize a module that two people approved.
 
     Without an approval, a module that the card certified before is asked whether it operates: so a confirmation that
     got lost is recognised. Under --trust physical you are asked to compare fingerprints before anything is signed.

@@ -202,7 +202,7 @@ class Card:
         self._refuse_approval(job.number, person, now)
         for note in self._submit(Approve(job.number, person, pin, now)):
             if isinstance(note, PinRefused):
-                raise UsageError(f"wrong PIN of {person}", who="card", got=f"{note.left} tries left")
+                raise UsageError(f"wrong PIN of {person}, {note.left} tries left", who="card")
             if isinstance(note, JobNoted):
                 return note.missing
         raise StateError("no approval", who="card")
