@@ -292,7 +292,8 @@ def _envelope(data: bytes, path: Path) -> bytes:
     """The envelope of an undamaged file."""
     head = len(MAGIC) + 4
     if not data.startswith(MAGIC[: len(data)]):
-        raise ForeignFile(f"not a sealed store: {path}", who=_WHO, expected=MAGIC.hex(), got=data[:8].hex())
+        # nothing of it is shown: it may be somebody's passphrase
+        raise ForeignFile(f"not a sealed store: {path}", who=_WHO, expected="a store of insitu", got="another file")
     size = head + int.from_bytes(data[len(MAGIC) : head], "big") + _CHECKSUM_BYTES
     if len(data) < head or len(data) < size <= LARGEST:
         raise StoreTruncated(

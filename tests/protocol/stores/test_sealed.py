@@ -199,6 +199,15 @@ def test_a_foreign_file(path, content):
     refused(path, ForeignFile)
 
 
+def test_nothing_of_a_foreign_file_is_shown(tmp_path: Path):
+    path = tmp_path / "alice.pin"
+    path.write_text("48151623\n")
+    with pytest.raises(ForeignFile) as caught:
+        SealedFile.open(path, StoreKind.CARD, Secret(b"passphrase"), entropy=bytes)
+    for form in ("48151623", b"48151623".hex()):
+        assert form not in str(caught.value)
+
+
 def test_a_truncated_file_at_every_length(path):
     data = create(path)
     for size in range(len(data)):
