@@ -66,7 +66,7 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Ask the party's surroundings (registry, card, trust policy) for the values named; comes back as Found."""
+    """Ask the party's surroundings (host, card, trust policy); comes back as an event that its table awaits."""
 
     what: str
     argument: object = field(default=None, repr=False)

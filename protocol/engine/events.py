@@ -7,7 +7,6 @@ copied (S9).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -65,13 +64,6 @@ class KeyOperationFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Answer to LookUp: what was found under each name; what is missing was not found."""
-
-    values: Mapping[str, object] = field(repr=False)
-
-
 def reason_of(event: object) -> str:
     """One clause on why a session ends, made from the event that ends it."""
     if isinstance(event, DeadlinePassed):
@@ -83,7 +75,6 @@ __all__ = [
     "Agreed",
     "ChannelLost",
     "DeadlinePassed",
-    "Found",
     "KeyOperationFailed",
     "KeyPairMade",
     "PublicKey",

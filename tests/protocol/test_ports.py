@@ -8,7 +8,6 @@ from insitu.protocol.engine import (
     Agreed,
     Close,
     EnvironmentFault,
-    Found,
     GenerateKey,
     KeyHandle,
     KeyKind,
@@ -21,6 +20,7 @@ from insitu.protocol.engine import (
     Show,
     Sign,
     Signed,
+    Started,
     StartTimer,
     UsageError,
 )
@@ -62,7 +62,7 @@ def test_a_key_operation_that_fails_is_an_event_too(vault):
 def test_storage_look_ups_and_notes_go_to_their_ports(vault):
     kept: list[object] = []
     shown: list[object] = []
-    answer = Found({"a": 1})
+    answer = Started()
     ports = Ports(
         vault, commit=lambda record, keep: kept.append((record, keep)), look_up=lambda _: answer, show=shown.append
     )

@@ -43,6 +43,7 @@ SAID: Final = {
     "module, seconds": f"for ResetCommand | {module_data.MACHINE_SECONDS:g} each |",
     "person, seconds": f"while people compare fingerprints | {module_data.PERSON_SECONDS:g} |",
     "clock ahead, seconds": f"up to {SKEW_SECONDS} seconds ahead",
+    "unit's person, seconds": f"for the person who compares fingerprints | {unit.PERSON_SECONDS:g} |",
     "unit, seconds": f"| unit: for ModuleKey, for Personalized, for Status | {unit.MACHINE_SECONDS:g} each |",
     "central, seconds": f"| central: for Status, ResetChallenge, ResetDone | {central.MACHINE_SECONDS:g} each |",
     "sending, seconds": f"| a peer that leaves a flight unread | {driver.SEND_SECONDS:g} |",

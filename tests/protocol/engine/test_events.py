@@ -13,7 +13,6 @@ from insitu.protocol.engine import (
     Agreed,
     ChannelLost,
     DeadlinePassed,
-    Found,
     KeyHandle,
     KeyKind,
     KeyOperationFailed,
@@ -33,7 +32,6 @@ EXAMPLES: list[Any] = [
     Signed(bytes(64)),
     Agreed(SECRET.encode()),
     KeyOperationFailed("token removed"),
-    Found({"tan": SECRET}),
 ]
 
 
