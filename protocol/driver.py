@@ -210,7 +210,7 @@ class _Driver:
 
     async def _obey(self, order: Order) -> None:
         try:
-            await self._perform(self._session.submit(order.event))
+            await self._perform(self._session.submit(order.event, self._now()))
             order.settle(self._session.error)
         except InsituError as error:
             order.settle(error)

@@ -16,14 +16,21 @@ from .engine import (
     Effect,
     GenerateKey,
     InsituError,
+    KeyOperation,
     KeyOperationFailed,
     KeyPairMade,
+    KeyRewrapped,
+    KeyUnwrapped,
     LookUp,
     Persist,
+    RewrapKey,
+    SecretUsed,
     Show,
     Sign,
     Signed,
+    UnwrapKey,
     UsageError,
+    UseSecret,
 )
 from .keys.port import KeyStore
 
@@ -80,7 +87,7 @@ def perform(effect: Effect, ports: Ports) -> object | None:
             return ports.consult(effect)
         case Show(note):  # by far the most frequent
             ports.show(note)
-        case GenerateKey() | Sign() | Agree():
+        case GenerateKey() | Sign() | Agree() | UnwrapKey() | RewrapKey() | UseSecret():
             try:
                 return operate(effect, ports.keys)
             except InsituError as error:
@@ -94,7 +101,7 @@ def perform(effect: Effect, ports: Ports) -> object | None:
     return None
 
 
-def operate(effect: GenerateKey | Sign | Agree, keys: KeyStore) -> object:
+def operate(effect: KeyOperation, keys: KeyStore) -> object:
     """One key operation, in key memory; may block where `keys.answers_at_once` is False."""
     match effect:
         case GenerateKey(label, kind, salt):
@@ -103,3 +110,9 @@ def operate(effect: GenerateKey | Sign | Agree, keys: KeyStore) -> object:
             return Signed(keys.sign(key, message))
         case Agree(key, peer):
             return Agreed(keys.agree(key, peer))
+        case UnwrapKey(label, wrapping, block):
+            return KeyUnwrapped(keys.unwrap(label, wrapping, block))
+        case RewrapKey(block, wrapping):
+            return KeyRewrapped(keys.rewrap(block, wrapping))
+        case UseSecret(secret, operation):
+            return SecretUsed(keys.use(secret, operation))

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Generic, TypeAlias, TypeVar, cast
+from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast, runtime_checkable
 
 from .channel.handshake import Handshake
 from .channel.records import Records
@@ -59,6 +59,15 @@ class Transmit:
 Outcome: TypeAlias = list[Effect | Transmit]
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """Data of a party whose table wants to know how late it is."""
+
+    def at_time(self, at: int) -> Self:
+        """The same, at `at` (unix seconds)."""
+        ...
+
+
 class Session(Generic[S, D]):
     """One party over one link.
 
@@ -93,9 +102,22 @@ class Session(Generic[S, D]):
         self._records: Records | None = None
         self._before = state, data
         self._sent = False
+        self._timed = isinstance(data, Timed)
 
     def __repr__(self) -> str:
         return f"<Session {self._table.party} {self.state.name}{' closed' if self.closed else ''}>"
+
+    def begin_anew(self, state: S, data: D) -> None:
+        """The party has changed while the handshake runs: what it did elsewhere counts when the channel stands.
+
+        Raises:
+            StateError: the channel stands, or the session is over.
+
+        """
+        if self.closed or self._records is not None:
+            raise StateError("the session is under way", who=self.party, expected="a handshake")
+        self.state, self.data = state, data
+        self._before = state, data
 
     @property
     def is_open(self) -> bool:
@@ -127,7 +149,7 @@ class Session(Generic[S, D]):
             if isinstance(message, FaultNotice):
                 raise PeerRefusedError(self.party, message.code)
             note = MessageReceived(self.party, type(message).__name__, len(frame))
-            return [Show(note), *self._step(message)]
+            return [Show(note), *self._step(message, at)]
         except InsituError as error:
             return self.fail(error)
 
@@ -138,11 +160,11 @@ class Session(Generic[S, D]):
         try:
             if self._records is None:
                 return self._shake(self._handshake.answer(event, at), at)
-            return self._step(event)
+            return self._step(event, at)
         except InsituError as error:
             return self.fail(error)
 
-    def submit(self, event: object) -> Outcome:
+    def submit(self, event: object, at: int) -> Outcome:
         """A local event: something that this side's person or program wants.
 
         Raises:
@@ -153,7 +175,7 @@ class Session(Generic[S, D]):
             got = "a closed one" if self.closed else "a handshake"
             raise StateError(f"{type(event).__name__} needs an open channel", who=self.party, got=got)
         try:
-            return self._step(event)
+            return self._step(event, at)
         except ProtocolError as error:
             raise StateError(error.summary, who=self.party, expected=error.expected, got=error.got) from error
 
@@ -168,7 +190,7 @@ class Session(Generic[S, D]):
             return self.fail(late)
         self.error = late
         try:
-            return self._step(DeadlinePassed(timer))
+            return self._step(DeadlinePassed(timer), at)
         except InsituError:
             return self.fail(late)
 
@@ -235,13 +257,15 @@ class Session(Generic[S, D]):
             secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
             out += [StopTimer(HANDSHAKE_TIMER), Show(secured)]
             try:
-                out += self._step(opened)
+                out += self._step(opened, at)
             except InsituError as error:  # after message_4, without which the peer could not read why
                 out += self.fail(error)
         return out
 
-    def _step(self, event: object) -> Outcome:
+    def _step(self, event: object, at: int) -> Outcome:
         """One step of the party; if a message cannot be sealed, nothing has changed."""
+        if self._timed:
+            self.data = cast("D", cast("Timed", self.data).at_time(at))
         step = self._table.step(self.state, self.data, event)
         out: Outcome = [Show(StateEntered(self.party, step.state.name, type(event).__name__))]
         close: Close | None = None

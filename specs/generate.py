@@ -15,7 +15,7 @@ STATES = Path(__file__).parent / "states"
 
 def diagrams() -> dict[str, str]:
     """File name -> content, one for each table."""
-    return {f"{table.party}.mmd": mermaid(table) for table in TABLES}
+    return {f"{table.name}.mmd": mermaid(table) for table in TABLES}
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ from .edhoc import (
     classify,
 )
 from .opened import ChannelOpened, Peer
-from .records import BINDING
+from .records import BINDING, WRAPPING
 from .trust import SUITES, Terms
 
 INTENT_LABEL: Final = 0xFF01
@@ -48,6 +48,7 @@ C_I: Final = b"\x00"
 C_R: Final = b"\x01"
 """Connection identifiers; a stream carries one session, so they tell nothing."""
 BINDING_BYTES: Final = 32
+WRAPPING_BYTES: Final = 32
 
 
 class Handshake:
@@ -171,11 +172,13 @@ class Handshake:
         if isinstance(self._data, Failed):
             self.error = self._data.error
         if isinstance(self._data, Established) and self.opened is None and self._peer is not None:
+            intent, exporter = _intent_of(self._data.facts.ead_1), self._data.exporter
             self.opened = ChannelOpened(
                 peer=self._peer,
-                intent=_intent_of(self._data.facts.ead_1),
-                binding=self._data.exporter(BINDING, b"", BINDING_BYTES),
+                intent=intent,
+                binding=exporter(BINDING, b"", BINDING_BYTES),
                 at=at,
+                wrapping=exporter(WRAPPING, b"", WRAPPING_BYTES) if intent.purpose is Purpose.OPERATE else b"",
             )
         return out
 

@@ -36,6 +36,8 @@ class ChannelOpened:
         intent: version, purpose and trust option, as bound into the transcript by EAD_1.
         binding: exporter value of 32 bytes, equal on both sides of this channel and of no other.
         at: unix seconds.
+        wrapping: 32 bytes from the exporter, key block protection key of this channel; empty where no symmetric key
+            can cross it.
 
     """
 
@@ -43,3 +45,4 @@ class ChannelOpened:
     intent: Intent
     binding: bytes = field(repr=False)
     at: int
+    wrapping: bytes = field(default=b"", repr=False)

@@ -47,3 +47,8 @@ def reset_challenge(binding: bytes) -> bytes:
 def reset_command(serial: str, epoch: int, challenge: bytes) -> bytes:
     """What the central system signs to have this module, in this epoch, erase its keys (L8)."""
     return to_be_signed(ES256, encode(["insitu reset", serial, epoch]), external_aad=challenge)
+
+
+def trusted_issuer(certificate: bytes) -> bytes:
+    """What the central system signs to know a customer's certificate again that it was told to trust (L9, M1)."""
+    return to_be_signed(ES256, encode(["insitu trusted issuer", certificate]), external_aad=b"")

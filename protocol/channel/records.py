@@ -25,6 +25,8 @@ TO_INITIATOR: Final = 0x8002
 """Exporter label of key and IV from Responder to Initiator."""
 BINDING: Final = 0x8003
 """Exporter label of the value that proofs are bound to."""
+WRAPPING: Final = 0x8004
+"""Exporter label of the key under which symmetric keys cross the channel (L11)."""
 
 KEY_BYTES: Final = 16
 IV_BYTES: Final = 12

@@ -1,8 +1,9 @@
 """Effects: what a step wants done in the world. Data only; whoever runs the session performs them in order.
 
-Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed), and so do questions
-(LookUp, Consult); all others are done when performed. Persist stands before the Send that promises it. What may hold a
-secret does not show in the repr; a message answers for its own.
+Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed, UnwrapKey ->
+KeyUnwrapped, RewrapKey -> KeyRewrapped, UseSecret -> SecretUsed), and so do questions (LookUp, Consult); all others are
+done when performed. Persist stands before the Send that promises it. What may hold a secret does not show in the repr;
+a message answers for its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeAlias
 
 from .errors import Fault
 from .keys import KeyHandle, KeyKind, PublicKey
+from .secret_keys import SecretHandle, SecretOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,38 @@ class Agree:
     peer: PublicKey
 
 
-KeyOperation: TypeAlias = GenerateKey | Sign | Agree
-Effect: TypeAlias = (
-    Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | Consult | GenerateKey | Sign | Agree
-)
+@dataclass(frozen=True, slots=True)
+class UnwrapKey:
+    """Take a symmetric key out of its key block into key memory (L11).
+
+    Attributes:
+        label: of the key, new.
+        wrapping: the key block protection key, 32 bytes.
+        block: TR-31 version D.
+
+    """
+
+    label: str
+    wrapping: bytes = field(repr=False)
+    block: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RewrapKey:
+    """Put a symmetric key, which is in a block under key memory's own storage key, under `wrapping` (32 bytes)."""
+
+    block: str = field(repr=False)
+    wrapping: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UseSecret:
+    """Do `operation` with the symmetric key behind `key`."""
+
+    key: SecretHandle
+    operation: SecretOperation = field(repr=False)
+
+
+KeyOperation: TypeAlias = GenerateKey | Sign | Agree | UnwrapKey | RewrapKey | UseSecret
+Effect: TypeAlias = Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | Consult | KeyOperation
 Effects: TypeAlias = Sequence[Effect]

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from .errors import UsageError
 from .keys import KeyHandle, PublicKey
+from .secret_keys import SecretHandle
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,29 @@ class Agreed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUnwrapped:
+    """Answer to UnwrapKey: the symmetric key lives in key memory under `key`."""
+
+    key: SecretHandle
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRewrapped:
+    """Answer to RewrapKey: the same key in a block under the other wrapping key."""
+
+    block: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretUsed:
+    """Answer to UseSecret: a MAC or an encrypted PIN block."""
+
+    result: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class KeyOperationFailed:
-    """Key memory could not do what GenerateKey, Sign or Agree asked for; `reason` holds no secret."""
+    """Key memory could not do what a key operation asked for; `reason` holds no secret."""
 
     reason: str
 
@@ -77,7 +99,10 @@ __all__ = [
     "DeadlinePassed",
     "KeyOperationFailed",
     "KeyPairMade",
+    "KeyRewrapped",
+    "KeyUnwrapped",
     "PublicKey",
+    "SecretUsed",
     "Signed",
     "Started",
     "reason_of",

@@ -146,6 +146,7 @@ class Table(Generic[S, D]):
         rows: tried in order. A later row may name a state in which an earlier one already takes every such
             event; it then counts for its other states only.
         entries: states besides `initial` in which a session may begin.
+        name: of the table, where a party has more than one.
 
     Attributes:
         arrows: every row from every source in which it can fire, in the order of the rows. The one source of
@@ -165,8 +166,10 @@ class Table(Generic[S, D]):
         rows: Sequence[Row[S]],
         *,
         entries: Iterable[S] = (),
+        name: str = "",
     ) -> None:
         self.party: Final = party
+        self.name: Final = name or party
         self.states: Final = tuple(states)
         self.initial: Final = initial
         self.entries: Final = tuple(dict.fromkeys((initial, *entries)))

@@ -1,4 +1,4 @@
-"""Certificates and requests whose signature is made elsewhere: the library's builders, and a key that stands in.
+"""What X.509 has signed elsewhere: the library's builders, and a key that stands in. Certificates, requests, lists.
 
 Private keys never come here, while the builders of `cryptography.x509` take a private key object and ask it for one
 thing: a signature over the bytes that they hand it. A key of a class of our own hands out a signature that is known
@@ -22,7 +22,9 @@ from .public import der_signature
 if TYPE_CHECKING:
     from cryptography.utils import Buffer
 
-Builder: TypeAlias = x509.CertificateBuilder | x509.CertificateSigningRequestBuilder
+Builder: TypeAlias = (
+    x509.CertificateBuilder | x509.CertificateSigningRequestBuilder | x509.CertificateRevocationListBuilder
+)
 
 _SHA256: Final = SHA256()
 
@@ -96,7 +98,7 @@ class StandIn(ec.EllipticCurvePrivateKey):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A certificate or request that lacks only its signature.
+    """A certificate, request or revocation list that lacks only its signature.
 
     Attributes:
         to_be_signed: what the issuer signs, with ECDSA and SHA-256.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ..engine import EnvironmentFault, KeyHandle, KeyKind, PublicKey, UsageError
+from ..engine import EnvironmentFault, KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation, UsageError
 
 LABEL_LENGTH: Final = 64
 """Labels have one to this many characters."""
@@ -18,7 +18,7 @@ class KeyStoreError(EnvironmentFault):
 
 
 class KeyMissing(KeyStoreError):
-    """No key pair has this label: key memory and the durable state that names it do not belong together."""
+    """No key has this label: key memory and the durable state that names it do not belong together."""
 
 
 class KeyMismatch(KeyStoreError):
@@ -84,16 +84,51 @@ class KeyStore(Protocol):
         """
         ...
 
+    def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
+        """Take a symmetric key out of its key block (TR-31 version D) under `wrapping`, 32 bytes (L11).
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyRefused: a bad label or a weak key.
+            ProtocolError: the block is not whole, or not for what this memory does with keys.
+
+        """
+        ...
+
+    def rewrap(self, block: str, wrapping: bytes) -> str:
+        """The key in a block under this memory's own storage key, in a block under `wrapping`, 32 bytes.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            ProtocolError: the block is not one under the storage key.
+
+        """
+        ...
+
+    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
+        """Do `operation` with a symmetric key: a MAC or an encrypted PIN block, whose random fill is this memory's.
+
+        Raises:
+            KeyMissing, KeyMismatch: the key that `key` means is not there.
+            KeyRefused: it is not for that, or the data are not of the method's form.
+
+        """
+        ...
+
     def find(self, label: str) -> KeyHandle | None:
         """The handle of the pair with this label, None if there is none."""
         ...
 
+    def find_secret(self, label: str) -> SecretHandle | None:
+        """The handle of the symmetric key with this label, None if there is none."""
+        ...
+
     def labels(self) -> frozenset[str]:
-        """The labels of all pairs."""
+        """The labels of all pairs and symmetric keys, which share one name space."""
         ...
 
     def destroy(self, label: str) -> None:
-        """Destroy the pair with this label, for good when the call returns.
+        """Destroy the pair or symmetric key with this label, for good when the call returns.
 
         Raises:
             KeyMissing: there is none.

@@ -1,21 +1,39 @@
-"""Key memory in software (M3): pairs as objects of `cryptography` in this process's memory, and nowhere else.
+"""Key memory in software (M3): keys in this process's memory, pairs as objects of `cryptography`, and nowhere else.
 
-Private bytes leave only through `private_bytes_for_sealing`, which exists for the vault. Python cannot wipe
-what it has used: whoever reads this process's memory reads its keys, which is why tokens are preferred.
+Secret bytes leave only through `private_bytes_for_sealing` and `secret_bytes_for_sealing`, which exist for the vault.
+Python cannot wipe what it has used: whoever reads this process's memory reads its keys, which is why tokens are
+preferred.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
-from ..engine import Fault, KeyHandle, KeyKind, ProtocolError, PublicKey, UsageError
+from ..engine import (
+    Fault,
+    KeyHandle,
+    KeyKind,
+    ProtocolError,
+    PublicKey,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretOperation,
+    SecretUsage,
+    UsageError,
+)
 from ..stores.secret import Entropy, Uncopied, draw
 from .derive import OWN_ENTROPY, PrivateKey, derive_private
+from .keyblock import WRAPPING_BYTES, read_block, write_block
+from .methods import check_key, check_value, perform
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
 from .public import CURVES, ECDSA, FIELD_BYTES, load_public, public_of, raw_signature
+
+STORAGE: Final = "storage"
+"""Label of the key that protects symmetric keys at rest, where a party keeps some for others."""
 
 _ECDH: Final = ec.ECDH()
 _REPEATABLE: Final = {
@@ -37,9 +55,10 @@ class SoftwareKeyStore(Uncopied):
         self._entropy = entropy
         self._ecdsa = _REPEATABLE if repeatable else ECDSA
         self._pairs: dict[str, tuple[PublicKey, PrivateKey]] = {}
+        self._secrets: dict[str, tuple[SecretHandle, bytes]] = {}
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self._pairs)} key pairs>"
+        return f"<{type(self).__name__}: {len(self._pairs)} key pairs, {len(self._secrets)} symmetric keys>"
 
     @property
     def answers_at_once(self) -> bool:
@@ -48,10 +67,13 @@ class SoftwareKeyStore(Uncopied):
 
     def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
         """See KeyStore."""
-        if checked_label(label) in self._pairs:
-            raise KeyExists("label is taken", who="keys", expected="a new label", got=label)
+        self._check_new(label)
         private = derive_private(kind, draw(self._entropy, OWN_ENTROPY), salt, label)
         return self._keep(label, private)
+
+    def _check_new(self, label: str) -> None:
+        if checked_label(label) in self.labels():
+            raise KeyExists("label is taken", who="keys", expected="a new label", got=label)
 
     def _keep(self, label: str, private: PrivateKey) -> KeyHandle:
         public = public_of(private.public_key())
@@ -98,12 +120,110 @@ class SoftwareKeyStore(Uncopied):
 
     def labels(self) -> frozenset[str]:
         """See KeyStore."""
-        return frozenset(self._pairs)
+        return frozenset((*self._pairs, *self._secrets))
 
     def destroy(self, label: str) -> None:
         """See KeyStore; the object is dropped, its memory is not wiped."""
-        if self._pairs.pop(label, None) is None:
+        if self._pairs.pop(label, None) is None and self._secrets.pop(label, None) is None:
             raise _missing(label)
+
+    # Symmetric keys
+
+    def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
+        """See KeyStore."""
+        self._check_new(label)
+        usage, algorithm, key = read_block(wrapping, block)
+        return self._keep_secret(label, usage, algorithm, key)
+
+    def rewrap(self, block: str, wrapping: bytes) -> str:
+        """See KeyStore."""
+        usage, algorithm, key = read_block(self._secret_bytes(STORAGE), block)
+        return write_block(wrapping, usage, algorithm, key, self._entropy)
+
+    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
+        """See KeyStore."""
+        found = self._secrets.get(key.label)
+        if found is None:
+            raise _missing(key.label)
+        handle, secret = found
+        if handle != key:
+            raise KeyMismatch(
+                f"another key is kept as {key.label!r}", who="keys", expected=key.check_value, got=handle.check_value
+            )
+        return perform(handle, secret, operation, self._entropy)
+
+    def find_secret(self, label: str) -> SecretHandle | None:
+        """See KeyStore."""
+        found = self._secrets.get(label)
+        return None if found is None else found[0]
+
+    def make_storage_key(self) -> SecretHandle:
+        """Make the key under which this memory gives symmetric keys away to be kept; the one that is there, if any."""
+        found = self._secrets.get(STORAGE)
+        if found is not None:
+            return found[0]
+        self._check_new(STORAGE)
+        key = draw(self._entropy, WRAPPING_BYTES)
+        return self._keep_secret(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, key)
+
+    def new_secret_block(self, usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> tuple[str, str]:
+        """A new random symmetric key, as a block under the storage key, with its check value.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            KeyRefused: no such usage or length.
+
+        """
+        return self._stored(usage, algorithm, draw(self._entropy, bits // 8))
+
+    def take_secret_block(self, block: str, wrapping: bytes) -> tuple[str, str]:
+        """A key that came in a block under `wrapping` (32 bytes), as a block under the storage key; its check value.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            ProtocolError, KeyRefused: see `unwrap`.
+
+        """
+        return self._stored(*read_block(wrapping, block))
+
+    def join_secret_block(
+        self, usage: SecretUsage, algorithm: SecretAlgorithm, components: Sequence[bytes]
+    ) -> tuple[str, str]:
+        """A key from clear components, added modulo 2, as a block under the storage key, with its check value.
+
+        Args:
+            usage: of the key.
+            algorithm: of the key.
+            components: two or three of equal length, from as many people.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            KeyRefused: the components do not fit together, or give no good key.
+
+        """
+        if len(components) not in (2, 3) or len({len(each) for each in components}) != 1:
+            raise KeyRefused("key components", who="keys", expected="two or three of equal length", got=len(components))
+        key = bytes(len(components[0]))
+        for component in components:
+            key = bytes(a ^ b for a, b in zip(key, component, strict=True))
+        return self._stored(usage, algorithm, key)
+
+    def _stored(self, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> tuple[str, str]:
+        block = write_block(self._secret_bytes(STORAGE), usage, algorithm, key, self._entropy)
+        return block, check_value(algorithm, key)
+
+    def _secret_bytes(self, label: str) -> bytes:
+        found = self._secrets.get(label)
+        if found is None:
+            raise _missing(label)
+        return found[1]
+
+    def _keep_secret(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> SecretHandle:
+        handle = SecretHandle(label, usage, algorithm, 8 * len(key), check_value(algorithm, key))
+        self._secrets[label] = handle, key
+        return handle
+
+    # For the vault
 
     def private_bytes_for_sealing(self, label: str) -> bytes:
         """The private half as bytes, for nothing but the inside of a sealed file (M1, S9).
@@ -131,14 +251,39 @@ class SoftwareKeyStore(Uncopied):
             KeyStoreError: the bytes are no private key of this kind.
 
         """
-        if checked_label(label) in self._pairs:
-            raise KeyExists("label is taken", who="keys", expected="a new label", got=label)
+        self._check_new(label)
         try:
             return self._keep(label, _load_private(kind, private))
         except (ValueError, UsageError):
             raise KeyStoreError(
                 f"sealed key {label!r}", who="keys", expected=f"a {kind.value} private key", got=f"{len(private)} bytes"
             ) from None
+
+    def secret_bytes_for_sealing(self, label: str) -> bytes:
+        """The symmetric key as bytes, likewise for nothing but the inside of a sealed file.
+
+        Raises:
+            KeyMissing: there is no such key.
+
+        """
+        return self._secret_bytes(label)
+
+    def restore_sealed_secret(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> None:
+        """Take back what `secret_bytes_for_sealing` gave.
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyStoreError: the bytes are no key of this algorithm.
+
+        """
+        self._check_new(label)
+        try:
+            check_key(algorithm, key)
+        except KeyRefused:
+            raise KeyStoreError(
+                f"sealed key {label!r}", who="keys", expected=f"a key of {algorithm.value}", got=f"{len(key)} bytes"
+            ) from None
+        self._keep_secret(label, usage, algorithm, key)
 
 
 def _exchange_25519(private: x25519.X25519PrivateKey, other: x25519.X25519PublicKey) -> bytes:
@@ -155,7 +300,7 @@ def _exchange_25519(private: x25519.X25519PrivateKey, other: x25519.X25519Public
 
 
 def _missing(label: str) -> KeyMissing:
-    return KeyMissing("no such key pair", who="keys", expected=label)
+    return KeyMissing("no such key", who="keys", expected=label)
 
 
 def _load_private(kind: KeyKind, private: bytes) -> PrivateKey:

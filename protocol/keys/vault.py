@@ -12,7 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from ..engine import KeyHandle, KeyKind, PublicKey
+from ..engine import (
+    KeyHandle,
+    KeyKind,
+    PublicKey,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretOperation,
+    SecretUsage,
+)
 from ..messages.codec import DecodeError, Item, decode, encode
 from ..stores.atomic import LARGEST, ErasureFailed
 from ..stores.files import OS_FILES, Files
@@ -23,6 +31,7 @@ from .software import SoftwareKeyStore
 
 _RECORD: Final = 1
 _KEYS: Final = 2
+_SECRETS: Final = 3
 _MOST_ITEMS: Final = 1 << 16
 
 
@@ -105,6 +114,27 @@ class Vault(Uncopied, ABC):
         """See KeyStore."""
         return self._keys.find(label)
 
+    def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
+        """See KeyStore; the key lasts until roll_back unless a commit keeps it."""
+        return self._keys.unwrap(label, wrapping, block)
+
+    def rewrap(self, block: str, wrapping: bytes) -> str:
+        """See KeyStore."""
+        return self._keys.rewrap(block, wrapping)
+
+    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
+        """See KeyStore."""
+        return self._keys.use(key, operation)
+
+    def find_secret(self, label: str) -> SecretHandle | None:
+        """See KeyStore."""
+        return self._keys.find_secret(label)
+
+    @property
+    def storage(self) -> SoftwareKeyStore:
+        """Where symmetric keys for others are made and wrapped; a new storage key lasts if a commit keeps it."""
+        return self._keys
+
     def labels(self) -> frozenset[str]:
         """See KeyStore; new pairs included."""
         return self._keys.labels()
@@ -150,7 +180,8 @@ class Vault(Uncopied, ABC):
 class SealedVault(Vault):
     """A vault in one sealed file; made by `create` and `open`.
 
-    Content: {1: record (bstr) or null, 2: {label (tstr): [kind (tstr), private bytes (bstr)]}}.
+    Content: {1: record (bstr) or null, 2: {label (tstr): [kind (tstr), private bytes (bstr)]},
+    3: {label (tstr): [usage (tstr), algorithm (tstr), key (bstr)]}}.
     """
 
     def __init__(self, file: SealedFile, keys: SoftwareKeyStore, record: bytes | None) -> None:
@@ -226,22 +257,32 @@ class MemoryVault(Vault):
 def _content(record: bytes | None, keys: SoftwareKeyStore, labels: Iterable[str]) -> bytes:
     """What is sealed."""
     pairs: dict[int | str, Item] = {}
+    secrets: dict[int | str, Item] = {}
     for label in labels:
-        handle = keys.find(label)
+        handle, secret = keys.find(label), keys.find_secret(label)
         if handle is not None:
             pairs[label] = (handle.public.kind.value, keys.private_bytes_for_sealing(label))
-    return encode({_RECORD: record, _KEYS: pairs})
+        elif secret is not None:
+            key = keys.secret_bytes_for_sealing(label)
+            secrets[label] = (secret.usage.value, secret.algorithm.value, key)
+    return encode({_RECORD: record, _KEYS: pairs, _SECRETS: secrets})
 
 
 def _restore(content: bytes, keys: SoftwareKeyStore, path: Path) -> bytes | None:
     """Put the sealed pairs into `keys`; the record."""
     try:
         match decode(content, max_bytes=LARGEST, max_items=_MOST_ITEMS):
-            case {1: (bytes() | None) as record, 2: dict(pairs)}:
+            case {1: (bytes() | None) as record, 2: dict(pairs), 3: dict(secrets)}:
                 for label, pair in pairs.items():
                     match label, pair:
                         case str(), (str(kind), bytes(private)):
                             keys.restore_sealed(label, KeyKind(kind), private)
+                        case _:
+                            raise _unknown_content(path)
+                for label, secret in secrets.items():
+                    match label, secret:
+                        case str(), (str(usage), str(algorithm), bytes(key)):
+                            keys.restore_sealed_secret(label, SecretUsage(usage), SecretAlgorithm(algorithm), key)
                         case _:
                             raise _unknown_content(path)
                 return record

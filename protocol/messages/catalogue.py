@@ -4,7 +4,8 @@ CDDL::
 
     Message = GenerateKeyPair / ModuleKey / Certificates / Personalized / Status
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
-            / FaultNotice
+            / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
+            / FaultNotice / Revocations / Beat / TimeTold
 """
 
 from __future__ import annotations
@@ -14,6 +15,20 @@ from typing import Final, TypeAlias, cast, get_args
 import cbor2
 
 from ..engine import UsageError
+from .business import (
+    Beat,
+    Declined,
+    Greeting,
+    Instruct,
+    KeyLoaded,
+    LoadKey,
+    Outcome,
+    Payload,
+    Received,
+    Revocations,
+    TimeTold,
+    Welcome,
+)
 from .codec import DecodeError, Item, decode, kind_of
 from .fields import shown
 from .notice import FaultNotice
@@ -33,7 +48,19 @@ Message: TypeAlias = (
     | ResetChallenge
     | ResetCommand
     | ResetDone
+    | Greeting
+    | Welcome
+    | Payload
+    | Outcome
+    | Received
+    | Instruct
+    | LoadKey
+    | KeyLoaded
+    | Declined
     | FaultNotice
+    | Revocations
+    | Beat
+    | TimeTold
 )
 
 MESSAGES: Final[tuple[type[Message], ...]] = get_args(Message)

@@ -4,8 +4,11 @@ Declarations only; the CDDL in the docstrings is the source of specs/messages.cd
 
 CDDL::
 
-    transaction-number = uint   ; ascending, chosen by the module
-    minor-units = uint          ; an amount in the smallest unit of its currency
+    message-number = uint   ; ascending in its direction for the life of the module, from 1; never used twice
+    minor-units = uint      ; an amount in the smallest unit of its currency
+
+What has a number is taken in once, however often it comes: the other side remembers the highest number, and answers
+what it has taken in before as it did then.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ class Authorize:
     The card number is whole on the wire only; a repr shows its last four digits (S9).
 
     Attributes:
-        number: names the transaction; the answer repeats it.
+        number: names the transaction, given by the module; the answer repeats it.
         card: the card number, 12 to 19 digits.
         account: the account to be charged, 1 to 34 bytes (the length of an IBAN).
         amount: in minor units of the currency.
@@ -34,7 +37,7 @@ class Authorize:
 
         Authorize = {
           0: 16,
-          1: transaction-number,
+          1: message-number,
           2: tstr .regexp "[0-9]{12,19}",  ; card
           3: tstr .size (1..34),           ; account
           4: minor-units,
@@ -64,7 +67,7 @@ class PayOut:
 
         PayOut = {
           0: 17,
-          1: transaction-number,
+          1: message-number,
           2: bool,                ; approved
           3: minor-units,
           4: tstr .size (0..64),  ; reference

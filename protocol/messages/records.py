@@ -6,22 +6,96 @@ the messages; the CDDL of every record is in its docstring.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 from hashlib import sha256
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+from .business import CRL_MAX, CheckValue, PayloadBytes
 from .fields import Key, Secret, Size, Within
 from .personalization import Certificate, Fingerprint, ModuleCondition
 from .wire import record
 
 NAME: Final = Size(1, 64)
+MOST_OPEN: Final = 64
+"""Transactions, outgoing messages and instructions that a module keeps at a time, of each."""
+IDENTITY: Final = "identity"
+"""Label of a module's identity key pair."""
 RECORD_LIMITS: Final = {"max_bytes": 16 << 20, "max_items": 16 << 20}
 """Arguments for `decode_record`: a sealed file is authenticated and may be larger than a frame."""
 
 
 @record
+class OpenTransaction:
+    """An authorization that is not settled: asked for, or instructed and not yet reported (L10).
+
+    Attributes:
+        number: of the Authorize.
+        instructed: what the central system had paid out, in minor units; None while it has not answered.
+
+    CDDL::
+
+        OpenTransaction = {
+          1: message-number,
+          ? 2: minor-units,   ; instructed
+        }
+
+    """
+
+    number: Annotated[int, Key(1)]
+    instructed: Annotated[int | None, Key(2)] = None
+
+
+@record
+class HeldInstruction:
+    """Bytes from the host that the ATM controller has not taken yet (L10).
+
+    CDDL::
+
+        HeldInstruction = {
+          1: message-number,
+          2: payload,
+        }
+
+    """
+
+    number: Annotated[int, Key(1)]
+    content: Annotated[PayloadBytes, Key(2)]
+
+
+@record
+class HeldKey:
+    """What a module keeps beside a symmetric key: what ends its life (L11, S8).
+
+    Attributes:
+        label: of the key in key memory.
+        number: of the LoadKey that brought it.
+        not_after: unix seconds after which it is not used.
+        left: how often it may still be used.
+        seen: the latest time at which it was used, unix seconds; no clock is believed that is behind it.
+
+    CDDL::
+
+        HeldKey = {
+          1: tstr .size (1..64),  ; label
+          2: message-number,
+          3: unix-time,           ; not after
+          4: uint,                ; uses left
+          5: unix-time,           ; seen
+        }
+
+    """
+
+    label: Annotated[str, Key(1), NAME]
+    number: Annotated[int, Key(2)]
+    not_after: Annotated[int, Key(3)]
+    left: Annotated[int, Key(4)]
+    seen: Annotated[int, Key(5)]
+
+
+@record
 class ModuleRecord:
-    """What a module keeps, beside its key pairs (L1, L4-L8).
+    """What a module keeps, beside its keys (L1, L4-L8, L10, L11).
 
     Attributes:
         serial: serial number, as the manufacturer entered it.
@@ -32,6 +106,14 @@ class ModuleRecord:
         identity: the manufacturer's certificate for the identity key; None for a module without one.
         key: label of the operating key pair, while there is one.
         module, customer, central: the operating certificate, its issuer, the pinned central system's.
+        generation: how often this record was written; never falls (S4).
+        last: the highest message number given; never falls, and no number is given twice (S10).
+        heard: the highest message number of the central system that was taken in; never falls.
+        open: authorizations that are not settled, ascending.
+        outbox: messages that the central system has not received yet, as they go over the channel, ascending.
+        inbox: instructions that the ATM controller has not taken yet, ascending.
+        crl: the manufacturer's certificate revocation list, as far as one came (S5).
+        keys: symmetric keys, at most one for each usage.
 
     CDDL::
 
@@ -46,6 +128,14 @@ class ModuleRecord:
           ? 8: certificate,       ; module
           ? 9: certificate,       ; customer
           ? 10: certificate,      ; central
+          11: uint,               ; generation
+          12: uint,               ; last message number
+          13: uint,               ; heard
+          14: [*64 OpenTransaction],
+          15: [*64 bstr .cbor Message],  ; outbox
+          16: [*64 HeldInstruction],     ; inbox
+          ? 17: bstr .size (1..32768),   ; CRL
+          18: [*8 HeldKey],
         }
 
     """
@@ -60,11 +150,29 @@ class ModuleRecord:
     module: Annotated[Certificate | None, Key(8)] = None
     customer: Annotated[Certificate | None, Key(9)] = None
     central: Annotated[Certificate | None, Key(10)] = None
+    generation: Annotated[int, Key(11)] = 0
+    last: Annotated[int, Key(12)] = 0
+    heard: Annotated[int, Key(13)] = 0
+    open: Annotated[tuple[OpenTransaction, ...], Key(14), Size(0, MOST_OPEN)] = ()
+    outbox: Annotated[tuple[bytes, ...], Key(15), Size(0, MOST_OPEN), Secret()] = ()
+    inbox: Annotated[tuple[HeldInstruction, ...], Key(16), Size(0, MOST_OPEN)] = ()
+    crl: Annotated[bytes | None, Key(17), Size(1, CRL_MAX)] = None
+    keys: Annotated[tuple[HeldKey, ...], Key(18), Size(0, 8)] = ()
 
     @property
     def fingerprint(self) -> bytes | None:
         """SHA-256 of the operating certificate, 32 bytes; None where there is none."""
         return None if self.module is None else sha256(self.module).digest()
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels of all keys that belong to this record once the module operates."""
+        own = (IDENTITY if self.identity else None, self.key, *(held.label for held in self.keys))
+        return frozenset(label for label in own if label is not None)
+
+    def written(self, **changes: Any) -> ModuleRecord:  # noqa: ANN401 - fields of the record
+        """The record of the next generation, with these changes."""
+        return replace(self, generation=self.generation + 1, **changes)
 
 
 @record
@@ -88,55 +196,14 @@ class ManufacturerRecord:
 
 
 @record
-class ModuleEntry:
-    """What the central system knows of one module (L9, S4).
-
-    Attributes:
-        serial: the module's serial number.
-        epoch: the latest epoch that the module told or was commanded from.
-        fingerprint: SHA-256 of the one certificate that is accepted in this epoch.
-        valid: False from the moment a reset is ordered; only a newer epoch makes it True again. Until then the module
-            may do one thing, be reset.
-        last_contact: unix seconds.
-        last_number: the highest number of an authorization that was answered; never falls (S10).
-        retired: fingerprints of the certificates of earlier epochs, which are never accepted again.
-        issued: when the accepted certificate was made, unix seconds; that of a newer epoch is not older.
-
-    CDDL::
-
-        ModuleEntry = {
-          1: tstr .size (1..64),  ; serial
-          2: epoch,
-          3: bstr .size 32,       ; fingerprint
-          4: bool,                ; valid
-          5: unix-time,           ; last contact
-          6: uint,                ; last number
-          7: [* bstr .size 32],   ; retired
-          8: unix-time,           ; issued
-        }
-
-    """
-
-    serial: Annotated[str, Key(1), NAME]
-    epoch: Annotated[int, Key(2)]
-    fingerprint: Annotated[Fingerprint, Key(3)]
-    valid: Annotated[bool, Key(4)]
-    last_contact: Annotated[int, Key(5)]
-    last_number: Annotated[int, Key(6)]
-    retired: Annotated[tuple[Fingerprint, ...], Key(7), Size(0, 1 << 12)]
-    issued: Annotated[int, Key(8)]
-
-
-@record
 class CentralRecord:
-    """What the central system keeps: its name and certificate, trusted customers, and its modules.
+    """What the central system keeps in its sealed file; its registry is elsewhere (stores/registry.py).
 
     Attributes:
         name: of the central system.
         certificate: signed by a customer's card; None until it is there.
-        root: the manufacturer's root under which the customers were checked; None until a customer is trusted.
-        customers: certificates whose modules are admitted, entered over an integrity-controlled path (L9).
-        modules: the registry.
+        root: the manufacturer's root under which customers are checked; None until it was entered.
+        announced: SHA-256 of the SubjectPublicKeyInfo of cards that were personalized here (L14).
 
     CDDL::
 
@@ -144,17 +211,42 @@ class CentralRecord:
           1: tstr .size (1..64),  ; name
           ? 2: certificate,
           ? 3: certificate,       ; root
-          4: [* certificate],     ; customers
-          5: [* ModuleEntry],
+          4: [* bstr .size 32],   ; announced
         }
 
     """
 
     name: Annotated[str, Key(1), NAME]
-    customers: Annotated[tuple[Certificate, ...], Key(4), Size(0, 1024)]
-    modules: Annotated[tuple[ModuleEntry, ...], Key(5), Size(0, 1 << 20)]
     certificate: Annotated[Certificate | None, Key(2)] = None
     root: Annotated[Certificate | None, Key(3)] = None
+    announced: Annotated[tuple[Fingerprint, ...], Key(4), Size(0, 1024)] = ()
+
+
+@record
+class KeyOrder:
+    """A symmetric key that waits for a module at the central system (L11).
+
+    Attributes:
+        block: TR-31 version D key block under the central system's storage key.
+        not_after: unix seconds after which the module must not use it.
+        uses: how often it may be used.
+        check_value: what the module must answer.
+
+    CDDL::
+
+        KeyOrder = {
+          1: tstr .size (16..1024),  ; key block
+          2: unix-time,              ; not after
+          3: 1..4294967295,          ; uses
+          4: check-value,
+        }
+
+    """
+
+    block: Annotated[str, Key(1), Size(16, 1024), Secret()]
+    not_after: Annotated[int, Key(2)]
+    uses: Annotated[int, Key(3), Within(1, (1 << 32) - 1)]
+    check_value: Annotated[CheckValue, Key(4)]
 
 
 class CardRole(IntEnum):

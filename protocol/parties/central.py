@@ -1,17 +1,18 @@
-"""The central system's side of one session with one module: contact, authorization, reset by command.
+"""The central system's side of one session with one module: what it checks, what it does, and LAST its table.
 
-What it decides about money is not here: a LookUp asks the host, and the answer comes back as an event. What it
-knows about the module is its registry entry, persisted before anything that depends on it is sent.
+What it decides about money is not here: a LookUp asks the host, and the answer comes back as an event. What it knows
+about the module is its registry entry, persisted before anything that depends on it is sent; a write that somebody
+else's came before is refused, and the session ends. States, data and answers are in `central_data.py`, business
+and commands in `central_business.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from dataclasses import replace
 from typing import Final
 
 from ..channel import proofs
-from ..channel.opened import ChannelOpened, Peer
+from ..channel.opened import ChannelOpened
 from ..engine import (
     STAY,
     ChannelLost,
@@ -19,10 +20,10 @@ from ..engine import (
     DeadlinePassed,
     Effects,
     Fault,
-    KeyHandle,
     KeyOperationFailed,
+    KeyRewrapped,
     LookUp,
-    Persist,
+    ProtocolError,
     Send,
     Show,
     Sign,
@@ -37,206 +38,262 @@ from ..engine import (
 from ..keys.certificates import Role
 from ..messages import (
     Authorize,
-    ModuleCondition,
-    ModuleEntry,
-    PayOut,
+    Beat,
+    Declined,
+    Greeting,
+    KeyLoaded,
+    Outcome,
+    Payload,
     Purpose,
+    Received,
     ResetChallenge,
     ResetCommand,
     ResetDone,
     ResetRequest,
-    Status,
+    TimeTold,
+    Welcome,
+)
+from ..stores.registry import Known, ModuleEntry, Standing
+from .central_business import (
+    acknowledge,
+    check_value_agrees,
+    conclude,
+    decline_for_good,
+    entered,
+    give_up_command,
+    hand_over,
+    have_it_decided,
+    instruct,
+    it_acknowledges_our_command,
+    it_answers_the_module,
+    it_declines_our_command,
+    it_is_a_key,
+    it_is_busy,
+    it_is_new,
+    it_was_decided,
+    look_for_settled,
+    look_for_transaction,
+    nobody_decided_it,
+    nothing_waits,
+    number_is_new,
+    put_off,
+    repeat,
+    send_key,
+    settle,
+    take_in,
+    wrap,
+)
+from .central_data import (
+    MACHINE_SECONDS,
+    SILENCE_SECONDS,
+    AttentionCalled,
+    CentralData,
+    CentralState,
+    CommandFound,
+    Decided,
+    ModuleContacted,
+    ModuleFound,
+    ModuleReset,
+    TransactionFound,
 )
 
-MACHINE_SECONDS: Final = 30.0
-"""How long the central system waits for a module's answer (SECURITY: resource limits)."""
-
-
-class CentralState(Enum):
-    """Where a session with one module can be."""
-
-    LISTENING = auto()
-    GREETING = auto()
-    ONLINE = auto()
-    DECIDING = auto()
-    RESETTING = auto()
-    COMMANDING = auto()
-    COMMANDED = auto()
-    ENDED = auto()
-
-
 S = CentralState
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """The host's answer to LookUp("decision"): what to instruct the module."""
-
-    instruction: PayOut
-
-
-@dataclass(frozen=True, slots=True)
-class ResetOrdered:
-    """The operator of the central system wants this module reset."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleContacted:
-    """A module proved itself; its entry in the registry."""
-
-    entry: ModuleEntry
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleReset:
-    """The module erased its keys and said so."""
-
-    serial: str
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class CentralData:
-    """What the central system knows in one session.
-
-    Attributes:
-        key: its own key pair.
-        entries: the registry's entries by serial number, as they were when the session began.
-        entry: that of the module in this session.
-        peer, at: of the open channel.
-        asked: the authorization that is being decided.
-
-    """
-
-    key: KeyHandle
-    entries: tuple[ModuleEntry, ...] = field(default=(), repr=False)
-    entry: ModuleEntry | None = None
-    peer: Peer | None = None
-    at: int = 0
-    asked: Authorize | None = None
-
 
 # Guards ------------------------------------------------------------------------------------------------------
 
 
 def module_is_certified(_: CentralData, event: ChannelOpened) -> bool:
-    """A trusted customer certified this key as a module's (L9)."""
+    """A customer's card certified this key as a module's (L9)."""
     return event.intent.purpose is Purpose.OPERATE and event.peer.role is Role.MODULE
 
 
-def nothing_is_older_than_we_know(data: CentralData, event: Status) -> bool:
-    """The module's word agrees with its certificate, and neither is from before a reset that we know of (S4).
-
-    What the card signed decides: a certificate that was made after the one that we know takes its place, whatever
-    epoch the module tells (a card never back-dates). Made in the same second, it needs a newer epoch.
-    """
-    if not _word_agrees(data, event):
-        return False
-    known, certificate = data.entry, given(data.peer).chain[0]
-    if known is None:
-        return True
-    if certificate.fingerprint == known.fingerprint:
-        return event.epoch == known.epoch and known.valid
-    age = (certificate.not_before, event.epoch if certificate.not_before == known.issued else 0)
-    newer = age > (known.issued, known.epoch if certificate.not_before == known.issued else 0)
-    return newer and certificate.fingerprint not in known.retired
-
-
-def a_reset_is_due(data: CentralData, event: Status) -> bool:
+def a_reset_is_due(data: CentralData, event: ModuleFound) -> bool:
     """The module is as it was when its reset was ordered: that is all it may still do."""
-    known = data.entry
-    if known is None or known.valid or not _word_agrees(data, event):
+    entry = event.known.entry
+    if entry is None or entry.standing is not Standing.RESET_ORDERED or data.greeting is None:
         return False
-    return event.epoch == known.epoch and event.fingerprint == known.fingerprint
-
-
-def _word_agrees(data: CentralData, event: Status) -> bool:
     shown = given(data.peer).chain[0].fingerprint
-    return event.condition is ModuleCondition.OPERATING and event.fingerprint == shown
+    return data.greeting.epoch == entry.epoch and data.greeting.fingerprint == shown == entry.fingerprint
 
 
-def number_is_new(data: CentralData, event: Authorize) -> bool:
-    """No authorization of this module has had this number or a later one (S10)."""
-    return event.number > given(data.entry).last_number
+def nothing_speaks_against_it(data: CentralData, event: ModuleFound) -> bool:
+    """The module may work (S4, S5).
+
+    Raises:
+        ProtocolError: it may not, and why.
+
+    """
+    return _unobjected(_objection(data, event.known))
 
 
-def it_answers_the_module(data: CentralData, event: Decided) -> bool:
-    """The host decided about the authorization that the module waits for, and about no other."""
-    return event.instruction.number == given(data.asked).number
+def it_may_stay(data: CentralData, event: ModuleFound) -> bool:
+    """The module that is online may go on working (S5).
+
+    Raises:
+        ProtocolError: it may not, and why; the session ends.
+
+    """
+    known = event.known
+    same = known.entry is not None and known.entry.fingerprint == data.held.fingerprint
+    return _unobjected(_objection_to_issuer(data, known) or ("" if same else "another certificate counts by now"))
+
+
+def its_store_has_changed(data: CentralData, event: Beat) -> bool:
+    """The module has written since it last said so."""
+    return event.generation > data.held.generation
 
 
 def challenge_is_for_this_epoch(data: CentralData, event: ResetChallenge) -> bool:
     """The module answers the request that we made."""
-    return event.epoch == given(data.entry).epoch
+    return event.epoch == data.held.epoch
 
 
 def a_new_epoch_began(data: CentralData, event: ResetDone) -> bool:
     """The module counted the reset."""
-    return event.epoch == given(data.entry).epoch + 1
+    return event.epoch == data.held.epoch + 1
 
 
-# Actions -----------------------------------------------------------------------------------------------------
+def _unobjected(objection: str) -> bool:
+    if objection:
+        raise ProtocolError("module refused", who="central", expected="one that may work", got=objection)
+    return True
+
+
+def _objection(data: CentralData, known: Known) -> str:
+    """Why a module that greets may not work; empty if it may.
+
+    What the card signed decides: a certificate that was made after the one that counts takes its place, whatever
+    epoch the module tells (a card never back-dates). Made in the same second, it needs a newer epoch.
+    """
+    entry, greeting, certificate = known.entry, given(data.greeting), given(data.peer).chain[0]
+    if greeting.fingerprint != certificate.fingerprint:
+        return "it speaks of another certificate than it showed"
+    objection = _objection_to_issuer(data, known)
+    if objection or entry is None:
+        return objection
+    if greeting.last < entry.last_number:
+        return f"its store is an old copy: last message {greeting.last}, here {entry.last_number}"
+    if certificate.fingerprint == entry.fingerprint:
+        if entry.standing is not Standing.OPERATING:
+            return f"its certificate is worthless since the module was reset ({entry.standing.value})"
+        if greeting.epoch != entry.epoch:
+            return f"epoch {greeting.epoch} with the certificate of epoch {entry.epoch}"
+        if greeting.generation <= entry.generation:
+            return f"its store is an old copy: generation {greeting.generation}, here {entry.generation}"
+        return ""
+    if known.retired:
+        return "a certificate from before a reset"
+    age = (certificate.not_before, greeting.epoch if certificate.not_before == entry.issued else 0)
+    if age <= (entry.issued, entry.epoch if certificate.not_before == entry.issued else 0):
+        return "a certificate older than the one that counts"
+    if given(known.issuer).owner != entry.owner and entry.standing is not Standing.RESET:
+        return f"the module is {entry.owner}'s until it is reset"
+    return ""
+
+
+def _objection_to_issuer(data: CentralData, known: Known) -> str:
+    """Why nothing that was certified like this may work, also if it did before (S5)."""
+    entry, issuer, shown = known.entry, known.issuer, given(data.peer).chain[0]
+    if entry is not None and entry.standing is Standing.DISABLED:
+        return "the module is disabled"
+    if issuer is None:
+        return "the key that certified it is not trusted"
+    if known.revoked:
+        return "its certificate or its issuer's is revoked"
+    if issuer.lost is not None:
+        was_known = entry is not None and entry.fingerprint == shown.fingerprint and entry.first_seen < issuer.lost
+        if not (issuer.keep_known and was_known):
+            return "the key that certified it is disabled"
+    return ""
+
+
+# Actions: contact --------------------------------------------------------------------------------------------
 
 _AWAIT_MODULE: Final = StartTimer("module", MACHINE_SECONDS)
+_AWAIT_BEAT: Final = StartTimer("silence", SILENCE_SECONDS)
 
 
 def greet(data: CentralData, event: ChannelOpened) -> tuple[CentralData, Effects]:
     """Wait for the module to say how things stand."""
-    entry = next((known for known in data.entries if known.serial == event.peer.name), None)
-    return replace(data, entry=entry, entries=(), peer=event.peer, at=event.at), [_AWAIT_MODULE]
+    return replace(data, peer=event.peer, wrapping=event.wrapping), [_AWAIT_MODULE]
 
 
-def register(data: CentralData, event: Status) -> tuple[CentralData, Effects]:
-    """Note the contact; a newer epoch makes the older certificate worthless."""
-    known, fingerprint = data.entry, given(event.fingerprint)
-    retired = () if known is None else known.retired
-    if known is not None and fingerprint != known.fingerprint:
-        retired = (*retired, known.fingerprint)
+def look_it_up(data: CentralData, event: Greeting) -> tuple[CentralData, Effects]:
+    """Ask the registry who this is."""
+    return replace(data, greeting=event), [StopTimer("module"), LookUp("module", data.query)]
+
+
+def register(data: CentralData, event: ModuleFound) -> tuple[CentralData, Effects]:
+    """Note the contact; a newer certificate makes the older one worthless."""
+    greeting, (certificate, issuer) = given(data.greeting), given(data.peer).chain
+    known = event.known.entry
+    stays = known is not None and known.fingerprint == certificate.fingerprint
     entry = ModuleEntry(
-        serial=given(data.peer).name,
-        epoch=event.epoch,
-        fingerprint=fingerprint,
-        valid=True,
+        serial=certificate.subject,
+        owner=given(event.known.issuer).owner,
+        issuer=issuer.fingerprint,
+        epoch=greeting.epoch,
+        fingerprint=certificate.fingerprint,
+        certificate_number=certificate.serial_number,
+        issued=certificate.not_before,
+        first_seen=given(known).first_seen if stays else data.at,
+        standing=Standing.OPERATING,
         last_contact=data.at,
         last_number=0 if known is None else known.last_number,
-        retired=retired,
-        issued=given(data.peer).chain[0].not_before,
+        generation=greeting.generation,
+        version=0 if known is None else known.version,
     )
-    return replace(data, entry=entry), [StopTimer("module"), Persist(entry), Show(ModuleContacted(entry))]
+    note = None if stays else ("registered", f"epoch {entry.epoch}, certificate {entry.fingerprint.hex()}")
+    written, persist = entered(data, entry, note=note)
+    welcome = Send(Welcome(data.at, entry.last_number))
+    return written, [persist, welcome, _AWAIT_BEAT, Show(ModuleContacted(entry)), LookUp("command", entry.serial)]
 
 
-def have_it_decided(data: CentralData, event: Authorize) -> tuple[CentralData, Effects]:
-    """Remember the number for good, then ask the host: whatever is lost after that, it decides once (S10)."""
-    entry = replace(given(data.entry), last_number=event.number)
-    return replace(data, entry=entry, asked=event), [Persist(entry), LookUp("decision", event)]
+def tell_time(data: CentralData, _: Beat) -> tuple[CentralData, Effects]:
+    """We are here, too."""
+    return data, [Send(TimeTold(data.at)), _AWAIT_BEAT]
 
 
-def instruct(data: CentralData, event: Decided) -> tuple[CentralData, Effects]:
-    """Instruct the module (L10)."""
-    return replace(data, asked=None), [Send(event.instruction)]
+def note_generation(data: CentralData, event: Beat) -> tuple[CentralData, Effects]:
+    """Remember how far the module's store is, so that no older copy of it passes (S4)."""
+    written, persist = entered(data, replace(data.held, generation=event.generation, last_contact=data.at))
+    return written, [persist, Send(TimeTold(data.at)), _AWAIT_BEAT]
 
 
-def decline(data: CentralData, event: Authorize) -> tuple[CentralData, Effects]:
-    """Nothing is paid out any more: the authorization crossed our request for a reset."""
-    entry = replace(given(data.entry), last_number=event.number)
-    no = PayOut(number=event.number, approved=False, amount=0, reference="")
-    return replace(data, entry=entry), [Persist(entry), Send(no)]
+def look_again(data: CentralData, _: AttentionCalled) -> tuple[CentralData, Effects]:
+    """Ask the registry what changed about this module."""
+    return data, [LookUp("module", data.query)]
 
 
-def request_reset(data: CentralData, _: ResetOrdered) -> tuple[CentralData, Effects]:
-    """Ask the module for a challenge. From here on its certificate is good for nothing but that (S4)."""
-    entry = replace(given(data.entry), valid=False)
-    return replace(data, entry=entry), [Persist(entry), Send(ResetRequest(entry.epoch)), _AWAIT_MODULE]
+def look_for_command(data: CentralData, event: ModuleFound) -> tuple[CentralData, Effects]:
+    """All is well; look whether there is something to send."""
+    entry = given(event.known.entry)
+    return replace(data, entry=entry), [LookUp("command", entry.serial)]
 
 
-def insist(data: CentralData, event: Status) -> tuple[CentralData, Effects]:
-    """Ask again: the reset was ordered before this session."""
-    return data, [Send(ResetRequest(event.epoch)), _AWAIT_MODULE]
+def part(data: CentralData, event: object) -> tuple[CentralData, Effects]:
+    """End the session."""
+    fault = {DeadlinePassed: Fault.TIMEOUT, KeyOperationFailed: Fault.UNAVAILABLE}.get(type(event))
+    return data, [StopTimer("module"), Close(fault, reason_of(event))]
+
+
+# Actions: reset ----------------------------------------------------------------------------------------------
+
+
+def request_reset(data: CentralData, event: ModuleFound) -> tuple[CentralData, Effects]:
+    """Ask for a challenge before anything else; the certificate is good for nothing but that since the order (S4)."""
+    entry = given(event.known.entry)
+    return replace(data, entry=entry), [Send(ResetRequest(entry.epoch)), _AWAIT_MODULE]
+
+
+def send_away(data: CentralData, _: ModuleFound) -> tuple[CentralData, Effects]:
+    """Have the module come again: it is reset at the beginning of a session, where nothing else is under way."""
+    return data, [Close()]
 
 
 def sign_command(data: CentralData, event: ResetChallenge) -> tuple[CentralData, Effects]:
     """Sign for this module, this epoch, this challenge (L8)."""
-    command = proofs.reset_command(given(data.entry).serial, event.epoch, event.challenge)
+    command = proofs.reset_command(data.held.serial, event.epoch, event.challenge)
     return data, [StopTimer("module"), Sign(data.key, command)]
 
 
@@ -247,38 +304,57 @@ def command_reset(data: CentralData, event: Signed) -> tuple[CentralData, Effect
 
 def strike_off(data: CentralData, event: ResetDone) -> tuple[CentralData, Effects]:
     """The module has erased its keys."""
-    result = ModuleReset(given(data.entry).serial, event.epoch)
-    return data, [StopTimer("module"), Show(result), Close()]
-
-
-def part(data: CentralData, event: object) -> tuple[CentralData, Effects]:
-    """End the session."""
-    fault = {DeadlinePassed: Fault.TIMEOUT, KeyOperationFailed: Fault.UNAVAILABLE}.get(type(event))
-    return data, [StopTimer("module"), Close(fault, reason_of(event))]
+    entry = replace(data.held, standing=Standing.RESET, epoch=event.epoch, last_contact=data.at)
+    written, persist = entered(data, entry, note=("reset", f"epoch {event.epoch} begins"))
+    return written, [StopTimer("module"), persist, Show(ModuleReset(entry.serial, event.epoch)), Close()]
 
 
 # The table ---------------------------------------------------------------------------------------------------
 
-OPEN: Final = (S.GREETING, S.ONLINE, S.DECIDING, S.RESETTING, S.COMMANDING, S.COMMANDED)
+OPEN: Final = tuple(state for state in S if state not in (S.LISTENING, S.ENDED))
 
 CENTRAL: Final = Table[CentralState, CentralData](
     "central",
     CentralState,
     S.LISTENING,
     [
-        # in, on, if, do, then
+        # contact (L9): in, on, if, do, then
         row(S.LISTENING, ChannelOpened, module_is_certified, greet, S.GREETING),
-        row(S.GREETING, Status, nothing_is_older_than_we_know, register, S.ONLINE),
-        row(S.GREETING, Status, a_reset_is_due, insist, S.RESETTING),
-        row(S.ONLINE, Authorize, number_is_new, have_it_decided, S.DECIDING),
+        row(S.GREETING, Greeting, None, look_it_up, S.RECOGNIZING),
+        row(S.RECOGNIZING, ModuleFound, a_reset_is_due, request_reset, S.RESETTING),
+        row(S.RECOGNIZING, ModuleFound, nothing_speaks_against_it, register, S.ONLINE),
+        row(S.ONLINE, Beat, its_store_has_changed, note_generation, STAY),
+        row(S.ONLINE, Beat, None, tell_time, STAY),
+        row(S.ONLINE, AttentionCalled, None, look_again, STAY),
+        row(S.ONLINE, ModuleFound, a_reset_is_due, send_away, S.ENDED),
+        row(S.ONLINE, ModuleFound, it_may_stay, look_for_command, STAY),
+        # business (L10)
+        row(S.ONLINE, Authorize, None, look_for_transaction, S.CHECKING),
+        row(S.CHECKING, TransactionFound, it_is_new, have_it_decided, S.DECIDING),
+        row(S.CHECKING, TransactionFound, it_was_decided, repeat, S.ONLINE),
+        row(S.CHECKING, TransactionFound, nobody_decided_it, decline_for_good, S.ONLINE),
         row(S.DECIDING, Decided, it_answers_the_module, instruct, S.ONLINE),
-        row(S.ONLINE, ResetOrdered, None, request_reset, S.RESETTING),
-        row(S.RESETTING, Authorize, number_is_new, decline, STAY),
+        row(S.ONLINE, Payload, number_is_new, take_in, STAY),
+        row(S.ONLINE, Payload, None, acknowledge, STAY),
+        row(S.ONLINE, Outcome, number_is_new, look_for_settled, S.SETTLING),
+        row(S.ONLINE, Outcome, None, acknowledge, STAY),
+        row(S.SETTLING, TransactionFound, None, settle, S.ONLINE),
+        # commands (L10, L11)
+        row(S.ONLINE, CommandFound, nothing_waits, None, STAY),
+        row(S.ONLINE, CommandFound, it_is_a_key, wrap, S.WRAPPING),
+        row(S.ONLINE, CommandFound, None, hand_over, STAY),
+        row(S.WRAPPING, KeyRewrapped, None, send_key, S.ONLINE),
+        row(S.WRAPPING, KeyOperationFailed, None, give_up_command, S.ONLINE),
+        row(S.ONLINE, Received, it_acknowledges_our_command, conclude, STAY),
+        row(S.ONLINE, KeyLoaded, check_value_agrees, conclude, STAY),
+        row(S.ONLINE, Declined, it_is_busy, put_off, STAY),
+        row(S.ONLINE, Declined, it_declines_our_command, give_up_command, STAY),
+        # reset (L8)
         row(S.RESETTING, ResetChallenge, challenge_is_for_this_epoch, sign_command, S.COMMANDING),
         row(S.COMMANDING, Signed, None, command_reset, S.COMMANDED),
         row(S.COMMANDED, ResetDone, a_new_epoch_began, strike_off, S.ENDED),
-        row((S.LISTENING, *OPEN), ChannelLost, None, part, S.ENDED),
-        row((S.GREETING, S.RESETTING, S.COMMANDED), DeadlinePassed, None, part, S.ENDED),
         row(S.COMMANDING, KeyOperationFailed, None, part, S.ENDED),
+        row((S.LISTENING, *OPEN), ChannelLost, None, part, S.ENDED),
+        row((S.GREETING, S.ONLINE, S.RESETTING, S.COMMANDED), DeadlinePassed, None, part, S.ENDED),
     ],
 )

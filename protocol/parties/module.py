@@ -1,8 +1,8 @@
-"""The security module: what it checks, what it does, and LAST its table, its whole life on one screen.
+"""The security module: what it checks, what it does, and LAST its table, its life until it works on one screen.
 
-Its states, data and events are in `module_data.py`. What may live here: decisions of the module. How keys are
-kept, messages encoded and certificates verified is for the layers below; which link a session runs over is for
-those above.
+What it does at work with the central system, until a reset brings it back here, is in `work.py`. Its states, data and
+events are in `module_data.py`. What may live here: decisions of the module. How keys are kept, messages encoded and
+certificates verified is for the layers below; which link a session runs over is for those above.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from ..channel import proofs
-from ..channel.cose import ES256, verify_signature
 from ..channel.opened import ChannelOpened, Peer
 from ..channel.trust.terms import check_unexpired
 from ..engine import (
-    STAY,
     ChannelLost,
     Close,
     DeadlinePassed,
@@ -42,37 +40,26 @@ from ..engine import (
 from ..keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
 from ..keys.public import compress
 from ..messages import (
+    IDENTITY,
     Certificates,
     GenerateKeyPair,
     KeyPolicy,
     ModuleCondition,
     ModuleKey,
     ModuleRecord,
-    PayOut,
     Personalized,
     Purpose,
-    ResetChallenge,
-    ResetCommand,
-    ResetDone,
-    ResetRequest,
 )
 from .module_data import (
-    IDENTITY,
     MACHINE_SECONDS,
     MANUFACTURED,
     PERSON_SECONDS,
-    AuthorizationWanted,
     IdentityCertified,
     IdentityMade,
     Initialize,
     KeyMade,
-    KeysErased,
     ModuleData,
     ModuleState,
-    PayOutInstructed,
-    ResetByHand,
-    answer_timer,
-    erased,
     operating_label,
 )
 
@@ -110,13 +97,6 @@ def status_is_the_purpose(_: ModuleData, event: ChannelOpened) -> bool:
     return event.intent.purpose is Purpose.STATUS and event.peer.role in (None, Role.UNIT)
 
 
-def peer_is_the_pinned_central(data: ModuleData, event: ChannelOpened) -> bool:
-    """The other end used exactly the certificate that personalization left here (L9, S11)."""
-    return event.intent.purpose is Purpose.OPERATE and bool(
-        event.peer.chain and event.peer.role is Role.CENTRAL and event.peer.chain[0].der == data.held.central
-    )
-
-
 def key_from_manufacture_serves(data: ModuleData, event: GenerateKeyPair) -> bool:
     """The unit's policy admits the pair made at manufacture, it is there, and no reset has happened (L3)."""
     return event.policy is KeyPolicy.MANUFACTURE_ADMITTED and data.made is not None and data.held.epoch == 0
@@ -144,28 +124,6 @@ def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
     central = verify_issued(event.central, customer, Role.CENTRAL, now=None)
     check_unexpired((*above, customer, module, central), data.at)
     return True
-
-
-def answers_our_request(data: ModuleData, event: PayOut) -> bool:
-    """The instruction bears the number of an authorization that is not answered yet (S10)."""
-    return event.number in data.asked
-
-
-def request_is_new(data: ModuleData, event: AuthorizationWanted) -> bool:
-    """No open authorization has this number."""
-    return event.request.number not in data.asked
-
-
-def epoch_is_ours(data: ModuleData, event: ResetRequest) -> bool:
-    """The central system means the module as it is now, not as it was before some reset."""
-    return event.epoch == data.held.epoch
-
-
-def command_is_authentic(data: ModuleData, event: ResetCommand) -> bool:
-    """The central system signed exactly this module, epoch and challenge (L8, S10)."""
-    record = data.held
-    command = proofs.reset_command(record.serial, record.epoch, proofs.reset_challenge(data.binding))
-    return data.peer is not None and verify_signature(ES256, data.peer.public, command, event.signature)
 
 
 def a_reset_came_before(data: ModuleData, _: object) -> bool:
@@ -214,6 +172,7 @@ def _delivered(data: ModuleData, wish: Initialize, identity: bytes | None) -> tu
         epoch=0,
         latest=trusted_root(wish.root).not_before,
         identity=identity,
+        generation=1,
     )
     keep = frozenset({IDENTITY, MANUFACTURED} if data.made else {IDENTITY} if identity else ())
     return ModuleData(record=record, made=data.made), [Persist(record, keep)]
@@ -267,8 +226,7 @@ def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
     """One write makes key, certificates and pin durable; only then the unit hears of it (L7)."""
     key = given(data.key)
     module, customer, central = given(data.staged)
-    record = replace(
-        data.held,
+    record = data.held.written(
         condition=ModuleCondition.OPERATING,
         latest=max(data.held.latest, data.told),
         key=key.label,
@@ -276,8 +234,7 @@ def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
         customer=customer,
         central=central,
     )
-    keep = frozenset({key.label, *((IDENTITY,) if record.identity else ())})
-    return ModuleData(record=record), [Persist(record, keep), Send(Personalized(event.signature)), Close()]
+    return ModuleData(record=record), [Persist(record, record.labels), Send(Personalized(event.signature)), Close()]
 
 
 def roll_back(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
@@ -296,53 +253,6 @@ def report(data: ModuleData, _: ChannelOpened) -> tuple[ModuleData, Effects]:
     return data, [Send(data.status), Close()]
 
 
-def go_online(data: ModuleData, event: ChannelOpened) -> tuple[ModuleData, Effects]:
-    """Say how things stand, so that the central system notices a reset by hand or an old store (S4)."""
-    return replace(data, peer=event.peer, binding=event.binding), [Send(data.status)]
-
-
-def ask(data: ModuleData, event: AuthorizationWanted) -> tuple[ModuleData, Effects]:
-    """Ask the central system (L10)."""
-    number = event.request.number
-    timer = StartTimer(answer_timer(number), MACHINE_SECONDS)
-    return replace(data, asked=data.asked | {number}), [Send(event.request), timer]
-
-
-def pay_out(data: ModuleData, event: PayOut) -> tuple[ModuleData, Effects]:
-    """Hand the instruction to the ATM controller, once."""
-    answered = replace(data, asked=data.asked - {event.number})
-    return answered, [StopTimer(answer_timer(event.number)), Show(PayOutInstructed(event))]
-
-
-def challenge(data: ModuleData, event: ResetRequest) -> tuple[ModuleData, Effects]:
-    """Answer a reset request with a fresh challenge."""
-    return data, [Send(ResetChallenge(event.epoch, proofs.reset_challenge(data.binding))), _AWAIT_PEER]
-
-
-def erase(data: ModuleData, _: ResetCommand) -> tuple[ModuleData, Effects]:
-    """Destroy key and certificates, then acknowledge (L8, S3)."""
-    blank, effects = _erased(data)
-    return blank, [*effects, Send(ResetDone(blank.held.epoch)), Close()]
-
-
-def erase_by_hand(data: ModuleData, _: ResetByHand) -> tuple[ModuleData, Effects]:
-    """Destroy key and certificates; the central system learns of it at the next contact (S4)."""
-    blank, effects = _erased(data)
-    return blank, [*effects, Close()]
-
-
-def _erased(data: ModuleData) -> tuple[ModuleData, Effects]:
-    record = erased(data.held)
-    keep = frozenset({IDENTITY} if record.identity else ())
-    return ModuleData(record=record), [StopTimer("peer"), Persist(record, keep), Show(KeysErased(record.epoch))]
-
-
-def go_offline(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
-    """Leave the central system; what was not answered stays unanswered."""
-    fault = Fault.TIMEOUT if isinstance(event, DeadlinePassed) else None
-    return data.at_rest, [StopTimer("peer"), Close(fault, reason_of(event))]
-
-
 def _issuers(record: ModuleRecord, peer: Peer, event: Certificates) -> tuple[VerifiedCertificate, ...]:
     if event.customer is None:
         return peer.chain[1:]
@@ -354,7 +264,6 @@ def _issuers(record: ModuleRecord, peer: Peer, event: Certificates) -> tuple[Ver
 
 FRESH: Final = (S.DELIVERED, S.RESET)
 PERSONALIZING: Final = (S.SECURED, S.KEYING, S.PROVING, S.KEYED, S.CONFIRMING)
-AT_WORK: Final = (S.ONLINE, S.CHALLENGED)
 
 MODULE: Final = Table[ModuleState, ModuleData](
     "module",
@@ -382,17 +291,8 @@ MODULE: Final = Table[ModuleState, ModuleData](
         row(PERSONALIZING, DeadlinePassed, None, roll_back, S.DELIVERED),
         row(PERSONALIZING, KeyOperationFailed, a_reset_came_before, roll_back, S.RESET),
         row(PERSONALIZING, KeyOperationFailed, None, roll_back, S.DELIVERED),
-        # operating (L7-L10)
+        # operating (L7): nothing but a report; work has a table of its own
         row(S.OPERATING, ChannelOpened, status_is_the_purpose, report, S.OPERATING),
-        row(S.OPERATING, ChannelOpened, peer_is_the_pinned_central, go_online, S.ONLINE),
-        row(S.ONLINE, AuthorizationWanted, request_is_new, ask, S.ONLINE),
-        row(AT_WORK, PayOut, answers_our_request, pay_out, STAY),
-        row(AT_WORK, ChannelLost, None, go_offline, S.OPERATING),
-        row(AT_WORK, DeadlinePassed, None, go_offline, S.OPERATING),
-        # reset (L8)
-        row(S.ONLINE, ResetRequest, epoch_is_ours, challenge, S.CHALLENGED),
-        row(S.CHALLENGED, ResetCommand, command_is_authentic, erase, S.RESET),
-        row((S.OPERATING, *AT_WORK), ResetByHand, None, erase_by_hand, S.RESET),
     ],
     entries=(S.DELIVERED, S.OPERATING, S.RESET),
 )

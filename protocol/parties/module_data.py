@@ -12,9 +12,8 @@ from typing import Final
 from ..channel.opened import Peer
 from ..engine import KeyHandle, UsageError, given
 from ..keys.profile import checked_name
-from ..messages import Authorize, ModuleCondition, ModuleRecord, PayOut, Status
+from ..messages import ModuleCondition, ModuleRecord, Status
 
-IDENTITY: Final = "identity"
 MANUFACTURED: Final = "manufactured"
 PERSON_SECONDS: Final = 300.0
 """How long the module waits while people compare fingerprints (physical option)."""
@@ -36,8 +35,6 @@ class ModuleState(Enum):
     KEYED = auto()
     CONFIRMING = auto()
     OPERATING = auto()
-    ONLINE = auto()
-    CHALLENGED = auto()
     RESET = auto()
 
 
@@ -82,18 +79,6 @@ class IdentityCertified:
     certificate: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizationWanted:
-    """The ATM controller wants a payment authorized."""
-
-    request: Authorize
-
-
-@dataclass(frozen=True, slots=True)
-class ResetByHand:
-    """A person at the module confirmed its reset (L8)."""
-
-
 # What a module shows -----------------------------------------------------------------------------------------
 
 
@@ -112,20 +97,6 @@ class KeyMade:
     key: KeyHandle
 
 
-@dataclass(frozen=True, slots=True)
-class PayOutInstructed:
-    """The central system's answer to an authorization, for the ATM controller."""
-
-    instruction: PayOut
-
-
-@dataclass(frozen=True, slots=True)
-class KeysErased:
-    """Operating key and certificates are gone; `epoch` resets have happened."""
-
-    epoch: int
-
-
 # Data --------------------------------------------------------------------------------------------------------
 
 
@@ -141,7 +112,6 @@ class ModuleData:
         told: the unit's time; only this is kept, nobody vouches for the module's own clock.
         key: the key pair that this session is about.
         staged: certificates that hold and wait for the commit: module, customer, central (DER).
-        asked: numbers of the authorizations that are not answered yet.
 
     """
 
@@ -154,7 +124,6 @@ class ModuleData:
     told: int = 0
     key: KeyHandle | None = None
     staged: tuple[bytes, bytes, bytes] | None = field(default=None, repr=False)
-    asked: frozenset[int] = frozenset()
 
     @property
     def held(self) -> ModuleRecord:
@@ -181,26 +150,6 @@ def resting_state(record: ModuleRecord | None) -> ModuleState:
         ModuleCondition.OPERATING: S.OPERATING,
         ModuleCondition.RESET: S.RESET,
     }[record.condition]
-
-
-def erased(record: ModuleRecord) -> ModuleRecord:
-    """The record after a reset: what manufacture left, in the next epoch.
-
-    The latest time stays as it was: nobody has vouched for what the module's own clock says by now.
-    """
-    return ModuleRecord(
-        serial=record.serial,
-        root=record.root,
-        condition=ModuleCondition.RESET,
-        epoch=record.epoch + 1,
-        latest=record.latest,
-        identity=record.identity,
-    )
-
-
-def answer_timer(number: int) -> str:
-    """The timer of one authorization: others that are answered do not prolong its wait."""
-    return f"authorization {number}"
 
 
 def operating_label(epoch: int) -> str:

@@ -12,5 +12,6 @@ from .central import CENTRAL
 from .manufacturer import MANUFACTURER
 from .module import MODULE
 from .unit import UNIT
+from .work import WORK
 
-TABLES: Final[tuple[Table[Any, Any], ...]] = (MANUFACTURER, MODULE, UNIT, CARD, CENTRAL, INITIATOR, RESPONDER)
+TABLES: Final[tuple[Table[Any, Any], ...]] = (MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, INITIATOR, RESPONDER)

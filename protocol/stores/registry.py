@@ -45,7 +45,9 @@ class Issuer:
         fingerprint: SHA-256 of the certificate, 32 bytes.
         certificate: DER.
         owner: subject of the certificate: the customer whose modules these are.
-        seal: HMAC of the central's key memory over the certificate, 32 bytes: nobody else entered it (M1).
+        certificate_number: X.509 serial number of the certificate, by which the manufacturer revokes it.
+        root: fingerprint of the manufacturer's root that signed it, 32 bytes.
+        seal: the central system's own signature over the certificate, 64 bytes: nobody else entered it (M1).
         lost: unix seconds from which the key is no longer in its owner's hands; None: trusted.
         keep_known: modules that the central system knew before `lost` stay admitted (S5).
 
@@ -54,6 +56,8 @@ class Issuer:
     fingerprint: bytes
     certificate: bytes = field(repr=False)
     owner: str
+    certificate_number: int
+    root: bytes
     seal: bytes = field(repr=False)
     lost: int | None = None
     keep_known: bool = False
@@ -281,8 +285,7 @@ class Known:
         entry: that of its serial number, or None.
         retired: the certificate counted in an earlier epoch.
         revoked: the newest list of its issuer has it, or that of the manufacturer has its issuer.
-        issuer: the key that certified it, as it stands now; None: not trusted (any more).
-        heard: the highest number of a command that was ever given to this module; 0 for none.
+        issuer: the key that certified it, as it stands now; None: it was never trusted.
 
     """
 
@@ -290,7 +293,6 @@ class Known:
     retired: bool
     revoked: bool
     issuer: Issuer | None
-    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +447,10 @@ class Registry(Protocol):
         """The audit trail from the first number behind `after`."""
         ...
 
+    def check(self) -> None:
+        """Make sure that the registry answers."""
+        ...
+
     def close(self) -> None:
         """Let go of connections; a second call does nothing."""
         ...
@@ -481,3 +487,30 @@ def audit_digest(entry: AuditEntry) -> bytes:
         "previous": entry.previous.hex(),
     }
     return sha256(json.dumps(flat, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
+
+
+def check_may_be_reset(entry: ModuleEntry) -> None:
+    """Make sure that a reset of this module may be ordered.
+
+    Raises:
+        StateError: it has no keys that count, or it is disabled.
+
+    """
+    if entry.standing not in (Standing.OPERATING, Standing.RESET_ORDERED):
+        raise StateError(
+            f"module {entry.serial} cannot be reset", who="registry", expected="operating", got=entry.standing.value
+        )
+
+
+def check_crl_is_newer(crl: Crl, known: Crl | None) -> bool:
+    """Whether the list takes the place of the one that is here; False: it is the same.
+
+    Raises:
+        StateError: the one that is here is newer, or another one of the same number.
+
+    """
+    if known is not None and (crl.number < known.number or (crl.number == known.number and crl.der != known.der)):
+        raise StateError(
+            "revocation list", who="registry", expected=f"a number above {known.number}", got=f"number {crl.number}"
+        )
+    return known is None or crl.number > known.number

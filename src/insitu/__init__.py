@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from .protocol.engine import EnvironmentFault, InsituError, ProtocolError, StateError, UsageError
     from .protocol.messages import Authorize, KeyPolicy, PayOut, TrustOption
     from .protocol.parties.module_data import ModuleState
-    from .shell.at_work import AtWork, at_work, open_module
+    from .shell.at_work import at_work, open_module
     from .shell.card import Card
     from .shell.central import Central
     from .shell.manufacturer import Manufacturer
     from .shell.module import Module
     from .shell.unit import Unit
+    from .shell.work import Work
     from .transports.links import Link, open_link, serve_links
 
 __version__ = "0.1.0"
@@ -27,18 +28,18 @@ _HOMES = {
     "protocol.engine": ("EnvironmentFault", "InsituError", "ProtocolError", "StateError", "UsageError"),
     "protocol.messages": ("Authorize", "KeyPolicy", "PayOut", "TrustOption"),
     "protocol.parties.module_data": ("ModuleState",),
-    "shell.at_work": ("AtWork", "at_work", "open_module"),
+    "shell.at_work": ("at_work", "open_module"),
     "shell.card": ("Card",),
     "shell.central": ("Central",),
     "shell.manufacturer": ("Manufacturer",),
     "shell.module": ("Module",),
     "shell.unit": ("Unit",),
+    "shell.work": ("Work",),
     "transports.links": ("Link", "open_link", "serve_links"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "AtWork",
     "Authorize",
     "Card",
     "Central",
@@ -55,6 +56,7 @@ __all__ = [
     "TrustOption",
     "Unit",
     "UsageError",
+    "Work",
     "at_work",
     "open_link",
     "open_module",

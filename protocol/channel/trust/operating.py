@@ -74,7 +74,8 @@ class CentralAtWork:
     """The central system's side.
 
     Attributes:
-        customers: whose modules are admitted; entered over an integrity-controlled path (L9).
+        customers: whose modules are known here; entered over an integrity-controlled path (L9). Whether one of them
+            is lost by now, the registry knows, and the central system's table asks it.
 
     """
 
@@ -106,7 +107,7 @@ class CentralAtWork:
         check_time(customer, at)
         check_time(module, max(at, min(module.not_before, at + SKEW_SECONDS)))
         return Credential.x5chain((module_der,), module.public), Peer(
-            module.subject, Role.MODULE, module.public, (module,)
+            module.subject, Role.MODULE, module.public, (module, customer)
         )
 
 

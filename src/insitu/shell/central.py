@@ -1,40 +1,49 @@
-"""A central system, as much of it as operates a module: its key, trusted customers, a registry, sessions.
+"""A central system: its key in a sealed file, its registry, its sessions with modules.
 
-Registry and key lie in one sealed file, for one process.
+Several processes may share one registry; each holds a copy of the same key. What a session decides is in the table of
+`protocol/parties/central.py`; what people and programs want of the registry is in `operator.py`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 import trio
 
+from ..protocol.channel import proofs
+from ..protocol.channel.cose import ES256, verify_signature
 from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.trust import CentralAtWork
 from ..protocol.driver import Orders, run
-from ..protocol.engine import KeyHandle, KeyKind, LookUp, StateError, UsageError, given
+from ..protocol.engine import KeyHandle, KeyKind, LookUp, PublicKey, StateError, UsageError, given
 from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
 from ..protocol.keys.requests import draft_request
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import Authorize, CentralRecord, ModuleEntry, PayOut, Purpose
-from ..protocol.parties.central import CENTRAL, CentralData, CentralState, Decided
+from ..protocol.messages import Authorize, CentralRecord, KeyOrder, PayOut, Purpose, decode_record
+from ..protocol.parties.central import CENTRAL
+from ..protocol.parties.central_data import (
+    CentralData,
+    CentralState,
+    CommandFound,
+    Decided,
+    ModuleFound,
+    ModuleQuery,
+    Question,
+    TransactionFound,
+)
 from ..protocol.ports import Ports
 from ..protocol.session import Session
+from ..protocol.stores.registry import Change, CommandKind, Issuer, Registry
 from .keeping import Keeping, Show, ignore, wall_clock
 
 KEY = "central"
 
 Decide = Callable[[str, Authorize], PayOut]
-"""The host's decision: serial number of the module and what it asks for; what to instruct."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResetAwaited:
-    """A reset was ordered of a module that is not online; it happens at its next contact."""
-
-    serial: str
+"""The host's decision: serial number of the module and what it asks for; what to instruct. It is asked once for each
+serial number and number, from a worker thread; if its answer is lost in a crash, the module is told no."""
 
 
 def refuse_all(serial: str, asked: Authorize) -> PayOut:
@@ -42,16 +51,14 @@ def refuse_all(serial: str, asked: Authorize) -> PayOut:
     return PayOut(number=asked.number, approved=False, amount=0, reference="")
 
 
-def _entry(modules: tuple[ModuleEntry, ...], serial: str) -> ModuleEntry | None:
-    return next((entry for entry in modules if entry.serial == serial), None)
-
-
 class Central:
     """A central system.
 
     Args:
-        vault: its key memory and registry.
+        vault: its key memory.
+        registry: what it knows of issuers and modules.
         decide: the host's decision about an authorization.
+        blocking: registry and host take time: they are asked from worker threads.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     """
@@ -59,14 +66,18 @@ class Central:
     def __init__(
         self,
         vault: Vault,
+        registry: Registry,
         *,
         decide: Decide = refuse_all,
+        blocking: bool = True,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
     ) -> None:
         self._keeping = Keeping(vault, CentralRecord)
+        self.registry = registry
         self._decide = decide
+        self._blocking = blocking
         self._entropy = entropy
         self._now = now
         self._show = show
@@ -83,6 +94,16 @@ class Central:
             raise StateError("the central system is not set up", who="central", expected="a key pair", got="none")
         return self._keeping.record
 
+    @property
+    def keys(self) -> Vault:
+        """Key memory."""
+        return self._keeping.vault
+
+    @property
+    def now(self) -> int:
+        """Unix seconds."""
+        return self._now()
+
     def establish(self, name: str) -> bytes:
         """Make the key pair; a PKCS#10 request (DER) for a card.
 
@@ -98,12 +119,16 @@ class Central:
             key = vault.generate(KEY, KeyKind.P256, b"")
             draft = draft_request(name, key.public)
             request = draft.assemble(vault.sign(key, draft.to_be_signed))
-            self._keeping.commit(CentralRecord(name=name, customers=(), modules=()), frozenset({KEY}))
+            self._keeping.commit(CentralRecord(name=name), frozenset({KEY}))
         finally:
             vault.roll_back()
         return request
 
-    def trust(self, root: bytes, customer: bytes) -> VerifiedCertificate:
+    def commit(self, record: CentralRecord) -> None:
+        """Keep another record, with the keys that are there now."""
+        self._keeping.commit(record, self._keeping.vault.labels())
+
+    def trust(self, root: bytes, customer: bytes, *, actor: str) -> VerifiedCertificate:
         """Admit the modules of a customer whose certificate the manufacturer signed; the certificate.
 
         The caller answers for the path that `root` came by (L9).
@@ -111,14 +136,28 @@ class Central:
         Raises:
             CertificateRefused: the customer's certificate is not by this root.
             UsageError: customers of another manufacturer are trusted already.
+            StateError: the key was disabled before.
+            RegistryAway: the registry does not answer.
 
         """
         record = self.record
         if record.root not in (None, root):
             raise UsageError("another manufacturer's root", who="central", expected="the root trusted so far")
         verified = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=self._now())
-        if customer not in record.customers:
-            self._keeping.commit(replace(record, root=root, customers=(*record.customers, customer)))
+        if record.root is None:
+            self.commit(
+                CentralRecord(record.name, certificate=record.certificate, root=root, announced=record.announced)
+            )
+        seal = self.keys.sign(self._key(), proofs.trusted_issuer(customer))
+        issuer = Issuer(
+            fingerprint=verified.fingerprint,
+            certificate=customer,
+            owner=verified.subject,
+            certificate_number=verified.serial_number,
+            root=verified.issuer_fingerprint,
+            seal=seal,
+        )
+        self.registry.trust(issuer, actor=actor, at=self._now())
         return verified
 
     def install(self, certificate: bytes) -> None:
@@ -128,25 +167,21 @@ class Central:
             CertificateRefused, KeyMismatch, UsageError: it is not for us, or not by a trusted customer.
 
         """
-        CentralAtWork.of(certificate, self._customers(), self._key())
-        self._keeping.commit(replace(self.record, certificate=certificate))
+        CentralAtWork.of(certificate, self.issuers(), self._key())
+        self.commit(replace(self.record, certificate=certificate))
 
-    def entry(self, serial: str) -> ModuleEntry | None:
-        """What the registry knows of a module."""
-        return _entry(self.record.modules, serial)
-
-    def order_reset(self, serial: str) -> None:
-        """Have a module that is not online reset at its next contact; from now on it may do nothing else (S4).
+    def issuers(self) -> tuple[VerifiedCertificate, ...]:
+        """The certificates of all issuers, also of lost ones, that this central system itself entered.
 
         Raises:
-            StateError: the registry does not know the module.
+            RegistryAway: the registry does not answer.
 
         """
-        entry = self.entry(serial)
-        if entry is None:
-            raise StateError(f"module {serial} is not in the registry", who="central", expected="a known module")
-        self._enter(replace(entry, valid=False), entry)
-        self._show(ResetAwaited(serial))
+        if self.record.root is None:
+            return ()
+        own, root = self._key().public, self.record.root
+        found = (_issuer(issuer.certificate, issuer.seal, own, root) for issuer in self.registry.issuers())
+        return tuple(certificate for certificate in found if certificate is not None)
 
     async def attend(
         self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
@@ -155,70 +190,56 @@ class Central:
 
         Args:
             stream: the link, which is closed afterwards.
-            orders: what the operator wants of this module (ResetOrdered).
+            orders: AttentionCalled, when something about this module has changed in the registry.
             also_show: gets the notes of this session.
 
         Raises:
             InsituError: the session did not end in good order.
 
         """
-        entered: ModuleEntry | None = None
-
-        def commit(entry: object, _: frozenset[str] | None) -> None:
-            nonlocal entered
-            if not isinstance(entry, ModuleEntry):
-                raise UsageError("not an entry of the registry", who="central", got=type(entry).__name__)
-            self._enter(entry, entered or _entry(modules, entry.serial))
-            entered = entry
 
         def show(note: object) -> None:
             also_show(note)
             self._show(note)
 
         async with stream:
-            modules = self.record.modules
             certificate = self.record.certificate
             if certificate is None:
                 raise StateError("no certificate", who="central", expected="one made by a card", got="none")
-            terms = CentralAtWork.of(certificate, self._customers(), self._key())
+            issuers = await trio.to_thread.run_sync(self.issuers) if self._blocking else self.issuers()
+            terms = CentralAtWork.of(certificate, issuers, self._key())
             handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self._entropy(64))
-            session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key(), modules), handshake)
-            ports = Ports(
-                self._keeping.vault,
-                commit=commit,
-                look_up=lambda question: self._answer(session, question),
-                show=show,
-            )
+            session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key()), handshake)
+            ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self._blocking)
             await run(session, stream, ports, now=self._now, orders=orders)
             return session.state
 
-    def _answer(self, session: Session[CentralState, CentralData], question: LookUp) -> object:
-        asked = question.argument
-        if not isinstance(asked, Authorize):
-            raise UsageError("not a question for the host", who="central", got=question.what)
-        return Decided(self._decide(given(session.data.entry).serial, asked))
+    def _commit(self, change: object, _: frozenset[str] | None) -> None:
+        if not isinstance(change, Change):
+            raise UsageError("not a change of the registry", who="central", got=type(change).__name__)
+        self.registry.commit(change, at=self._now())
 
-    def _enter(self, entry: ModuleEntry, before: ModuleEntry | None) -> None:
-        """Put an entry in the place of the one that its session knows.
-
-        Raises:
-            StateError: that one is not there any more. Another session with this module was here since then, so
-                what this one decided no longer holds: a reset that it does not know of, a number used meanwhile.
-
-        """
-        if self.entry(entry.serial) != before:
-            raise StateError(
-                f"module {entry.serial} was in contact elsewhere", who="central", expected="one session at a time"
-            )
-        others = tuple(each for each in self.record.modules if each.serial != entry.serial)
-        self._keeping.commit(replace(self.record, modules=(*others, entry)))
-
-    def _customers(self) -> tuple[VerifiedCertificate, ...]:
-        record = self.record
-        if record.root is None:
-            return ()
-        root = trusted_root(record.root)
-        return tuple(verify_issued(der, root, Role.CUSTOMER, now=None) for der in record.customers)
+    def _answer(self, question: LookUp) -> object:
+        match question.what, question.argument:
+            case "module", ModuleQuery(serial, fingerprint, number, issuer):
+                return ModuleFound(self.registry.known(serial, fingerprint, number, issuer))
+            case "transaction", (str(serial), int(number)):
+                return TransactionFound(self.registry.transaction(serial, number))
+            case "command", str(serial):
+                command = self.registry.next_command(serial)
+                is_key = command is not None and command.kind is CommandKind.LOAD_KEY
+                return CommandFound(command, decode_record(KeyOrder, given(command).content) if is_key else None)
+            case "decision", Question(serial, asked):
+                return Decided(self._decide(serial, asked))
+        raise UsageError("nobody here can tell", who="central", got=question.what)
 
     def _key(self) -> KeyHandle:
         return given(self._keeping.vault.find(KEY))
+
+
+@lru_cache(maxsize=1024)
+def _issuer(certificate: bytes, seal: bytes, own: PublicKey, root: bytes) -> VerifiedCertificate | None:
+    """The certificate, if the central system itself once entered it; None if somebody else put it there."""
+    if not verify_signature(ES256, own, proofs.trusted_issuer(certificate), seal):
+        return None
+    return verify_issued(certificate, trusted_root(root), Role.CUSTOMER, now=None)

@@ -13,26 +13,25 @@ from contextlib import contextmanager
 import trio
 
 from ..protocol.channel.handshake import Handshake
-from ..protocol.channel.trust import ByCable, ModuleAtWork, ModuleByIdentity, Terms
+from ..protocol.channel.trust import ByCable, ModuleByIdentity, Terms
 from ..protocol.desk import Desk
-from ..protocol.driver import Orders, run
+from ..protocol.driver import run
 from ..protocol.engine import KeyKind, StateError, given
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import ModuleRecord, Purpose, TrustOption
+from ..protocol.messages import IDENTITY, ModuleRecord, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import (
-    IDENTITY,
     MANUFACTURED,
     IdentityCertified,
     IdentityMade,
     Initialize,
     ModuleData,
     ModuleState,
-    ResetByHand,
     resting_state,
 )
 from ..protocol.session import Session
 from .keeping import Keeping, Show, ignore, wall_clock
+from .work import Work
 
 SESSION_KEY = "session"
 """Label of the fresh pair that the physical option uses; never committed."""
@@ -43,7 +42,11 @@ class Module:
 
     Args:
         vault: its key memory and durable state.
+        legacy: older symmetric methods are admitted (L11).
         entropy, now, show: random bytes, unix seconds, notes and progress.
+
+    Attributes:
+        at_work: what it does with the central system once it operates.
 
     """
 
@@ -51,6 +54,7 @@ class Module:
         self,
         vault: Vault,
         *,
+        legacy: bool = False,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
@@ -60,6 +64,7 @@ class Module:
         self._now = now
         self._show = show
         self._running: dict[str, trio.CancelScope] = {}
+        self.at_work = Work(self._keeping, vouched=False, legacy=legacy, entropy=entropy, now=now, show=show)
 
     @property
     def record(self) -> ModuleRecord:
@@ -119,13 +124,11 @@ class Module:
         if self.state is not ModuleState.OPERATING:
             got = self.state.name.lower()
             raise StateError("nothing to erase", who="module", expected="an operating module", got=got)
-        desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
         try:
-            desk.submit(ResetByHand())
-        finally:
-            if desk.state is ModuleState.RESET:  # also where storage failed: what is known no longer holds
-                for scope in self._running.values():
-                    scope.cancel()
+            self.at_work.reset_by_hand()
+        finally:  # also where storage failed: what the sessions know no longer holds
+            for scope in self._running.values():
+                scope.cancel()
         return self.record.epoch
 
     async def meet_unit(
@@ -157,31 +160,29 @@ class Module:
                     else:
                         terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
                     purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-                    await self._session(stream, terms, purpose, scope, also_show=also_show)
+                    await self._session(stream, terms, purpose, scope, also_show)
                 finally:
                     vault.roll_back()
         return self.state
 
-    async def work(
-        self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
-    ) -> ModuleState:
+    async def work(self, stream: trio.abc.Stream, *, also_show: Show = ignore) -> ModuleState:
         """One session with the central system over `stream`, until either side ends it; the state afterwards.
+
+        What the ATM controller wants meanwhile, it says to `at_work`.
 
         Args:
             stream: the link, which is closed afterwards.
-            orders: what the ATM controller wants (AuthorizationWanted, ResetByHand).
             also_show: gets the notes of this session.
 
         Raises:
             StateError: a session with the central system is running.
+            UsageError: the module does not operate.
             InsituError: the session did not end in good order.
 
         """
         async with stream:
             with self._only_one("central") as scope:
-                record = self.record
-                key = None if record.key is None else self._keeping.vault.find(record.key)
-                await self._session(stream, ModuleAtWork.of(record, key), Purpose.OPERATE, scope, orders, also_show)
+                await self.at_work.session(stream, scope, also_show=also_show)
         return self.state
 
     @contextmanager
@@ -201,8 +202,7 @@ class Module:
         terms: Terms,
         purpose: Purpose,
         scope: trio.CancelScope,
-        orders: Orders | None = None,
-        also_show: Show = ignore,
+        also_show: Show,
     ) -> None:
         def show(note: object) -> None:
             also_show(note)
@@ -210,7 +210,7 @@ class Module:
 
         handshake = Handshake.initiate(terms, purpose, self._entropy(64))
         session = Session(MODULE, self.state, self._data(), handshake)
-        await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders, scope=scope)
+        await run(session, stream, self._keeping.ports(show), now=self._now, scope=scope)
 
     def _data(self) -> ModuleData:
         return ModuleData(record=self._keeping.record, made=self._keeping.vault.find(MANUFACTURED))

@@ -1,38 +1,34 @@
-"""Long-running programs: a module at its local link and at work, a central system that listens.
+"""A module as a long-running program: at its local link for units, at work with the central system.
 
-They go on after errors of a peer or a link, tell them, and end when cancelled. Requests come as lines of JSON.
+It goes on after errors of a peer or a link, tells them, and ends when cancelled. Requests come as lines of JSON.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import trio
 
-from ..protocol.driver import Order
 from ..protocol.engine import InsituError, StateError, UsageError
-from ..protocol.messages import Authorize, TrustOption
-from ..protocol.parties.central import ModuleContacted, ResetOrdered
-from ..protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from ..protocol.messages import TrustOption
+from ..protocol.parties.module_data import ModuleState
 from ..protocol.progress import SessionEnded
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, open_link, serve_links
 from ..transports.tcp import PeerLimits
-from .central import Central
 from .module import Module
+from .work import Work
 
 BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts to reach the central system."""
 MOST_WAITING: Final = 64
 """Authorizations that may wait for their turn."""
-TAKEN_SECONDS: Final = 5.0
-"""How long a session may take to accept an order."""
 UNITS: Final = PeerLimits(peers=16, per_host=4)
 """Who may wait at a module's TCP port; one is served at a time."""
 TURN_SECONDS: Final = 60.0
@@ -40,7 +36,18 @@ TURN_SECONDS: Final = 60.0
 LARGEST_LINE: Final = 4096
 """Bytes of a request."""
 
+CLOCK_SECONDS: Final = 60.0
+"""How often it is looked whether a symmetric key has expired."""
+
 Tell = Callable[[str], None]
+Request = Callable[[Work], Awaitable[object]]
+"""What the ATM controller wants, ready to be done."""
+Jitter = Callable[[], float]
+
+
+def any_pace() -> float:
+    """A factor for a pause, from 0.5 to 1.5."""
+    return 0.5 + secrets.randbelow(1000) / 1000
 
 
 async def input_lines(descriptor: int = 0) -> AsyncIterator[str]:
@@ -78,6 +85,7 @@ class ModuleProgram:
         central: the central system's address; None: never goes online.
         tell: gets a line for each error.
         once: end when the module operates.
+        jitter: a factor for each pause, so that modules do not come all at once.
 
     """
 
@@ -91,6 +99,7 @@ class ModuleProgram:
         central: Address | None = None,
         tell: Tell,
         once: bool = False,
+        jitter: Jitter = any_pace,
     ) -> None:
         self._module = module
         self._link = link
@@ -99,9 +108,9 @@ class ModuleProgram:
         self._central = central
         self._tell = tell
         self._once = once
+        self._jitter = jitter
         self._one_unit = trio.Lock()
         self._changed = trio.Event()
-        self._orders: trio.MemorySendChannel[Order] | None = None
 
     async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
         """Until cancelled, or until the module operates if `once`; `ready` gets the address once open."""
@@ -111,6 +120,7 @@ class ModuleProgram:
             ready(str(places[0]))
             if self._central is not None:
                 nursery.start_soon(self._work, self._central)
+            nursery.start_soon(self._watch_clock)
             if requests is not None:
                 nursery.start_soon(self._take, requests)
             while self._once and self._module.state is not ModuleState.OPERATING:
@@ -141,34 +151,38 @@ class ModuleProgram:
         self._changed = trio.Event()
 
     async def _work(self, address: Address) -> None:
+        """Work with the central system, again and again; the pauses grow, and no two modules keep step (jitter)."""
         attempt = 0
         while True:
             while self._module.state is not ModuleState.OPERATING:
                 await self._changed.wait()
-            sending, orders = trio.open_memory_channel[Order](0)
             began = trio.current_time()
             try:
                 link = await open_link(address)
-                self._orders = sending
-                await self._module.work(link.stream, orders)
+                await self._module.work(link.stream, also_show=self._note_end)
             except (InsituError, TransportError) as error:
                 self._tell(str(error))
-            finally:
-                self._orders = None
-                orders.close()
             if self._module.state is not ModuleState.OPERATING:
                 self._note_change()
                 attempt = 0
                 continue
             if trio.current_time() - began > BACK_OFF[-1]:  # it did work; one that is refused at once waits longer
                 attempt = 0
-            await trio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
+            await trio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)] * self._jitter())
             attempt += 1
 
+    async def _watch_clock(self) -> None:
+        while True:
+            try:
+                await self._module.at_work.look_at_clock()
+            except InsituError as error:
+                self._tell(str(error))
+            await trio.sleep(CLOCK_SECONDS)
+
     async def _take(self, requests: AsyncIterator[str]) -> None:
-        sending, waiting = trio.open_memory_channel[AuthorizationWanted](MOST_WAITING)
+        sending, waiting = trio.open_memory_channel[Request](MOST_WAITING)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ask_in_turn, waiting)
+            nursery.start_soon(self._serve_in_turn, waiting)
             async for line in requests:
                 try:
                     self._obey(read_request(line), sending)
@@ -176,157 +190,66 @@ class ModuleProgram:
                     self._tell(str(error))
             sending.close()
 
-    def _obey(
-        self, event: AuthorizationWanted | ResetByHand, queue: trio.MemorySendChannel[AuthorizationWanted]
-    ) -> None:
+    def _obey(self, request: Request | None, queue: trio.MemorySendChannel[Request]) -> None:
         """Take a request. A reset waits for nobody, whatever a session is about."""
-        if isinstance(event, ResetByHand):
+        if request is None:
             self._module.reset_by_hand()
             self._note_change()
             return
         try:
-            queue.send_nowait(event)
+            queue.send_nowait(request)
         except trio.WouldBlock:
-            raise StateError("no authorization now", who="module", expected=f"{MOST_WAITING} waiting at most") from None
+            raise StateError("no request now", who="module", expected=f"{MOST_WAITING} waiting at most") from None
 
-    async def _ask_in_turn(self, queue: trio.MemoryReceiveChannel[AuthorizationWanted]) -> None:
-        async for event in queue:
-            order = Order(event)
-            try:
-                if self._orders is None:
-                    raise StateError("no authorization now", who="module", expected="a session with the central system")
-                await self._orders.send(order)
-                await order.wait()
-            except (InsituError, trio.BrokenResourceError) as error:
-                self._tell(str(error) or "module: the session with the central system has ended")
-
-
-def read_request(line: str) -> AuthorizationWanted | ResetByHand:
-    """A request of the ATM controller: {"authorize": {...}} or {"reset": "by hand"}.
-
-    Raises:
-        UsageError: it is neither; nothing of it is repeated, since a card number may be in it.
-
-    """
-    asked = _json(line)
-    match asked:
-        case {"authorize": {**fields}} if len(asked) == 1:
-            try:
-                return AuthorizationWanted(Authorize(**cast("dict[str, Any]", fields)))
-            except TypeError:
-                names = "number, card, account, amount, currency"
-                raise UsageError("request", who="controller", expected=names, got="other fields") from None
-        case {"reset": "by hand"} if len(asked) == 1:
-            return ResetByHand()
-    raise UsageError(
-        "request", who="controller", expected='{"authorize": {...}} or {"reset": "by hand"}', got="another line"
-    )
-
-
-def _json(line: str) -> Any:  # noqa: ANN401 - whatever it is
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Online:
-    """A session with a module: where its orders go, and what ends it."""
-
-    orders: trio.MemorySendChannel[Order]
-    scope: trio.CancelScope
-
-
-class CentralProgram:
-    """A central system that listens for modules.
-
-    Args:
-        central: the central system.
-        address: where to listen.
-        tell: gets a line for each error.
-        sessions: how many modules may be connected at once; a newer session of a module ends its older one.
-
-    """
-
-    def __init__(self, central: Central, address: Address, *, tell: Tell, sessions: int = 10_000) -> None:
-        self._central = central
-        self._address = address
-        self._tell = tell
-        self._limits = PeerLimits(peers=sessions)
-        self._online: dict[str, _Online] = {}
-
-    async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
-        """Until cancelled; `ready` is told the address when the port is open."""
+    async def _serve_in_turn(self, queue: trio.MemoryReceiveChannel[Request]) -> None:
+        """What the requests lead to is told by notes; authorizations wait for their answers side by side."""
         async with trio.open_nursery() as nursery:
-            serve = partial(serve_links, self._address, self._attend, limits=self._limits)
-            places: list[Address] = await nursery.start(serve)
-            ready(str(places[0]))
-            if requests is not None:
-                nursery.start_soon(self._take, requests)
+            async for request in queue:
+                nursery.start_soon(self._serve_one, request)
 
-    async def _attend(self, link: Link) -> None:
-        sending, orders = trio.open_memory_channel[Order](0)
-        here = _Online(sending, trio.CancelScope())
-        serial = ""
-
-        def note(shown: object) -> None:
-            nonlocal serial
-            if isinstance(shown, ModuleContacted):
-                serial = shown.entry.serial
-                if serial in self._online:
-                    self._online[serial].scope.cancel()
-                self._online[serial] = here
-
+    async def _serve_one(self, request: Request) -> None:
         try:
-            with here.scope:
-                await self._central.attend(link.stream, orders, also_show=note)
-            if here.scope.cancelled_caught:
-                self._tell(f"central: module {serial} began another session")
-        except (InsituError, TransportError) as error:
-            self._tell(str(error))
-        finally:
-            orders.close()
-            if self._online.get(serial) is here:
-                del self._online[serial]
-
-    async def _take(self, requests: AsyncIterator[str]) -> None:
-        async with trio.open_nursery() as nursery:
-            async for line in requests:
-                nursery.start_soon(self._obey, line)  # a session that hangs holds up no other command
-
-    async def _obey(self, line: str) -> None:
-        try:
-            serial = read_command(line)
-            online = self._online.get(serial)
-            if online is None:
-                self._central.order_reset(serial)
-            elif not await _hand_over(online):  # whatever hinders the session, the reset is ordered
-                online.scope.cancel()
-                self._central.order_reset(serial)
+            await request(self._module.at_work)
         except InsituError as error:
             self._tell(str(error))
 
 
-async def _hand_over(online: _Online) -> bool:
-    """Whether the session with the module took the order for its reset, in time."""
-    order = Order(ResetOrdered())
-    with trio.move_on_after(TAKEN_SECONDS), suppress(InsituError, trio.BrokenResourceError):
-        await online.orders.send(order)
-        await order.wait()
-        return True
-    return False
+def read_request(line: str) -> Request | None:
+    """A request of the ATM controller; None: {"reset": "by hand"}.
 
-
-def read_command(line: str) -> str:
-    """The operator's command {"reset": SERIAL}: the serial number.
+    The others: {"authorize": {"card", "account", "amount", "currency"}}, {"settle": {"number", "paid"}}, {"send": HEX}
+    and {"take": NUMBER}.
 
     Raises:
-        UsageError: another line.
+        UsageError: it is none; nothing of it is repeated, since a card number may be in it.
 
     """
-    asked = _json(line)
+    asked = read_json(line)
     match asked:
-        case {"reset": str(serial)} if len(asked) == 1:
-            return serial
-    raise UsageError("command", who="operator", expected='{"reset": SERIAL}', got="another line")
+        case {"reset": "by hand"} if len(asked) == 1:
+            return None
+        case {"authorize": {"card": str(card), "account": str(account), "amount": int(amount), "currency": str(unit)}}:
+            return lambda work: work.authorize(card, account, amount, unit)
+        case {"settle": {"number": int(number), "paid": int(paid)}}:
+            return lambda work: work.settle(number, paid)
+        case {"send": str(content)} if _is_hexadecimal(content):
+            return lambda work: work.send(bytes.fromhex(content))
+        case {"take": int(number)}:
+            return lambda work: work.take(number)
+    expected = "authorize, settle, send, take or reset, with their fields"
+    raise UsageError("request", who="controller", expected=expected, got="another line")
+
+
+def _is_hexadecimal(text: str) -> bool:
+    try:
+        return bytes.fromhex(text) is not None
+    except ValueError:
+        return False
+
+
+def read_json(line: str) -> Any:  # noqa: ANN401 - whatever it is
+    """The JSON of a line; None for what is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -13,11 +13,21 @@ from ..protocol.engine import PublicKey
 from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.keys.profile import encode_key
 from ..protocol.messages import Status
-from ..protocol.parties.central import ModuleContacted, ModuleReset
-from ..protocol.parties.module_data import KeyMade, KeysErased, PayOutInstructed
+from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
+from ..protocol.parties.module_data import KeyMade
 from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported
+from ..protocol.parties.work_data import (
+    AuthorizationAsked,
+    InstructionCame,
+    KeyDeclined,
+    KeyExpired,
+    KeysErased,
+    KeyTaken,
+    PayloadKept,
+    PayloadReceived,
+    PayOutInstructed,
+)
 from ..protocol.progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
-from .central import ResetAwaited
 
 Facts = dict[str, object]
 
@@ -57,17 +67,8 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": "module", "fingerprint": key_fingerprint(key.public)}
         case KeyPresented(public):
             return {"note": name, "party": "unit", "fingerprint": key_fingerprint(public)}
-        case PayOutInstructed(instruction):
-            return {
-                "note": name,
-                "party": "module",
-                "number": instruction.number,
-                "approved": instruction.approved,
-                "amount": instruction.amount,
-                "reference": instruction.reference,
-            }
-        case KeysErased(epoch):
-            return {"note": name, "party": "module", "epoch": epoch}
+        case KeysErased(epoch, dropped):
+            return {"note": name, "party": "module", "epoch": epoch, "dropped": dropped}
         case ModulePersonalized(serial, certificate):
             return {
                 "note": name,
@@ -81,9 +82,47 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": "central", "serial": entry.serial, "epoch": entry.epoch}
         case ModuleReset(serial, epoch):
             return {"note": name, "party": "central", "serial": serial, "epoch": epoch}
-        case ResetAwaited(serial):
-            return {"note": name, "party": "central", "serial": serial}
-    return None
+        case TransactionDecided(of):
+            return {
+                "note": name,
+                "party": "central",
+                "serial": of.serial,
+                "number": of.number,
+                "approved": of.approved,
+                "amount": of.instructed,
+                "currency": of.currency,
+            }
+        case CommandConcluded(serial, number, outcome):
+            return {"note": name, "party": "central", "serial": serial, "number": number, "outcome": outcome}
+    return _facts_of_work(note)
+
+
+def _facts_of_work(note: object) -> Facts | None:
+    """What a module at work shows."""
+    name = type(note).__name__
+    match note:
+        case PayOutInstructed(number, approved, amount, reference):
+            facts: Facts = {"number": number, "approved": approved, "amount": amount, "reference": reference}
+        case AuthorizationAsked(_, number) | PayloadKept(_, number) | PayloadReceived(number):
+            facts = {"number": number}
+        case InstructionCame(number, content):
+            facts = {"number": number, "content": content.hex()}
+        case KeyTaken(key, not_after, uses):
+            facts = {
+                "usage": key.usage.value,
+                "algorithm": key.algorithm.value,
+                "bits": key.bits,
+                "check_value": key.check_value,
+                "not_after": not_after,
+                "uses": uses,
+            }
+        case KeyDeclined(number, reason):
+            facts = {"number": number, "reason": reason}
+        case KeyExpired(usage, check_value):
+            facts = {"usage": usage.value, "check_value": check_value}
+        case _:
+            return None
+    return {"note": name, "party": "module", **facts}
 
 
 def status_facts(status: Status) -> Facts:
@@ -110,7 +149,18 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",
     "ModuleContacted": lambda f: f"{f['serial']} proved itself, epoch {f['epoch']}",
     "ModuleReset": lambda f: f"{f['serial']} is reset, epoch {f['epoch']}",
-    "ResetAwaited": lambda f: f"{f['serial']} is not online: it is reset at its next contact",
+    "TransactionDecided": lambda f: (
+        f"{f['serial']} transaction {f['number']}: {'approved' if f['approved'] else 'refused'}, "
+        f"{f['amount']} {f['currency']}"
+    ),
+    "CommandConcluded": lambda f: f"{f['serial']} command {f['number']}: {f['outcome']}",
+    "AuthorizationAsked": lambda f: f"transaction {f['number']}: asks the host",
+    "PayloadKept": lambda f: f"message {f['number']} to the host is kept",
+    "PayloadReceived": lambda f: f"the host has message {f['number']}",
+    "InstructionCame": lambda f: f"instruction {f['number']} from the host",
+    "KeyTaken": lambda f: f"took a {f['algorithm']} key for {f['usage']}, {f['check_value']}",
+    "KeyDeclined": lambda f: f"declined a key: {f['reason']}",
+    "KeyExpired": lambda f: f"erased the key for {f['usage']}, {f['check_value']}: its time is over",
 }
 
 

@@ -1,0 +1,116 @@
+"""What effects and events say about symmetric keys: usage, algorithm, handles, and what may be done with them (L11).
+
+Never the bytes of a key. What a MAC is made of and a PIN are as secret as the key: they show in no repr, and their
+objects are neither pickled nor copied (S9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import NoReturn, TypeAlias
+
+from .errors import UsageError
+
+
+class SecretUsage(Enum):
+    """What one symmetric key is for, and nothing else. The values are stored."""
+
+    MAC = "mac"
+    PIN = "pin"
+    WRAPPING = "wrapping"
+    """Protects other keys at rest; never leaves the memory that made it."""
+
+
+class SecretAlgorithm(Enum):
+    """What a symmetric key is a key of. The values are stored."""
+
+    AES = "aes"
+    TDES = "tdes"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretHandle:
+    """Names one symmetric key in one key memory.
+
+    Attributes:
+        label: unique in its store, also among key pairs.
+        usage: what it is for.
+        algorithm: what it is a key of.
+        bits: its length, parity bits included.
+        check_value: named by its method, as in "KCV(CMAC)=1A2B3C4D5E".
+
+    """
+
+    label: str
+    usage: SecretUsage
+    algorithm: SecretAlgorithm
+    bits: int
+    check_value: str
+
+
+class PinFormat(IntEnum):
+    """PIN block formats of ISO 9564-1 that are encrypted with the account number bound in."""
+
+    ISO_0 = 0
+    ISO_3 = 3
+    ISO_4 = 4
+
+
+class _Unshown:
+    """Base of objects with a secret field."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("holds a secret and is neither pickled nor copied", who=type(self).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cmac(_Unshown):
+    """AES CMAC (NIST SP 800-38B), 16 bytes."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RetailMac(_Unshown):
+    """MAC algorithm 3 of ISO/IEC 9797-1 with TDES, 8 bytes; ANSI X9.19 with padding method 1.
+
+    Attributes:
+        data: what is protected.
+        padding: method 1 (zeros, as X9.19 has it; data that differ in trailing zeros have the same MAC) or 2.
+
+    """
+
+    data: bytes = field(repr=False)
+    padding: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EncipherPin(_Unshown):
+    """An encrypted PIN block: 8 bytes for formats 0 and 3 (TDES), 16 for format 4 (AES).
+
+    Attributes:
+        pin: 4 to 12 digits.
+        pan: the card number, 12 to 19 digits.
+        format: of the block.
+
+    """
+
+    pin: str = field(repr=False)
+    pan: str = field(repr=False)
+    format: PinFormat = PinFormat.ISO_4
+
+
+SecretOperation: TypeAlias = Cmac | RetailMac | EncipherPin
+
+
+def is_legacy(what: SecretHandle | SecretOperation) -> bool:
+    """Whether explicit policy must admit it: TDES, and what is made with it (L11)."""
+    match what:
+        case SecretHandle(algorithm=algorithm):
+            return algorithm is SecretAlgorithm.TDES
+        case EncipherPin(format=pin_format):
+            return pin_format is not PinFormat.ISO_4
+    return isinstance(what, RetailMac)

@@ -1,0 +1,167 @@
+"""What is done with symmetric keys: CMAC, retail MAC, PIN blocks, check values. Primitives are `cryptography`'s.
+
+Key bytes come from key memory and go back to nobody; errors name no value, since all of them are secret.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
+from cryptography.hazmat.primitives.cmac import CMAC
+
+from ..engine import (
+    Cmac,
+    EncipherPin,
+    PinFormat,
+    RetailMac,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretOperation,
+    SecretUsage,
+)
+from ..stores.secret import Entropy, draw
+from .port import KeyRefused
+
+AES_BYTES: Final = (16, 24, 32)
+TDES_BYTES: Final = (16, 24)
+_DES_BLOCK: Final = 8
+_PIN_DIGITS: Final = (4, 12)
+_PAN_DIGITS: Final = (12, 19)
+
+
+def cmac(key: bytes, data: bytes) -> bytes:
+    """AES CMAC, 16 bytes."""
+    mac = CMAC(AES(key))
+    mac.update(data)
+    return mac.finalize()
+
+
+def check_value(algorithm: SecretAlgorithm, key: bytes) -> str:
+    """The check value, named by its method (ANSI X9.24-1, X9.143).
+
+    AES: the first 5 bytes of the CMAC over a block of zeros. TDES: the first 3 bytes of the encrypted block of zeros.
+    """
+    if algorithm is SecretAlgorithm.AES:
+        return f"KCV(CMAC)={cmac(key, bytes(16))[:5].hex().upper()}"
+    return f"KCV(ENC)={_tdes(key, bytes(_DES_BLOCK))[:3].hex().upper()}"
+
+
+def check_key(algorithm: SecretAlgorithm, key: bytes) -> None:
+    """Refuse bytes that are no key of this algorithm, and TDES keys that are as weak as DES.
+
+    Raises:
+        KeyRefused: they are not.
+
+    """
+    lengths = AES_BYTES if algorithm is SecretAlgorithm.AES else TDES_BYTES
+    if len(key) not in lengths:
+        expected = " or ".join(str(8 * length) for length in lengths)
+        raise KeyRefused(f"{algorithm.value} key", who="keys", expected=f"{expected} bits", got=8 * len(key))
+    if algorithm is SecretAlgorithm.TDES:
+        parts = [_without_parity(key[start : start + 8]) for start in range(0, len(key), 8)]
+        if parts[0] == parts[1] or parts[-1] == parts[-2]:
+            raise KeyRefused("TDES key", who="keys", expected="parts that differ", got="DES in effect")
+
+
+def perform(handle: SecretHandle, key: bytes, operation: SecretOperation, entropy: Entropy) -> bytes:
+    """Do `operation` with `key`.
+
+    Args:
+        handle: says what the key is for.
+        key: its bytes.
+        operation: what is wanted.
+        entropy: fills PIN blocks.
+
+    Raises:
+        KeyRefused: the key is not for that, or the data are not of the form that the method needs.
+
+    """
+    wanted, algorithm = _needs(operation)
+    if (handle.usage, handle.algorithm) != (wanted, algorithm):
+        got = f"{handle.usage.value} with {handle.algorithm.value}"
+        raise KeyRefused("use of this key", who="keys", expected=f"{wanted.value} with {algorithm.value}", got=got)
+    match operation:
+        case Cmac(data):
+            return cmac(key, data)
+        case RetailMac(data, padding):
+            return _retail_mac(key, _padded(data, padding))
+        case EncipherPin(pin, pan, pin_format):
+            _check_digits("PIN", pin, _PIN_DIGITS)
+            _check_digits("card number", pan, _PAN_DIGITS)
+            if pin_format is PinFormat.ISO_4:
+                return _format_4(key, pin, pan, draw(entropy, 8))
+            fill = "F" * 16 if pin_format is PinFormat.ISO_0 else _letters(draw(entropy, 16))
+            return _tdes(key, _format_0_or_3(pin_format, pin, pan, fill))
+
+
+def _needs(operation: SecretOperation) -> tuple[SecretUsage, SecretAlgorithm]:
+    match operation:
+        case Cmac():
+            return SecretUsage.MAC, SecretAlgorithm.AES
+        case RetailMac():
+            return SecretUsage.MAC, SecretAlgorithm.TDES
+        case EncipherPin(format=PinFormat.ISO_4):
+            return SecretUsage.PIN, SecretAlgorithm.AES
+    return SecretUsage.PIN, SecretAlgorithm.TDES
+
+
+def _check_digits(what: str, text: str, limits: tuple[int, int]) -> None:
+    least, most = limits
+    if not (text.isascii() and text.isdigit() and least <= len(text) <= most):
+        raise KeyRefused(what, who="keys", expected=f"{least} to {most} digits", got="something else")
+
+
+def _tdes(key: bytes, data: bytes) -> bytes:
+    whole = (key + key[:8])[:24]  # double length is triple length with the first part again
+    encryptor = Cipher(TripleDES(whole), ECB()).encryptor()  # noqa: S305 - one block
+    return encryptor.update(data) + encryptor.finalize()
+
+
+def _padded(data: bytes, method: int) -> bytes:
+    """ISO/IEC 9797-1 section 6.3: zeros to the end of the block, at least one block; method 2 with a bit before."""
+    if method not in (1, 2):
+        raise KeyRefused("padding", who="keys", expected="method 1 or 2", got=method)
+    data += b"\x80" if method == 2 else b""
+    return data + bytes(-len(data) % _DES_BLOCK or (0 if data else _DES_BLOCK))
+
+
+def _retail_mac(key: bytes, data: bytes) -> bytes:
+    """Algorithm 3: CBC with single DES under the left half, then decrypted under the right and encrypted again."""
+    left, right = key[:8], key[8:16]
+    single = Cipher(TripleDES(left * 3), CBC(bytes(_DES_BLOCK))).encryptor()
+    last = (single.update(data) + single.finalize())[-_DES_BLOCK:]
+    back = Cipher(TripleDES(right * 3), ECB()).decryptor()  # noqa: S305 - one block
+    return _tdes(left * 3, back.update(last) + back.finalize())
+
+
+def _format_0_or_3(pin_format: PinFormat, pin: str, pan: str, fill: str) -> bytes:
+    """ISO 9564-1 sections 9.3.2 and 9.3.5: PIN field and account number field, added modulo 2."""
+    pin_field = f"{pin_format:X}{len(pin):X}{pin}{fill}"[:16]
+    pan_field = pan[:-1][-12:].rjust(16, "0")
+    return _xor(bytes.fromhex(pin_field), bytes.fromhex(pan_field))
+
+
+def _format_4(key: bytes, pin: str, pan: str, random: bytes) -> bytes:
+    """ISO 9564-1 section 9.4.2: the PIN field encrypted, the account number field added, encrypted again."""
+    pin_field = bytes.fromhex(f"4{len(pin):X}{pin}".ljust(16, "A")) + random
+    pan_field = bytes.fromhex(f"{len(pan) - 12}{pan}".ljust(32, "0"))
+    encrypt = Cipher(AES(key), ECB()).encryptor()  # noqa: S305 - two single blocks
+    return encrypt.update(_xor(encrypt.update(pin_field), pan_field))
+
+
+def _letters(random: bytes) -> str:
+    """Random digits from A to F, each as likely, from bytes of which few are not used (ISO 9564-1 section 9.3.5)."""
+    digits = "".join(f"{10 + byte % 6:X}" for byte in random if byte < 252)
+    return digits.ljust(16, "A")
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+
+
+def _without_parity(part: bytes) -> bytes:
+    return bytes(byte & 0xFE for byte in part)

@@ -1,0 +1,150 @@
+"""The module at work, its symmetric keys (L11, S8): the guards and actions that the table in `work.py` names for them.
+
+A use is counted durably before key memory does it, and what has expired is destroyed by the write that says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..engine import (
+    Effects,
+    Fault,
+    KeyOperationFailed,
+    KeyUnwrapped,
+    SecretUsed,
+    Send,
+    Show,
+    UnwrapKey,
+    UseSecret,
+    given,
+    is_legacy,
+)
+from ..messages import Declined, HeldKey, KeyLoaded, LoadKey, Received
+from .work_changes import kept
+from .work_data import (
+    KeyDeclined,
+    KeyExpired,
+    KeyTaken,
+    SecretAnswered,
+    SecretWanted,
+    TimePassed,
+    WorkData,
+    secret_label,
+)
+
+# Guards ------------------------------------------------------------------------------------------------------
+
+
+def policy_admits_it(data: WorkData, event: KeyUnwrapped) -> bool:
+    """No TDES without explicit policy (L11)."""
+    return data.legacy or not is_legacy(event.key)
+
+
+def key_is_usable(data: WorkData, event: SecretWanted) -> bool:
+    """There is such a key, somebody vouches for the store, neither time nor count is over, policy admits the method."""
+    found = data.secret_for(event.usage)
+    if found is None or not data.vouched or data.using is not None:
+        return False
+    admitted = data.legacy or not is_legacy(event.operation)
+    return admitted and not _is_over(data, found[1], event.at)
+
+
+def its_life_is_over(data: WorkData, event: SecretWanted) -> bool:
+    """The key for this usage has expired (S8)."""
+    found = data.secret_for(event.usage)
+    return found is not None and _is_over(data, found[1], event.at)
+
+
+def a_key_has_expired(data: WorkData, event: TimePassed) -> bool:
+    """A symmetric key is past its time."""
+    return any(_is_over(data, held, event.at) for held in data.record.keys)
+
+
+def a_use_is_under_way(data: WorkData, _: object) -> bool:
+    """The key operation that ended is the one that the controller wants."""
+    return data.using is not None
+
+
+# Actions -----------------------------------------------------------------------------------------------------
+
+
+def unwrap(data: WorkData, event: LoadKey) -> tuple[WorkData, Effects]:
+    """Have key memory take the key out of its block (L11)."""
+    return replace(data, loading=event), [UnwrapKey(secret_label(event.number), data.wrapping, event.block)]
+
+
+def acknowledge_key(data: WorkData, event: LoadKey) -> tuple[WorkData, Effects]:
+    """Say again what became of it."""
+    held = next((held for held in data.record.keys if held.number == event.number), None)
+    if held is None:
+        return data, [Send(Received(event.number))]
+    check_value = next(secret.check_value for secret in data.secrets if secret.label == held.label)
+    return data, [Send(KeyLoaded(event.number, check_value))]
+
+
+def keep_key(data: WorkData, event: KeyUnwrapped) -> tuple[WorkData, Effects]:
+    """Keep it in the place of the one that served this usage before, which is destroyed by the same write."""
+    order, new = given(data.loading), event.key
+    others = tuple(secret for secret in data.secrets if secret.usage is not new.usage)
+    labels = {secret.label for secret in others}
+    held = HeldKey(new.label, order.number, order.not_after, order.uses, 0)
+    keys = (*(each for each in data.record.keys if each.label in labels), held)
+    known, persist = kept(replace(data, secrets=(*others, new), loading=None), heard=order.number, keys=keys)
+    taken = KeyTaken(new, order.not_after, order.uses)
+    return known, [persist, Send(KeyLoaded(order.number, new.check_value)), Show(taken)]
+
+
+def refuse_key(data: WorkData, event: KeyUnwrapped | KeyOperationFailed) -> tuple[WorkData, Effects]:
+    """Keep nothing of it, and say so."""
+    order = given(data.loading)
+    unsupported = isinstance(event, KeyUnwrapped)
+    reason = "policy admits no older algorithm" if isinstance(event, KeyUnwrapped) else event.reason
+    known, persist = kept(replace(data, loading=None), heard=order.number)
+    answer = Declined(order.number, Fault.UNSUPPORTED if unsupported else Fault.UNTRUSTED)
+    return known, [persist, Send(answer), Show(KeyDeclined(order.number, reason))]
+
+
+def use(data: WorkData, event: SecretWanted) -> tuple[WorkData, Effects]:
+    """Count the use durably, then let key memory do it: a count is never behind (S8)."""
+    secret, held = given(data.secret_for(event.usage))
+    at = max(event.at, held.seen, data.record.latest)
+    used = replace(held, left=held.left - 1, seen=at)
+    keys = tuple(used if each is held else each for each in data.record.keys)
+    known, persist = kept(replace(data, using=event.tag), keys=keys)
+    return known, [persist, UseSecret(secret, event.operation)]
+
+
+def hand_over(data: WorkData, event: SecretUsed) -> tuple[WorkData, Effects]:
+    """Give the controller what it wanted."""
+    return replace(data, using=None), [Show(SecretAnswered(given(data.using), event.result))]
+
+
+def tell_failure(data: WorkData, event: KeyOperationFailed) -> tuple[WorkData, Effects]:
+    """Tell the controller that key memory would not; the use counts all the same."""
+    return replace(data, using=None), [Show(SecretAnswered(given(data.using), None, event.reason))]
+
+
+def expire_wanted(data: WorkData, event: SecretWanted) -> tuple[WorkData, Effects]:
+    """Erase what has expired, and say why nothing comes."""
+    known, effects = _expired(data, event.at)
+    return known, [*effects, Show(SecretAnswered(event.tag, None, f"the key for {event.usage.value} has expired"))]
+
+
+def expire(data: WorkData, event: TimePassed) -> tuple[WorkData, Effects]:
+    """Erase what has expired (L11)."""
+    return _expired(data, event.at)
+
+
+def _is_over(data: WorkData, held: HeldKey, at: int) -> bool:
+    """Whether no use is left or the time is over, by the latest time that anybody told or the key was used at."""
+    return held.left == 0 or max(at, held.seen, data.record.latest) > held.not_after
+
+
+def _expired(data: WorkData, at: int) -> tuple[WorkData, Effects]:
+    over = {held.label for held in data.record.keys if _is_over(data, held, at)}
+    secrets = tuple(secret for secret in data.secrets if secret.label not in over)
+    keys = tuple(held for held in data.record.keys if held.label not in over)
+    known, persist = kept(replace(data, secrets=secrets), keys=keys)
+    notes = [Show(KeyExpired(secret.usage, secret.check_value)) for secret in data.secrets if secret.label in over]
+    return known, [persist, *notes]

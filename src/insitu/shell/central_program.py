@@ -1,0 +1,173 @@
+"""A central system as a long-running program: it listens for modules and watches the registry for what concerns them.
+
+Several such programs may share one registry: what is disabled or ordered through one takes effect in the sessions of
+all, at the latest after WATCH_SECONDS and an answer of the registry. It goes on after errors of a peer, a link or the
+registry, tells them, and ends when cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+
+from ..protocol.driver import Order
+from ..protocol.engine import InsituError, UsageError
+from ..protocol.parties.central_data import AttentionCalled, ModuleContacted
+from ..protocol.stores.registry import Attention
+from ..transports.errors import TransportError
+from ..transports.links import Address, Link, serve_links
+from ..transports.tcp import PeerLimits
+from .central import Central
+from .programs import Tell, read_json
+
+WATCH_SECONDS: Final = 1.0
+"""How often the registry is asked whether something concerns the open sessions."""
+TAKEN_SECONDS: Final = 3.0
+"""How long a session may take to look again before it is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Online:
+    """A session with a module: where its orders go, who certified it, and what ends it."""
+
+    orders: trio.MemorySendChannel[Order]
+    issuer: bytes
+    scope: trio.CancelScope
+
+
+class CentralProgram:
+    """A central system that listens for modules.
+
+    Args:
+        central: the central system.
+        address: where to listen.
+        tell: gets a line for each error.
+        sessions: how many modules may be connected at once; a newer session of a module ends its older one.
+
+    """
+
+    def __init__(self, central: Central, address: Address, *, tell: Tell, sessions: int = 10_000) -> None:
+        self._central = central
+        self._address = address
+        self._tell = tell
+        self._limits = PeerLimits(peers=sessions)
+        self._online: dict[str, _Online] = {}
+        self._nudged = trio.Event()
+        self.registry_answers = True
+
+    @property
+    def online(self) -> frozenset[str]:
+        """Serial numbers of the modules whose sessions are open here."""
+        return frozenset(self._online)
+
+    async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
+        """Until cancelled; `ready` is told the address when the port is open."""
+        async with trio.open_nursery() as nursery:
+            serve = partial(serve_links, self._address, self._attend, limits=self._limits)
+            places: list[Address] = await nursery.start(serve)
+            ready(str(places[0]))
+            nursery.start_soon(self._watch, nursery)
+            if requests is not None:
+                nursery.start_soon(self._take, requests)
+
+    # Sessions
+
+    async def _attend(self, link: Link) -> None:
+        sending, orders = trio.open_memory_channel[Order](0)
+        scope = trio.CancelScope()
+        here: _Online | None = None
+        serial = ""
+
+        def note(shown: object) -> None:
+            nonlocal serial, here
+            if isinstance(shown, ModuleContacted):
+                serial, here = shown.entry.serial, _Online(sending, shown.entry.issuer, scope)
+                if serial in self._online:
+                    self._online[serial].scope.cancel()
+                self._online[serial] = here
+
+        try:
+            with scope:
+                await self._central.attend(link.stream, orders, also_show=note)
+            if scope.cancelled_caught:
+                self._tell(f"central: the session with module {serial} was ended from this side")
+        except (InsituError, TransportError) as error:
+            self._tell(str(error))
+        finally:
+            orders.close()
+            if here is not None and self._online.get(serial) is here:
+                del self._online[serial]
+
+    # What concerns open sessions
+
+    async def _watch(self, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                attention = await trio.to_thread.run_sync(self._central.registry.attention)
+            except InsituError as error:
+                if self.registry_answers:
+                    self._tell(str(error))
+                self.registry_answers = False
+            else:
+                if not self.registry_answers:
+                    self._tell("central: the registry answers again")
+                self.registry_answers = True
+                for serial, online in tuple(self._online.items()):
+                    if _concerns(attention, serial, online.issuer):
+                        nursery.start_soon(_call_attention, online)
+            with trio.move_on_after(WATCH_SECONDS):
+                await self._nudged.wait()
+
+    def nudge(self) -> None:
+        """Something was just written into the registry: look at once."""
+        self._nudged.set()
+        self._nudged = trio.Event()
+
+    # Commands
+
+    async def _take(self, requests: AsyncIterator[str]) -> None:
+        async with trio.open_nursery() as nursery:
+            async for line in requests:
+                nursery.start_soon(self._obey, line)  # a registry that hangs holds up no other command
+
+    async def _obey(self, line: str) -> None:
+        try:
+            serial = read_command(line)
+            order = partial(self._central.registry.order_reset, serial, actor="controller", at=self._central.now)
+            await trio.to_thread.run_sync(order)
+            self.nudge()
+        except InsituError as error:
+            self._tell(str(error))
+
+
+def _concerns(attention: Attention, serial: str, issuer: bytes) -> bool:
+    return serial in attention.waiting or serial in attention.disabled or issuer in attention.lost
+
+
+async def _call_attention(online: _Online) -> None:
+    """Have the session look again; one that hangs is ended, and the module comes again."""
+    order = Order(AttentionCalled())
+    with trio.move_on_after(TAKEN_SECONDS) as patience, suppress(InsituError, trio.BrokenResourceError):
+        await online.orders.send(order)
+        await order.wait()
+    if patience.cancelled_caught:
+        online.scope.cancel()
+
+
+def read_command(line: str) -> str:
+    """The operator's command {"reset": SERIAL}: the serial number.
+
+    Raises:
+        UsageError: another line.
+
+    """
+    asked = read_json(line)
+    match asked:
+        case {"reset": str(serial)} if len(asked) == 1:
+            return serial
+    raise UsageError("command", who="operator", expected='{"reset": SERIAL}', got="another line")

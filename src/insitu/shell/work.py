@@ -1,0 +1,289 @@
+"""A module at work: its sessions with the central system, and what the ATM controller wants meanwhile.
+
+What the controller wants is taken at any time: by the session while one is open, otherwise at once, to be told at the
+next contact. One owner, so that the durable record is never changed from two sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import TypeVar
+
+import trio
+
+from ..protocol.channel.handshake import Handshake
+from ..protocol.channel.trust import ModuleAtWork
+from ..protocol.desk import Desk
+from ..protocol.driver import Order, run
+from ..protocol.engine import SecretOperation, SecretUsage, StateError, given
+from ..protocol.messages import Authorize, HeldInstruction, ModuleCondition, ModuleRecord, OpenTransaction, Purpose
+from ..protocol.parties.work import WORK
+from ..protocol.parties.work_data import (
+    AuthorizationAsked,
+    AuthorizationWanted,
+    InstructionTaken,
+    PayloadGiven,
+    PayloadKept,
+    PayOutInstructed,
+    ResetByHand,
+    SecretAnswered,
+    SecretWanted,
+    TimePassed,
+    TransactionSettled,
+    WorkData,
+    WorkState,
+)
+from ..protocol.progress import StateEntered
+from ..protocol.session import Session
+from .keeping import Keeping, Show
+
+N = TypeVar("N")
+
+
+class Work:
+    """The working side of a module. Made by Module.
+
+    Args:
+        keeping: its key memory and durable state.
+        vouched: a monotonic counter vouches for the store (S8).
+        legacy: older symmetric methods are admitted (L11).
+        entropy, now, show: random bytes, unix seconds, notes and progress.
+
+    Attributes:
+        online: whether a session with the central system is open for business.
+
+    """
+
+    def __init__(
+        self,
+        keeping: Keeping[ModuleRecord],
+        *,
+        vouched: bool,
+        legacy: bool,
+        entropy: Callable[[int], bytes],
+        now: Callable[[], int],
+        show: Show,
+    ) -> None:
+        self._keeping = keeping
+        self._vouched = vouched
+        self._legacy = legacy
+        self._entropy = entropy
+        self._now = now
+        self._outer_show = show
+        self._asked: tuple[Authorize, ...] = ()
+        self._session: Session[WorkState, WorkData] | None = None
+        self._orders: trio.MemorySendChannel[Order] | None = None
+        self._tags = count(1)
+        self._waiting: dict[tuple[type, int], object] = {}
+        self._arrived = trio.Event()
+        self.online = False
+
+    # Sessions
+
+    async def session(self, stream: trio.abc.Stream, scope: trio.CancelScope, *, also_show: Show) -> None:
+        """One session with the central system over `stream`, until either side ends it.
+
+        Args:
+            stream: the link; the caller closes it.
+            scope: whoever cancels it ends the session.
+            also_show: gets the notes of this session.
+
+        Raises:
+            InsituError: the session did not end in good order.
+
+        """
+
+        def show(note: object) -> None:
+            also_show(note)
+            self._show(note)
+
+        record = given(self._keeping.record)
+        key = None if record.key is None else self._keeping.vault.find(record.key)
+        handshake = Handshake.initiate(ModuleAtWork.of(record, key), Purpose.OPERATE, self._entropy(64))
+        session = Session(WORK, WorkState.OPERATING, self._data(), handshake)
+        self._orders, orders = trio.open_memory_channel[Order](0)
+        self._session = session
+        try:
+            await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders, scope=scope)
+        finally:
+            self._session, self._orders, self.online = None, None, False
+            self._vouched = session.data.vouched
+            self._asked = session.data.asked if self._is_operating else ()
+            self._wake()
+
+    # What the controller wants
+
+    async def authorize(self, card: str, account: str, amount: int, currency: str) -> PayOutInstructed:
+        """Ask the central system, as often as the link breaks; its instruction.
+
+        If the caller stops waiting, nothing is paid out: the central system is told so. After an approval, tell with
+        `settle` what the customer got.
+
+        Args:
+            card: 12 to 19 digits.
+            account: 1 to 34 characters.
+            amount: minor units of the currency.
+            currency: ISO 4217, three letters.
+
+        Raises:
+            UsageError: a field that cannot travel.
+            StateError: the module is not online, or too much is open.
+
+        """
+        tag = next(self._tags)
+        note = await self._submit(AuthorizationWanted(tag, card, account, amount, currency), AuthorizationAsked, tag)
+        try:
+            return await self._await(PayOutInstructed, note.number)
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await self.settle(note.number, 0)
+            raise
+
+    async def settle(self, number: int, paid: int) -> None:
+        """Tell the central system what the customer got; it is durable when this returns, and told once.
+
+        Args:
+            number: of the authorization.
+            paid: minor units; 0 where nothing was paid out.
+
+        Raises:
+            StateError: there is no such authorization, it is settled, or less was instructed.
+
+        """
+        await self._submit(TransactionSettled(number, paid))
+
+    async def send(self, content: bytes) -> int:
+        """Give the host a payload; its number. It is durable when this returns, and reaches the host once.
+
+        Raises:
+            UsageError: it is longer than PAYLOAD_MAX.
+            StateError: too much is waiting, or the module does not operate.
+
+        """
+        tag = next(self._tags)
+        return (await self._submit(PayloadGiven(tag, content), PayloadKept, tag)).number
+
+    async def use(self, usage: SecretUsage, operation: SecretOperation) -> bytes:
+        """Use a symmetric key that the central system loaded; the MAC or the encrypted PIN block.
+
+        Raises:
+            StateError: there is no such key, it has expired, policy does not admit the method, or nobody vouches for
+                the store since the program began.
+
+        """
+        tag = next(self._tags)
+        wanted = SecretWanted(tag, usage, operation, self._now())
+        answer = await self._submit(wanted, SecretAnswered, tag)
+        if answer.result is None:
+            raise StateError(answer.reason, who="module", expected=f"a usable key for {usage.value}")
+        return answer.result
+
+    async def take(self, number: int) -> None:
+        """Say that an instruction of the host is done with; it is not shown again.
+
+        Raises:
+            StateError: no such instruction waits.
+
+        """
+        await self._submit(InstructionTaken(number))
+
+    async def look_at_clock(self) -> None:
+        """Erase the symmetric keys whose time is over. Call it now and then."""
+        if self._is_operating:
+            await self._submit(TimePassed(self._now()))
+
+    def reset_by_hand(self) -> None:
+        """Erase keys and certificates (L8). Whatever session runs must be cancelled: it knows an older record.
+
+        Raises:
+            StateError: the module does not operate.
+            EnvironmentFault: storage failed.
+
+        """
+        self._desk().submit(ResetByHand())
+        self._asked = ()
+        self._wake()
+
+    @property
+    def unsettled(self) -> tuple[OpenTransaction, ...]:
+        """Authorizations that were asked for or instructed, and whose outcome nobody has told yet."""
+        record = self._keeping.record
+        return () if record is None else record.open
+
+    @property
+    def instructions(self) -> tuple[HeldInstruction, ...]:
+        """Instructions of the host that wait to be taken."""
+        record = self._keeping.record
+        return () if record is None else record.inbox
+
+    # How it is done
+
+    @property
+    def _is_operating(self) -> bool:
+        record = self._keeping.record
+        return record is not None and record.condition is ModuleCondition.OPERATING
+
+    def _data(self) -> WorkData:
+        record = given(self._keeping.record)
+        found = (self._keeping.vault.find_secret(held.label) for held in record.keys)
+        secrets = tuple(secret for secret in found if secret is not None)
+        return WorkData(record, secrets, vouched=self._vouched, legacy=self._legacy, asked=self._asked)
+
+    def _desk(self) -> Desk[WorkState, WorkData]:
+        if not self._is_operating:
+            raise StateError("the module does not operate", who="module", expected="a personalized module")
+        return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(self._show))
+
+    async def _submit(self, event: object, answer: type[N] | None = None, tag: int = 0) -> N:
+        """Have an event taken, by whoever is there to take it; the note of class `answer` with this tag."""
+        while True:
+            session, orders = self._session, self._orders
+            if session is None or orders is None or not session.is_open:
+                self._take(event)
+                break
+            order = Order(event)
+            try:
+                await orders.send(order)
+                await order.wait()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                continue
+            except StateError:
+                if self._session is session:
+                    raise
+                continue  # it ended first
+            break
+        found = None if answer is None else self._waiting.pop((answer, tag), None)
+        if answer is not None and not isinstance(found, answer):
+            raise StateError("the session ended meanwhile", who="module", expected="an answer")
+        return found  # type: ignore[return-value]
+
+    def _take(self, event: object) -> None:
+        """Take an event without a session; one that is being set up begins with what came of it."""
+        desk = self._desk()
+        desk.submit(event)
+        self._asked = desk.data.asked
+        if self._session is not None and not self._session.closed:
+            self._session.begin_anew(desk.state, desk.data)
+
+    async def _await(self, note: type[N], number: int) -> N:
+        while (note, number) not in self._waiting:
+            if not self._is_operating:
+                raise StateError("the module was reset", who="module", expected="an answer")
+            await self._arrived.wait()
+        return self._waiting.pop((note, number))  # type: ignore[return-value]
+
+    def _show(self, note: object) -> None:
+        match note:
+            case AuthorizationAsked(tag) | PayloadKept(tag) | SecretAnswered(tag):
+                self._waiting[type(note), tag] = note
+            case PayOutInstructed(number):
+                self._waiting[PayOutInstructed, number] = note
+                self._wake()
+            case StateEntered(state=state):
+                self.online = state == WorkState.ONLINE.name or (self.online and state == WorkState.LOADING.name)
+        self._outer_show(note)
+
+    def _wake(self) -> None:
+        self._arrived.set()
+        self._arrived = trio.Event()
