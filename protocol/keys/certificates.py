@@ -42,6 +42,7 @@ __all__ = [
     "check_time",
     "draft_certificate",
     "fingerprint_text",
+    "read_fingerprint",
     "trusted_root",
     "verify_issued",
 ]
@@ -237,6 +238,16 @@ def _verified(
         fingerprint=fingerprint,
         issuer_fingerprint=issuer_fingerprint or fingerprint,
     )
+
+
+def read_fingerprint(data: bytes) -> bytes:
+    """SHA-256 of a certificate (DER), 32 bytes, if it is one of our profile; nothing else of it is verified.
+
+    Raises:
+        CertificateRefused: it is none.
+
+    """
+    return hashlib.sha256(read_certificate(data).data).digest()
 
 
 def fingerprint_text(fingerprint: bytes) -> str:

@@ -164,6 +164,9 @@ class Vault(Uncopied, ABC):
 
     # Life
 
+    def detach(self) -> None:
+        """Let others have the medium, and go on using the keys; nothing can be committed from now on."""
+
     def close(self) -> None:
         """Lose what is not committed, and let others have the medium; a second call does nothing."""
         self.roll_back()
@@ -230,8 +233,12 @@ class SealedVault(Vault):
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         self._file.write(_content(record, self._keys, keep), erase=erase)
 
+    def detach(self) -> None:
+        """See Vault."""
+        self._file.close()
+
     def close(self) -> None:
-        """See Vault; the pairs are in the file only from now on."""
+        """See Vault; the keys are in the file only from now on."""
         super().close()
         self._file.close()
         for label in self._keys.labels():

@@ -1,4 +1,4 @@
-"""insitu central: the central system: key, trusted customers, certificate, sessions with modules."""
+"""insitu central: key, trusted customers, certificate, sessions with modules. Its registry's commands: registry.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import click
 from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.messages import Authorize, PayOut
+from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.central import Central
-from ..shell.programs import CentralProgram, input_lines
+from ..shell.central_program import CentralProgram
+from ..shell.programs import input_lines
 from ..transports.links import Address
-from .common import PATH, Group, Teller, about, create_store, open_store, run_async, say, store_options
+from .common import PATH, Group, Teller, about, create_store, run_async, say, store_options
+from .registry import actor, add_commands, open_central, registry_option, share
 
 
 @click.group(cls=Group)
@@ -29,12 +32,13 @@ def central() -> None:
 def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path) -> None:
     """Make the central system's key pair."""
     with create_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
-        pem.write_request(request, Central(vault).establish(name))
+        pem.write_request(request, Central(vault, MemoryRegistry()).establish(name))
     say(f"central system {name}: have {request} certified by the card")
 
 
 @central.command()
 @store_options()
+@registry_option
 @click.option("--root", type=PATH, required=True, help="The manufacturer's root certificate (PEM).")
 @click.option("--fingerprint", required=True, help="SHA-256 of the root certificate, learned over another path.")
 @click.option("--customer", type=PATH, required=True, help="The customer's certificate, signed by the root (PEM).")
@@ -42,6 +46,7 @@ def trust(
     store: Path,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
+    registry: str | None,
     root: Path,
     fingerprint: str,
     customer: Path,
@@ -52,24 +57,32 @@ def trust(
         actual = fingerprint_text(trusted_root(root_der).fingerprint)
     if "".join(fingerprint.split()).replace(":", "").upper() != "".join(actual.split()):
         raise UsageError(f"{root} is not the root that was meant", who="central", expected=fingerprint, got=actual)
-    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault, about(customer):
-        verified = Central(vault).trust(root_der, customer_der)
+    with open_central(store, registry, passphrase_file, passphrase_hook) as here, about(customer):
+        verified = here.trust(root_der, customer_der, actor=actor())
     say(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}")
 
 
 @central.command()
 @store_options()
+@registry_option
 @click.option("--certificate", type=PATH, required=True, help="Our certificate, made by the customer's card (PEM).")
-def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, certificate: Path) -> None:
+def install(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    registry: str | None,
+    certificate: Path,
+) -> None:
     """Keep the certificate that the card made for our key."""
     der = pem.read_certificate(certificate)
-    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault, about(certificate):
-        Central(vault).install(der)
+    with open_central(store, registry, passphrase_file, passphrase_hook) as here, about(certificate):
+        here.install(der)
     say("certificate installed")
 
 
 @central.command()
 @store_options()
+@registry_option
 @click.option("--listen", required=True, help="tcp:HOST:PORT to listen at.")
 @click.option(
     "--limit", type=click.IntRange(0), default=0, show_default=True, help="Approve amounts up to this, in minor units."
@@ -80,6 +93,7 @@ def serve(
     store: Path,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
+    registry: str | None,
     listen: str,
     limit: int,
     commands: bool,
@@ -96,10 +110,10 @@ def serve(
             number=asked.number, approved=approved, amount=asked.amount if approved else 0, reference=reference
         )
 
-    with open_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
-        here = Central(vault, decide=decide, show=teller.show)
+    with open_central(store, registry, passphrase_file, passphrase_hook, decide=decide, show=teller.show) as here:
         if here.record.certificate is None:
             raise StateError("no certificate yet", who="central", expected="insitu central install", got="none")
+        share(here)
         program = CentralProgram(here, where, tell=teller.error)
 
         async def main() -> None:
@@ -107,3 +121,6 @@ def serve(
             await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
 
         run_async(main, serves=True)
+
+
+add_commands(central)

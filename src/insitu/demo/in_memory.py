@@ -7,14 +7,13 @@ from functools import partial
 
 import trio
 
-from ..protocol.driver import Order
 from ..protocol.engine import PublicKey
 from ..protocol.keys.requests import read_request
 from ..protocol.keys.vault import MemoryVault
 from ..protocol.messages import Authorize, CardRole, PayOut, TrustOption
-from ..protocol.parties.central import ResetOrdered
-from ..protocol.parties.module_data import AuthorizationWanted
+from ..protocol.parties.central_data import ModuleContacted
 from ..protocol.parties.unit import ModulePersonalized
+from ..protocol.stores.memory_registry import MemoryRegistry
 from ..shell import pem
 from ..shell.card import Card
 from ..shell.central import Central
@@ -48,7 +47,10 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
 
     pins = {person: stage.pin(person).read_bytes().strip() for person in names.PEOPLE}
     maker, card = Manufacturer(vault()), Card(vault())
-    module, central = Module(vault(), show=show), Central(vault(), decide=decide, show=show)
+    module, central = (
+        Module(vault(), show=show),
+        Central(vault(), MemoryRegistry(), decide=decide, blocking=False, show=show),
+    )
 
     def certified(role: CardRole, subject: str, public: PublicKey) -> bytes:
         return card.certify(_approved(card, pins, role, subject, public), public)
@@ -59,7 +61,7 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
     unit_der = certified(CardRole.UNIT, names.UNIT, card.authentication.public)
     request = read_request(central.establish(names.CENTRAL))
     central_der = certified(CardRole.CENTRAL, request.subject, request.public)
-    central.trust(root, customer)
+    central.trust(root, customer, actor=names.CENTRAL)
     central.install(central_der)
     module.initialize(names.SERIAL, root, lambda made: maker.certify_identity(made.serial, made.key.public))
     for name, der in (("manufacturer", root), ("customer", customer), ("unit", unit_der), ("central", central_der)):
@@ -91,25 +93,24 @@ def _approved(card: Card, pins: dict[str, bytes], role: CardRole, subject: str, 
 
 
 async def _work_in_memory(module: Module, central: Central) -> None:
-    here, there = memory_pair()
-    wants, module_orders = trio.open_memory_channel[Order](0)
-    commands, central_orders = trio.open_memory_channel[Order](0)
-    answered = trio.Event()
+    """A payment; then, since a reset is ordered, a second session in which nothing else happens."""
+    online = trio.Event()
 
     def note(shown: object) -> None:
-        facts = facts_of(shown)
-        if facts is not None and facts["note"] == "ModuleContacted":
-            answered.set()
+        if isinstance(shown, ModuleContacted):
+            online.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(module.work, here, module_orders)
-        nursery.start_soon(partial(central.attend, there, central_orders, also_show=note))
-        await answered.wait()
-        asked = Order(AuthorizationWanted(PAYMENT))
-        await wants.send(asked)
-        await asked.wait()
-        while central.entry(names.SERIAL) is None or central.record.modules[0].last_number != 1:
-            await trio.sleep(0)
-        reset = Order(ResetOrdered())
-        await commands.send(reset)
-        await reset.wait()
+    for last in (False, True):
+        here, there = memory_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(central.attend, there, also_show=note))
+            nursery.start_soon(module.work, here)
+            if last:
+                continue
+            await online.wait()
+            while not module.at_work.online:
+                await trio.sleep(0)
+            answer = await module.at_work.authorize(PAYMENT.card, PAYMENT.account, PAYMENT.amount, PAYMENT.currency)
+            await module.at_work.settle(answer.number, answer.amount)
+            central.registry.order_reset(names.SERIAL, actor=names.CENTRAL, at=central.now)
+            nursery.cancel_scope.cancel()

@@ -151,7 +151,9 @@ async def _personalize(
 async def _work_and_reset(host: Program, module: Program) -> None:
     await host.expect("the module's contact", noted("ModuleContacted"))
     await module.ask(authorize={field.name: getattr(PAYMENT, field.name) for field in fields(PAYMENT)})
-    await module.expect("an instruction", noted("PayOutInstructed"))
+    answer = await module.expect("an instruction", noted("PayOutInstructed"))
+    await module.ask(settle={"number": answer["number"], "paid": answer["amount"]})
+    await module.expect("the host's receipt", noted("PayloadReceived"))
     await host.ask(reset=names.SERIAL)
     await module.expect("an erased key", noted("KeysErased"))
     await host.expect("the module's word", noted("ModuleReset"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ..protocol.engine import EnvironmentFault, UsageError
-from ..protocol.messages import Authorize
 from ..protocol.stores.files import OS_FILES
 
 SERIAL: Final = "SM-0001"
@@ -20,9 +20,19 @@ CENTRAL: Final = "Example Bank Host"
 PEOPLE: Final = ("alice", "bob")
 LIMIT: Final = 50_000
 """Minor units up to which the demonstration's host approves."""
-PAYMENT: Final = Authorize(
-    number=1, card="4000001234567899", account="DE02120300000000202051", amount=5000, currency="EUR"
-)
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What is to be authorized; fields as in Authorize."""
+
+    card: str
+    account: str
+    amount: int
+    currency: str
+
+
+PAYMENT: Final = Payment(card="4000001234567899", account="DE02120300000000202051", amount=5000, currency="EUR")
 """The demonstration's authorization: an invented card, 50.00 EUR."""
 CERTIFICATES: Final = ("manufacturer", "customer", "unit", "central", "module-1", "module-2", "module")
 LOG: Final = "card-log.jsonl"

@@ -8,11 +8,13 @@ from typing import Final
 
 from ..protocol.engine import EnvironmentFault, UsageError
 
+_REPLACED: Final = ("CERTIFICATE", "X509 CRL")
 LARGEST: Final = 64 * 1024
 """Bytes of a PEM file that is read."""
 
 _CERTIFICATE: Final = "CERTIFICATE"
 _REQUEST: Final = "CERTIFICATE REQUEST"
+_CRL: Final = "X509 CRL"
 _BEGIN: Final = "-----BEGIN "
 
 
@@ -58,14 +60,35 @@ def read_request(path: Path) -> bytes:
     return _read(path, _REQUEST, "request")
 
 
+def write_crl(path: Path, der: bytes) -> None:
+    """Write a certificate revocation list.
+
+    Raises:
+        UsageError: there is a file of another kind.
+        EnvironmentFault: the file cannot be written.
+
+    """
+    _write(path, _CRL, der)
+
+
+def read_crl(path: Path) -> bytes:
+    """The one certificate revocation list in a file, DER.
+
+    Raises:
+        UsageError: the file is missing or holds none, or more than one.
+
+    """
+    return _read(path, _CRL, "revocation list")
+
+
 def check_target(path: Path) -> None:
-    """Make sure that nothing is replaced but certificates and requests: no store, no passphrase file.
+    """Make sure that nothing is replaced but certificates, requests and lists: no store, no passphrase file.
 
     Raises:
         UsageError: there is a file of another kind.
 
     """
-    if path.is_file() and (text := _text(path)).strip() and f"{_BEGIN}{_CERTIFICATE}" not in text:
+    if path.is_file() and (text := _text(path)).strip() and not any(f"{_BEGIN}{kind}" in text for kind in _REPLACED):
         raise UsageError(f"{path} is in use", expected="a new file, or a certificate to replace", got=_kind(text))
 
 
