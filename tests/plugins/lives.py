@@ -11,14 +11,22 @@ from typing import Any
 
 import pytest
 from pump import Line, NoStream, Side, contact, meeting, personalize
-from world import NOW, PINS, SERIAL, Seeded, World, authorization, cheap_pins
+from world import DAY, NOW, PINS, SERIAL, Seeded, World, cheap_pins, wanted
 
-from insitu.protocol.engine import InsituError, KeyKind, LookUp
+from insitu.protocol.engine import Cmac, InsituError, KeyKind, LookUp, SecretAlgorithm, SecretUsage
 from insitu.protocol.keys.port import KeyStoreError
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import CardRole, KeyPolicy, TrustOption
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ResetByHand
+from insitu.protocol.parties.central_data import AttentionCalled
+from insitu.protocol.parties.work_data import (
+    InstructionTaken,
+    PayloadGiven,
+    ResetByHand,
+    SecretWanted,
+    TimePassed,
+    TransactionSettled,
+)
+from insitu.protocol.stores.registry import CommandKind
 
 OPTIONS = (TrustOption.CERTIFICATES, TrustOption.PHYSICAL)
 
@@ -146,61 +154,136 @@ def differing_fingerprints() -> None:
     meeting(world, TrustOption.PHYSICAL, unit=world.new_unit(compare=lambda _: False)).start().finish()
 
 
-def work() -> None:
-    """Contact, authorizations, resets by command and by hand in every state; losses and silence."""
+def _online(world: World, **about: Any) -> Line:
+    return contact(world, **about).start()
+
+
+def business() -> None:
+    """Authorizations, outcomes, payloads and instructions; what is lost is said again."""
     world = World()
     personalize(world)
-
-    def online(**about: Any) -> Line:
-        return contact(world, **about).start()
-
-    line = online()
-    line.module.order(AuthorizationWanted(authorization(1)))
+    line = _online(world)
+    line.module.order(wanted(1))
+    line.module.order(TransactionSettled(1, 5000))
+    line.module.order(PayloadGiven(2, b"to the host"))
+    world.command(CommandKind.INSTRUCT, b"to the controller")
+    world.command(CommandKind.REVOKE, world.revocations(2))
+    world.command(CommandKind.REVOKE, world.revocations(1))
+    line.peer.order(AttentionCalled())
+    line.module.order(InstructionTaken(1))
+    line.module.expire("beat")  # the store has changed since the greeting
+    line.module.expire("beat")
     line.finish()
-    for number in range(5):
+
+    for number in range(6):  # the greeting or the welcome is lost
         contact(world, cut_after=number).start().finish()
         line = contact(world, hook=dropping(number)).start()
         wait_out(line)
         line.finish()
 
-    line = online(hook=dropping(5))  # the authorization is lost
-    line.module.order(AuthorizationWanted(authorization(2)))
-    line.module.expire()
+    line = _online(world, hook=dropping(6))  # an authorization is lost, and asked again
+    line.module.order(wanted(3))
+    line.module.expire("authorization 4")
     line.finish()
+    _online(world).finish()
+    line = _online(world, hook=dropping(7))  # its answer is lost: the same comes again
+    line.module.order(wanted(4))
+    line.finish()
+    _online(world).finish()
+    line = _online(world, hook=dropping(7))  # the receipt of a payload is lost, and that of an outcome
+    line.module.order(PayloadGiven(5, b"twice"))
+    line.module.order(TransactionSettled(4, 0))
+    line.finish()
+    _online(world).finish()
+    line = _online(world, hook=dropping(7))  # the receipt of an instruction is lost
+    world.command(CommandKind.INSTRUCT, b"again")
+    line.peer.order(AttentionCalled())
+    line.finish()
+    _online(world).finish()
 
-    for number in (6, 7, 8):  # after ResetRequest, ResetChallenge, ResetCommand
+
+def undecided() -> None:
+    """The host's answer is lost in a crash: the module that asks again is told no."""
+    world = World()
+    personalize(world)
+
+    def crash(effect: object) -> None:
+        if isinstance(effect, LookUp) and effect.what == "decision":
+            raise KeyStoreError("the host is gone", who="host")
+
+    line = _online(world)
+    line.peer.before = crash
+    line.module.order(wanted(1))
+    line.finish()
+    _online(world).finish()
+    world.module.at_work._asked = ()  # the module restarts: nobody waits for an answer any more
+    line = _online(world, hook=dropping(7))
+    line.module.order(wanted(2))
+    line.finish()
+    world.module.at_work._asked = ()
+    _online(world).finish()
+
+
+def symmetric_keys() -> None:
+    """Keys are loaded, used, worn out and expire; some are declined, and some key memories fail."""
+    world = World()
+    personalize(world)
+    world.module_clock.at = world.clock.at
+    _online(world).finish()
+    for algorithm in (SecretAlgorithm.AES, SecretAlgorithm.TDES):
+        world.load_key(algorithm=algorithm)
+    line = _online(world)
+    mac = SecretWanted(1, SecretUsage.MAC, Cmac(b"data"), NOW)
+    for _ in range(4):  # three uses, and one too many
+        line.module.order(mac)
+    line.finish()
+    world.load_key(uses=9)
+    with broken(world.vault("central Host"), "rewrap"):
+        _online(world).finish()
+    world.load_key(uses=9)
+    line = _online(world, hook=dropping(7))  # the module's answer is lost
+    line.finish()
+    line = _online(world)
+    with broken(world.vault(SERIAL), "use"):
+        line.module.order(mac)
+    line.module.order(TimePassed(NOW))
+    line.module.order(TimePassed(NOW + 2 * DAY))
+    line.finish()
+    world.load_key()
+    with broken(world.vault(SERIAL), "unwrap"):
+        _online(world).finish()
+
+
+def resets() -> None:
+    """By command, with every message lost once; by hand in every state."""
+    for number in range(5, 9):  # before ResetRequest, ResetChallenge, ResetCommand, ResetDone
         for silent in (False, True):
             world = World()
             personalize(world)
-            line = online(hook=dropping(number) if silent else None, cut_after=None if silent else number)
-            line.peer.order(ResetOrdered())
+            _online(world).finish()
+            world.order_reset()
+            line = _online(world, hook=dropping(number) if silent else None, cut_after=None if silent else number)
             wait_out(line)
             line.finish()
-
     world = World()
     personalize(world)
-    with broken(world.vault("central Host"), "sign", after=1):
-        line = online()
-        line.peer.order(ResetOrdered())
-        line.finish()
-    online().finish()  # the reset was ordered: it is all that this module may still do
-
-    world = World()
-    personalize(world)
-    line = online()  # an authorization and the request for a reset cross, and the answer finds the module challenged
-    line.module.take(line.module.session.submit(AuthorizationWanted(authorization(3))))
-    line.peer.order(ResetOrdered())
+    line = _online(world)
+    world.order_reset()
+    line.peer.order(AttentionCalled())  # it is sent away, to come again
     line.finish()
-
-    for reset_in in ("OPERATING", "ONLINE", "CHALLENGED"):
+    with broken(world.vault("central Host"), "sign", after=1):
+        _online(world).finish()
+    _online(world).finish()
+    for reset_in in ("OPERATING", "CALLING", "ONLINE", "CHALLENGED"):
         world = World()
         personalize(world)
         if reset_in == "OPERATING":
             world.module.reset_by_hand()
             continue
-        line = online(hook=dropping(6))
         if reset_in == "CHALLENGED":
-            line.peer.order(ResetOrdered())
+            _online(world).finish()
+            world.order_reset()
+        line = _online(world, hook=dropping({"CALLING": 4, "ONLINE": 6, "CHALLENGED": 6}[reset_in]))
         line.module.order(ResetByHand())
         line.finish()
 
@@ -237,7 +320,10 @@ ALL: tuple[Callable[[], None], ...] = (
     refusing_card,
     unapproved,
     differing_fingerprints,
-    work,
+    business,
+    undecided,
+    symmetric_keys,
+    resets,
     offices,
 )
 

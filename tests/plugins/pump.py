@@ -25,6 +25,7 @@ from insitu.protocol.session import Session, Transmit
 from insitu.shell import central as central_shell
 from insitu.shell import module as module_shell
 from insitu.shell import unit as unit_shell
+from insitu.shell import work as work_shell
 from insitu.shell.central import Central
 from insitu.shell.module import Module
 from insitu.shell.unit import Unit
@@ -82,7 +83,7 @@ class Side:
         self.name = name
         self._work = work
         with pytest.MonkeyPatch.context() as patch:
-            for shell in (module_shell, unit_shell, central_shell):
+            for shell in (module_shell, unit_shell, central_shell, work_shell):
                 patch.setattr(shell, "run", _handed_over)
             running: Running = work.send(None)
         self.session = running.session
@@ -138,7 +139,7 @@ class Side:
 
     def order(self, event: object) -> None:
         """This side's person or program wants something; then the line flows until it is quiet."""
-        self.take(self.session.submit(event))
+        self.take(self.session.submit(event, self.now()))
         self.line.flow()
 
     def expire(self, timer: str | None = None) -> None:
@@ -299,7 +300,7 @@ def sound(world: World, line: Line | None = None) -> None:
     """What holds after any attack: old state or new, S2, nothing certified outside the log, no stray key."""
     record = world.module.record
     operating = record.condition is ModuleCondition.OPERATING
-    assert world.vault(SERIAL).labels() == ({"identity", record.key} if operating else {"identity"})
+    assert world.vault(SERIAL).labels() == (record.labels if operating else {"identity"})
     if operating:
         key = world.operating_key(world.module)
         ModuleAtWork.of(record, key)

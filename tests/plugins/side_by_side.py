@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from insitu.protocol.engine import InsituError
-from insitu.protocol.parties.central import ModuleContacted
+from insitu.protocol.parties.central_data import ModuleContacted
 
 
 class Outcome:

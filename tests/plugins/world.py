@@ -14,15 +14,21 @@ from functools import cache
 
 import pytest
 
-from insitu.protocol.engine import KeyHandle, KeyKind, PublicKey
+from insitu.protocol.engine import KeyHandle, KeyKind, PublicKey, SecretAlgorithm, SecretUsage
+from insitu.protocol.keys.certificates import trusted_root
 from insitu.protocol.keys.requests import read_request
+from insitu.protocol.keys.revocation import draft_crl
 from insitu.protocol.keys.vault import MemoryVault, Vault
 from insitu.protocol.messages import Authorize, CardRole, Job, PayOut
 from insitu.protocol.parties import card as card_rules
+from insitu.protocol.parties.work_data import AuthorizationWanted
+from insitu.protocol.stores.memory_registry import MemoryRegistry
+from insitu.protocol.stores.registry import Command, CommandKind, Issuer
 from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
 from insitu.shell.module import Module
+from insitu.shell.operator import order_key, storage_of
 from insitu.shell.unit import Unit
 
 NOW = 1_800_000_000
@@ -82,13 +88,23 @@ def restarted(vault: Vault) -> Vault:
 
 
 def private_bytes(vault: Vault) -> dict[str, bytes]:
-    """The private halves in a vault by label, for tests that look for them elsewhere."""
-    return {label: vault._keys.private_bytes_for_sealing(label) for label in vault.labels()}
+    """The private halves and symmetric keys in a vault by label, for tests that look for them elsewhere."""
+    keys = vault._keys
+    return {
+        label: keys.private_bytes_for_sealing(label) if vault.find(label) else keys.secret_bytes_for_sealing(label)
+        for label in vault.labels()
+    }
 
 
 def authorization(number: int = 1, amount: int = 5000) -> Authorize:
     """What an ATM may ask."""
     return Authorize(number=number, card=CARD_NUMBER, account="DE02100100109307118603", amount=amount, currency="EUR")
+
+
+def wanted(tag: int = 1, amount: int = 5000) -> AuthorizationWanted:
+    """What an ATM controller may want."""
+    asked = authorization(amount=amount)
+    return AuthorizationWanted(tag, asked.card, asked.account, asked.amount, asked.currency)
 
 
 def approve_all(serial: str, asked: Authorize) -> PayOut:
@@ -101,7 +117,7 @@ class Stored:
     """What a vault holds, and how often it has drawn entropy."""
 
     record: bytes | None
-    keys: dict[str, tuple[KeyKind, bytes]]
+    keys: dict[str, tuple[KeyKind | tuple[SecretUsage, SecretAlgorithm], bytes]]
     drawn: int
 
     @classmethod
@@ -109,15 +125,23 @@ class Stored:
         """All of it."""
         source = vault._keys._entropy
         assert isinstance(source, Seeded)
-        kinds = {label: vault.find(label) for label in vault.labels()}
-        keys = {label: (kinds[label].public.kind, private) for label, private in private_bytes(vault).items()}  # type: ignore[union-attr]
+        keys: dict[str, tuple[KeyKind | tuple[SecretUsage, SecretAlgorithm], bytes]] = {}
+        for label, private in private_bytes(vault).items():
+            pair, secret = vault.find(label), vault.find_secret(label)
+            if pair is not None:
+                keys[label] = pair.public.kind, private
+            elif secret is not None:
+                keys[label] = (secret.usage, secret.algorithm), private
         return cls(vault.record, keys, len(source.drawn))
 
     def restored(self, seed: str) -> MemoryVault:
         """A vault that goes on from here."""
         vault = MemoryVault(Seeded(seed, self.drawn), repeatable=True)
         for label, (kind, private) in self.keys.items():
-            vault._keys.restore_sealed(label, kind, private)
+            if isinstance(kind, KeyKind):
+                vault._keys.restore_sealed(label, kind, private)
+            else:
+                vault._keys.restore_sealed_secret(label, *kind, private)
         if self.record is not None:
             vault.commit(self.record, vault.labels())
         return vault
@@ -133,6 +157,7 @@ class Beginning:
     root: bytes
     customer: bytes
     central_certificate: bytes
+    issuers: tuple[Issuer, ...]
 
 
 _BEGINNINGS: dict[str, Beginning] = {}
@@ -148,6 +173,7 @@ class World:
         module_clock: of the modules.
         shown: every note that any party showed.
         vaults: by name of the party.
+        registries: of central systems, by name.
 
     """
 
@@ -156,6 +182,7 @@ class World:
     module_clock: Clock = field(default_factory=Clock)
     shown: list[object] = field(default_factory=list)
     vaults: dict[str, MemoryVault] = field(default_factory=dict)
+    registries: dict[str, MemoryRegistry] = field(default_factory=dict)
     manufacturer: Manufacturer = field(init=False)
     card: Card = field(init=False)
     central: Central = field(init=False)
@@ -179,7 +206,8 @@ class World:
         self.module = self.new_module(SERIAL)
         stored = {name: Stored.of(vault) for name, vault in self.vaults.items()}
         drawn = {name: len(source.drawn) for name, source in self._sources.items()}
-        return Beginning(stored, drawn, tuple(self.shown), self.root, self.customer, self.central_certificate)
+        issuers = self.central.registry.issuers()
+        return Beginning(stored, drawn, tuple(self.shown), self.root, self.customer, self.central_certificate, issuers)
 
     def _take_up(self, begun: Beginning) -> None:
         """Let all parties come up as they were left at the beginning: the same bytes as if made from nothing."""
@@ -188,7 +216,10 @@ class World:
         self.shown[:] = begun.shown
         self.root, self.customer, self.central_certificate = begun.root, begun.customer, begun.central_certificate
         self.manufacturer, self.card = self.new_manufacturer(), self.blank_card()
+        self.registries = {}
         self.central, self.module = self.started_central(), self.blank_module()
+        for issuer in begun.issuers:
+            self.central.registry.trust(issuer, actor="set-up", at=NOW)
 
     # parties
 
@@ -223,18 +254,20 @@ class World:
         central = self.started_central(name)
         public = read_request(central.establish(name)).public
         certificate = self.certify(CardRole.CENTRAL, name, public)
-        central.trust(self.root, self.card.customer.der)
+        central.trust(self.root, self.card.customer.der, actor="set-up")
         central.install(certificate)
         return central, certificate
 
     def started_central(self, name: str = "Host") -> Central:
-        """A central system as its vault says."""
+        """A central system as its vault and its registry say."""
+        registry = self.registries.setdefault(name, MemoryRegistry())
+        vault = restarted(self.vault(f"central {name}"))
         about = self._about(f"central {name}")
-        return Central(restarted(self.vault(f"central {name}")), now=self.clock, decide=approve_all, **about)
+        return Central(vault, registry, now=self.clock, decide=approve_all, blocking=False, **about)
 
-    def blank_module(self, serial: str = SERIAL) -> Module:
+    def blank_module(self, serial: str = SERIAL, *, legacy: bool = False) -> Module:
         """A module as its vault says: blank at first."""
-        return Module(restarted(self.vault(serial)), now=self.module_clock, **self._about(serial))
+        return Module(restarted(self.vault(serial)), legacy=legacy, now=self.module_clock, **self._about(serial))
 
     def new_module(self, serial: str, *, identity: bool = True, manufactured_key: bool = False) -> Module:
         """A delivered module."""
@@ -283,6 +316,39 @@ class World:
         card = card or self.card
         known = None if role is CardRole.MODULE else public
         return card.certify(self.approved(role, subject, known, card=card, days=days).number, public)
+
+    # the operator of the central system
+
+    def load_key(
+        self,
+        usage: SecretUsage = SecretUsage.MAC,
+        algorithm: SecretAlgorithm = SecretAlgorithm.AES,
+        *,
+        serial: str = SERIAL,
+        seconds: int = DAY,
+        uses: int = 3,
+    ) -> Command:
+        """A new symmetric key waits for a module."""
+        block, value = storage_of(self.central).new_secret_block(usage, algorithm, 128)
+        until = self.clock() + seconds
+        return order_key(self.central, serial, block, value, not_after=until, uses=uses, actor="operator")
+
+    def command(self, kind: CommandKind, content: bytes, serial: str = SERIAL) -> Command:
+        """Something waits for a module."""
+        return self.central.registry.put_command(serial, kind, content, actor="operator", at=self.clock())
+
+    def order_reset(self, serial: str = SERIAL) -> None:
+        """The operator has a module reset."""
+        self.central.registry.order_reset(serial, actor="operator", at=self.clock())
+
+    def revocations(self, number: int = 1, *revoked: int) -> bytes:
+        """The manufacturer's list, DER."""
+        vault = self.vault("manufacturer")
+        root = trusted_root(self.root)
+        pair = next(each for each in map(vault.find, sorted(vault.labels())) if each and each.public == root.public)
+        since = dict.fromkeys(revoked, NOW)
+        draft = draft_crl(root, since, number=number, this_update=NOW, next_update=NOW + YEAR)
+        return draft.assemble(vault.sign(pair, draft.to_be_signed))
 
     # secrets
 

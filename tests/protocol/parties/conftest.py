@@ -13,12 +13,13 @@ from insitu.protocol.parties.central import CENTRAL
 from insitu.protocol.parties.manufacturer import MANUFACTURER
 from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.unit import UNIT
+from insitu.protocol.parties.work import WORK
 
 
 @pytest.fixture(scope="session")
 def recorded() -> dict[str, Recorder]:
-    """What each party's table did, by the name of the party. Tests look at it and leave it as it is."""
-    recorders = {table.party: Recorder(table) for table in (MANUFACTURER, MODULE, UNIT, CARD, CENTRAL)}
+    """What each party's table did, by the name of the table. Tests look at it and leave it as it is."""
+    recorders = {table.name: Recorder(table) for table in (MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL)}
     with ExitStack() as watched:
         for recorder in recorders.values():
             watched.enter_context(recorder.watching())

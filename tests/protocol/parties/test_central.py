@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pump import contact, personalize
 from recorder import Recorder, classified, one_of_each
-from world import NOW, World, authorization
+from world import DAY, NOW, World, authorization
 
 from insitu.protocol.channel import proofs
 from insitu.protocol.channel.cose import ES256, verify_signature
@@ -18,26 +19,51 @@ from insitu.protocol.engine import (
     KeyOperationFailed,
     LookUp,
     Persist,
+    ProtocolError,
     Refused,
     Send,
-    Show,
     StartTimer,
 )
 from insitu.protocol.keys.certificates import Role
 from insitu.protocol.messages import (
+    Beat,
+    Declined,
+    Greeting,
     Intent,
-    ModuleCondition,
-    ModuleEntry,
+    KeyLoaded,
+    KeyOrder,
+    Outcome,
+    Payload,
     PayOut,
     Purpose,
+    Received,
     ResetChallenge,
     ResetCommand,
     ResetDone,
     ResetRequest,
-    Status,
     TrustOption,
+    Welcome,
 )
-from insitu.protocol.parties.central import CENTRAL, OPEN, CentralData, CentralState, Decided, ModuleContacted
+from insitu.protocol.parties.central import CENTRAL, OPEN
+from insitu.protocol.parties.central_data import (
+    CentralData,
+    CentralState,
+    CommandFound,
+    Decided,
+    ModuleFound,
+    Question,
+    TransactionFound,
+)
+from insitu.protocol.stores.registry import (
+    Command,
+    CommandKind,
+    CommandState,
+    Issuer,
+    Known,
+    ModuleEntry,
+    Standing,
+    Transaction,
+)
 
 S = CentralState
 
@@ -47,13 +73,27 @@ def central(recorded: dict[str, Recorder]) -> Recorder:
     return recorded["central"]
 
 
+def sent(step: Any) -> list[object]:
+    return [effect.message for effect in step.effects if isinstance(effect, Send)]
+
+
+def written(step: Any) -> Any:
+    """The one change that the step commits."""
+    (persist,) = [effect for effect in step.effects if isinstance(effect, Persist)]
+    return persist.record
+
+
 # All rows and all events
 
 
-def test_every_row_is_taken(central: Recorder):
+def test_every_row_is_taken(central: Recorder, online: CentralData):
+    waiting = replace(online, command=Command("SN-1", 4, CommandKind.INSTRUCT, b"x", NOW))
     with central.watching():
-        for state in (S.DECIDING, S.COMMANDING):
-            CENTRAL.step(state, central.data_in(state)[0], ChannelLost("while others work"))
+        for state in OPEN:
+            CENTRAL.step(state, online, ChannelLost("while others work"))
+        CENTRAL.step(S.ONLINE, waiting, Declined(4, Fault.UNAVAILABLE))
+        CENTRAL.step(S.ONLINE, online, Payload(7, b"again"))
+        CENTRAL.step(S.ONLINE, online, Outcome(7, 1, 0))
     assert central.missing() == []
 
 
@@ -63,8 +103,8 @@ def test_every_event_is_accepted_by_a_row_or_refused_without_a_trace(recorded: d
 
 
 @pytest.mark.parametrize("state", [S.LISTENING, *OPEN], ids=lambda state: state.name)
-def test_a_lost_channel_ends_it_and_writes_nothing(central: Recorder, state):
-    step = CENTRAL.step(state, central.data_in(state)[0], ChannelLost("gone"))
+def test_a_lost_channel_ends_it_and_writes_nothing(online: CentralData, state):
+    step = CENTRAL.step(state, online, ChannelLost("gone"))
     assert step.state is S.ENDED
     assert step.effects[-1] == Close(None, "gone")
     assert not [effect for effect in step.effects if isinstance(effect, Persist)]
@@ -72,9 +112,24 @@ def test_a_lost_channel_ends_it_and_writes_nothing(central: Recorder, state):
 
 def test_every_wait_for_the_module_has_a_deadline(central: Recorder):
     for moment in central.moments:
-        if moment.step.state in (S.GREETING, S.RESETTING, S.COMMANDED) and moment.step.state is not moment.state:
+        waits = (S.GREETING, S.RESETTING, S.COMMANDED)
+        entered = moment.step.state is not moment.state
+        begins = moment.state is S.RECOGNIZING and moment.step.state is S.ONLINE
+        if (moment.step.state in waits and entered) or begins:
             assert any(isinstance(effect, StartTimer) for effect in moment.step.effects)
             assert DeadlinePassed in CENTRAL.accepts(moment.step.state)
+
+
+def test_an_entry_is_written_in_the_version_that_was_read(central: Recorder):
+    """One change a step, and before whatever it promises."""
+    for moment in central.moments:
+        kinds = [type(effect) for effect in moment.step.effects]
+        assert kinds.count(Persist) <= 1
+        if Persist in kinds:
+            change = written(moment.step)
+            assert moment.step.data.entry == replace(change.entry, version=change.entry.version + 1)
+            if Send in kinds:
+                assert kinds.index(Persist) < kinds.index(Send)
 
 
 # Who is there (L9)
@@ -92,175 +147,300 @@ def test_only_a_certified_module_that_wants_to_operate_is_let_in(world: World, c
             CENTRAL.step(S.LISTENING, central.data_in(S.LISTENING)[0], event)
 
 
-# What the registry knows (S4)
+# What the registry knows (S4, S5)
 
-OURS, OLD, OLDER, FOREIGN = b"n" * 32, b"o" * 32, b"p" * 32, b"f" * 32
+OURS, OLD, FOREIGN = b"n" * 32, b"o" * 32, b"f" * 32
+OTHER_CARD = b"c" * 32
 
 
 @pytest.fixture
-def greeting(central: Recorder) -> CentralData:
-    """A module whose certificate has the fingerprint OURS is there; nothing is known of it."""
-    data = central.data_in(S.GREETING)[0]
-    certificate = replace(data.peer.chain[0], fingerprint=OURS)
-    return replace(data, entry=None, peer=replace(data.peer, chain=(certificate,)))
+def greeted(central: Recorder) -> CentralData:
+    """A module whose certificate has the fingerprint OURS is there, in epoch 2, generation 9, last message 7."""
+    data = central.data_in(S.RECOGNIZING)[0]
+    certificate, issuer = data.peer.chain
+    peer = replace(data.peer, chain=(replace(certificate, fingerprint=OURS), issuer))
+    return replace(data, entry=None, peer=peer, greeting=Greeting(2, OURS, 9, 7))
 
 
-def known(
-    data: CentralData, epoch: int, fingerprint: bytes, *, valid: bool = True, retired: Any = (), issued: int = 0
-) -> CentralData:
-    """The registry has an entry; `issued`: seconds from when the certificate that is shown was made."""
-    entry = ModuleEntry(
-        serial=data.peer.name,  # type: ignore[union-attr]
-        epoch=epoch,
-        fingerprint=fingerprint,
-        valid=valid,
+@pytest.fixture
+def issuer(greeted: CentralData) -> Issuer:
+    by = greeted.peer.chain[1]  # type: ignore[union-attr]
+    return Issuer(by.fingerprint, by.der, by.subject, by.serial_number, by.issuer_fingerprint, b"")
+
+
+@pytest.fixture
+def entry(greeted: CentralData, issuer: Issuer) -> ModuleEntry:
+    """As the registry would hold it after the last contact."""
+    shown = greeted.peer.chain[0]  # type: ignore[union-attr]
+    return ModuleEntry(
+        serial=shown.subject,
+        owner=issuer.owner,
+        issuer=issuer.fingerprint,
+        epoch=2,
+        fingerprint=OURS,
+        certificate_number=shown.serial_number,
+        issued=shown.not_before,
+        first_seen=NOW - 9,
+        standing=Standing.OPERATING,
         last_contact=NOW - 9,
         last_number=7,
-        retired=retired,
-        issued=data.peer.chain[0].not_before + issued,  # type: ignore[union-attr]
+        generation=8,
+        version=3,
     )
-    return replace(data, entry=entry)
 
 
-OPERATING = ModuleCondition.OPERATING
+@pytest.fixture
+def online(greeted: CentralData, entry: ModuleEntry) -> CentralData:
+    return replace(greeted, entry=entry)
 
 
-@dataclass(frozen=True)
-class Known:
-    """What the registry says."""
-
-    epoch: int
-    fingerprint: bytes
-    valid: bool = True
-    retired: tuple[bytes, ...] = ()
-    issued: int = 0
+def found(entry: ModuleEntry | None, issuer: Issuer | None, **about: Any) -> ModuleFound:
+    return ModuleFound(Known(**{"entry": entry, "retired": False, "revoked": False, "issuer": issuer, **about}))
 
 
 @pytest.mark.parametrize(
     ("before", "epoch", "accepted"),
     [
-        (Known(2, OURS), 2, True),
-        (Known(2, OURS, valid=False), 3, False),  # and the certificate is still the old one
-        (Known(2, OURS), 1, False),  # an old store
-        (Known(2, OURS), 3, False),  # a new epoch without a new certificate
-        (Known(2, FOREIGN), 2, False),  # S12: another certificate of the same epoch was first
-        (Known(2, OLD), 3, True),  # personalized again after a reset by hand
-        (Known(2, OLD, issued=-9), 3, True),
-        (Known((1 << 64) - 1, OLD, issued=-9), 1, True),  # the one before lied about its epoch: the card's word counts
-        (Known(2, OLD, issued=1), 3, False),  # the certificate is older than the one that we know
-        (Known(2, OLD, valid=False), 3, True),  # or by command
-        (Known(2, OLD), 1, False),
-        (Known(2, OLD), 0, False),
-        (Known(3, OLD, retired=(OLDER, OURS)), 4, False),  # retired, and now claims a new epoch
-        (Known(3, OLD, retired=(OLDER, OURS)), 3, False),
+        ({}, 2, True),
+        ({"standing": Standing.RESET}, 2, False),
+        ({"standing": Standing.RESET, "epoch": 3}, 3, False),  # and the certificate is still the old one
+        ({"standing": Standing.DISABLED}, 2, False),
+        ({}, 1, False),  # an old store
+        ({}, 3, False),  # a new epoch without a new certificate
+        ({"generation": 9}, 2, False),  # S4: the module has written at least once since then
+        ({"generation": 10}, 2, False),
+        ({"last_number": 8}, 2, False),  # S4: the store is from before that message
+        ({"fingerprint": FOREIGN}, 2, False),  # S12: another certificate of the same epoch was first
+        ({"fingerprint": OLD, "epoch": 1}, 2, True),  # personalized again after a reset by hand
+        ({"fingerprint": OLD, "epoch": 1, "generation": 99}, 2, True),
+        ({"fingerprint": OLD, "epoch": 1, "issued": -9}, 2, True),
+        ({"fingerprint": OLD, "epoch": (1 << 63) - 1, "issued": -9}, 2, True),  # it lied: the card's word counts
+        ({"fingerprint": OLD, "epoch": 1, "issued": 1}, 2, False),  # older than the one that we know
+        ({"fingerprint": OLD, "epoch": 1, "standing": Standing.RESET_ORDERED}, 2, True),  # or by command
+        ({"fingerprint": OLD, "epoch": 2, "standing": Standing.RESET}, 2, False),
+        ({"fingerprint": OLD, "epoch": 1, "last_number": 8}, 2, False),
+        ({"fingerprint": OLD, "epoch": 1, "owner": "Another bank"}, 2, False),  # nobody takes another's module away
+        ({"fingerprint": OLD, "epoch": 1, "owner": "Another bank", "standing": Standing.RESET}, 2, True),
     ],
 )
-def test_s4_nothing_from_before_a_reset_is_accepted(greeting: CentralData, before, epoch, accepted):
-    data = known(greeting, **vars(before))
-    status = Status(OPERATING, epoch, OURS)
+def test_s4_nothing_from_before_a_reset_is_accepted(greeted: CentralData, issuer, entry, before, epoch, accepted):
+    before = dict(before)
+    if "issued" in before:
+        before["issued"] += entry.issued
+    known = replace(entry, **before)
+    data = replace(greeted, greeting=replace(greeted.greeting, epoch=epoch))  # type: ignore[type-var]
     if accepted:
-        step = CENTRAL.step(S.GREETING, data, status)
-        entry = step.data.entry
-        assert (entry.epoch, entry.fingerprint, entry.valid, entry.last_number) == (epoch, OURS, True, 7)
-        assert set(entry.retired) == {*data.entry.retired, *({data.entry.fingerprint} - {OURS})}
-        assert step.effects[1:] == (Persist(entry), Show(ModuleContacted(entry)))
+        step = CENTRAL.step(S.RECOGNIZING, data, found(known, issuer))
+        change = written(step)
+        assert (change.entry.epoch, change.entry.fingerprint, change.entry.standing) == (
+            epoch,
+            OURS,
+            Standing.OPERATING,
+        )
+        assert (change.entry.version, change.entry.last_number, change.entry.generation) == (3, 7, 9)
+        assert (change.note is None) == (known.fingerprint == OURS)
+        assert sent(step) == [Welcome(data.at, 7)]
     else:
-        with pytest.raises(Refused):
-            CENTRAL.step(S.GREETING, data, status)
+        with pytest.raises(ProtocolError):
+            CENTRAL.step(S.RECOGNIZING, data, found(known, issuer))
 
 
-def test_s4_a_module_whose_reset_was_ordered_may_only_be_reset(greeting: CentralData):
-    data = known(greeting, 2, OURS, valid=False)
-    step = CENTRAL.step(S.GREETING, data, Status(OPERATING, 2, OURS))
-    assert (step.state, step.effects[0]) == (S.RESETTING, Send(ResetRequest(2)))
+def test_a_module_that_was_never_here_is_registered(greeted: CentralData, issuer):
+    step = CENTRAL.step(S.RECOGNIZING, greeted, found(None, issuer))
+    entry = written(step).entry
+    assert (entry.version, entry.first_seen, entry.owner) == (0, greeted.at, issuer.owner)
+    with pytest.raises(ProtocolError, match="before a reset"):
+        CENTRAL.step(S.RECOGNIZING, greeted, found(replace(entry, fingerprint=OLD), issuer, retired=True))
+
+
+@pytest.mark.parametrize(
+    ("issuer_is", "known_is", "accepted"),
+    [
+        ({}, {}, True),
+        (None, {}, False),
+        ({"lost": NOW}, {}, False),
+        ({"lost": NOW, "keep_known": True}, {}, True),  # it was here before the loss
+        ({"lost": NOW - 9, "keep_known": True}, {}, False),  # it came in the second of the loss
+        ({"lost": NOW, "keep_known": True}, {"fingerprint": OLD, "epoch": 1}, False),  # back-dating does not help
+        ({"lost": NOW, "keep_known": True}, None, False),
+        ({"lost": NOW}, None, False),
+    ],
+)
+def test_s5_what_a_lost_key_certified(greeted: CentralData, issuer, entry, issuer_is, known_is, accepted):
+    by = None if issuer_is is None else replace(issuer, **issuer_is)
+    known = None if known_is is None else replace(entry, **known_is)
+    for revoked in (False, True):
+        event = found(known, by, revoked=revoked)
+        if accepted and not revoked:
+            assert CENTRAL.step(S.RECOGNIZING, greeted, event).state is S.ONLINE
+        else:
+            with pytest.raises(ProtocolError):
+                CENTRAL.step(S.RECOGNIZING, greeted, event)
+        if known is not None and known.fingerprint == OURS:  # the same holds for a session that is open
+            online = replace(greeted, entry=known)
+            if accepted and not revoked:
+                assert CENTRAL.step(S.ONLINE, online, event).state is S.ONLINE
+            else:
+                with pytest.raises(ProtocolError):
+                    CENTRAL.step(S.ONLINE, online, event)
+
+
+def test_s5_a_disabled_module_is_sent_away(online: CentralData, issuer):
+    disabled = replace(online.held, standing=Standing.DISABLED, version=4)
+    with pytest.raises(ProtocolError, match="disabled"):
+        CENTRAL.step(S.ONLINE, online, found(disabled, issuer))
+    moved = replace(online.held, fingerprint=FOREIGN, version=4)
+    with pytest.raises(ProtocolError, match="another certificate"):
+        CENTRAL.step(S.ONLINE, online, found(moved, issuer))
+
+
+def test_s4_a_module_whose_reset_was_ordered_may_only_be_reset(greeted: CentralData, issuer, entry):
+    ordered = replace(entry, standing=Standing.RESET_ORDERED)
+    step = CENTRAL.step(S.RECOGNIZING, greeted, found(ordered, issuer))
+    assert (step.state, sent(step)) == (S.RESETTING, [ResetRequest(2)])
     assert not [effect for effect in step.effects if isinstance(effect, Persist)]
-    for status in (Status(OPERATING, 1, OURS), Status(ModuleCondition.RESET, 2, OURS), Status(OPERATING, 2, FOREIGN)):
-        with pytest.raises(Refused):
-            CENTRAL.step(S.GREETING, data, status)
+    for greeting in (Greeting(1, OURS, 9, 7), Greeting(2, FOREIGN, 9, 7)):
+        with pytest.raises(ProtocolError):
+            CENTRAL.step(S.RECOGNIZING, replace(greeted, greeting=greeting), found(ordered, issuer))
+    open_one = CENTRAL.step(S.ONLINE, replace(greeted, entry=entry), found(ordered, issuer))
+    assert (open_one.state, open_one.effects) == (S.ENDED, (Close(),))
 
 
-@pytest.mark.parametrize("condition", ModuleCondition, ids=lambda condition: condition.name)
-@pytest.mark.parametrize("fingerprint", [OURS, FOREIGN, None], ids=["ours", "another", "none"])
-def test_the_modules_word_agrees_with_its_certificate(greeting: CentralData, condition, fingerprint):
-    status = Status(condition, 0, fingerprint)
-    if condition is OPERATING and fingerprint == OURS:
-        assert CENTRAL.step(S.GREETING, greeting, status).state is S.ONLINE
-    else:
-        with pytest.raises(Refused):
-            CENTRAL.step(S.GREETING, greeting, status)
+def test_the_modules_word_agrees_with_its_certificate(greeted: CentralData, issuer):
+    data = replace(greeted, greeting=Greeting(2, FOREIGN, 9, 7))
+    with pytest.raises(ProtocolError, match="another certificate"):
+        CENTRAL.step(S.RECOGNIZING, data, found(None, issuer))
 
 
-def test_the_entry_is_that_of_the_module_that_proved_itself(world: World, central: Recorder, greeting: CentralData):
-    mine = known(greeting, 0, OURS).entry
-    entries = (replace(mine, serial="SN-0"), replace(mine, epoch=3), replace(mine, serial="SN-2"))
-    peer = Peer(mine.serial, Role.MODULE, world.card.authentication.public)  # type: ignore[union-attr]
-    event = ChannelOpened(peer, Intent(purpose=Purpose.OPERATE, option=TrustOption.CERTIFICATES), bytes(32), NOW)
-    data = CentralData(central.data_in(S.LISTENING)[0].key, entries)
-    assert CENTRAL.step(S.LISTENING, data, event).data.entry == entries[1]
-    other = CENTRAL.step(S.LISTENING, data, replace(event, peer=replace(peer, name="SN-9"))).data.entry
-    assert other is None
+def test_a_beat_says_how_far_the_store_is(online: CentralData):
+    assert not [each for each in CENTRAL.step(S.ONLINE, online, Beat(8)).effects if isinstance(each, Persist)]
+    assert written(CENTRAL.step(S.ONLINE, online, Beat(9))).entry.generation == 9
 
 
 # Authorizations (L10, S10)
 
 
-@pytest.fixture
-def online(greeting: CentralData) -> CentralData:
-    """The last number was 7."""
-    return known(greeting, 2, OURS)
+def transaction(**about: Any) -> Transaction:
+    asked = authorization(8)
+    made = Transaction("SN-1", 8, 2, asked.card[-4:], asked.account[-4:], asked.amount, asked.currency, NOW)
+    return replace(made, **about)
 
 
-@pytest.mark.parametrize(("number", "accepted"), [(0, False), (6, False), (7, False), (8, True), (1 << 40, True)])
-def test_a_number_counts_once_and_from_before_the_host_decides(online: CentralData, number, accepted):
-    for state in (S.ONLINE, S.RESETTING):
-        if not accepted:
-            with pytest.raises(Refused):
-                CENTRAL.step(state, online, authorization(number))
-            continue
-        step = CENTRAL.step(state, online, authorization(number))
-        assert step.data.entry.last_number == number
-        assert step.effects[0] == Persist(step.data.entry)
-    if accepted:
-        asked = CENTRAL.step(S.ONLINE, online, authorization(number))
-        assert asked.effects[1:] == (LookUp("decision", authorization(number)),)
+def test_a_number_counts_once_and_from_before_the_host_decides(online: CentralData):
+    asked = CENTRAL.step(S.ONLINE, online, authorization(8))
+    assert asked.effects == (LookUp("transaction", ("SN-1", 8)),)
+    step = CENTRAL.step(S.CHECKING, asked.data, TransactionFound(None))
+    change = written(step)
+    assert (change.entry.last_number, change.transaction.approved) == (8, None)
+    assert step.effects[-1] == LookUp("decision", Question("SN-1", authorization(8)))
+    kept = repr(change)
+    assert authorization(8).card not in kept
+    assert authorization(8).account not in kept
+    for number in (0, 6, 7):  # used for something else
+        used = CENTRAL.step(S.ONLINE, online, authorization(number)).data
         with pytest.raises(Refused):
-            CENTRAL.step(S.ONLINE, asked.data, authorization(number))
+            CENTRAL.step(S.CHECKING, used, TransactionFound(None))
+
+
+def test_what_was_decided_is_answered_again_and_the_host_is_not_asked_twice(online: CentralData):
+    asked = CENTRAL.step(S.ONLINE, online, authorization(8)).data
+    decided = transaction(approved=True, instructed=5000, reference="r")
+    step = CENTRAL.step(S.CHECKING, asked, TransactionFound(decided))
+    assert (step.state, step.effects) == (S.ONLINE, (Send(PayOut(8, approved=True, amount=5000, reference="r")),))
+    undecided = CENTRAL.step(S.CHECKING, asked, TransactionFound(transaction()))
+    assert sent(undecided) == [PayOut(8, approved=False, amount=0, reference="")]
+    assert written(undecided).transaction.approved is False
+    for other in ({"amount": 1}, {"currency": "USD"}, {"card": "0000"}, {"account": "0000"}):
+        with pytest.raises(Refused):
+            CENTRAL.step(S.CHECKING, asked, TransactionFound(transaction(approved=True, **other)))
 
 
 def test_the_decision_is_about_what_was_asked(online: CentralData):
     asked = CENTRAL.step(S.ONLINE, online, authorization(8)).data
+    deciding = CENTRAL.step(S.CHECKING, asked, TransactionFound(None)).data
     yes = PayOut(number=8, approved=True, amount=5000, reference="r")
-    step = CENTRAL.step(S.DECIDING, asked, Decided(yes))
-    assert (step.state, step.effects) == (S.ONLINE, (Send(yes),))
+    step = CENTRAL.step(S.DECIDING, deciding, Decided(yes))
+    assert (step.state, sent(step)) == (S.ONLINE, [yes])
+    assert written(step).transaction == transaction(approved=True, instructed=5000, reference="r", asked=deciding.at)
     with pytest.raises(Refused):
-        CENTRAL.step(S.DECIDING, asked, Decided(replace(yes, number=9)))
+        CENTRAL.step(S.DECIDING, deciding, Decided(replace(yes, number=9)))
 
 
-def test_an_authorization_that_crosses_a_reset_is_declined_and_the_reset_goes_on(online: CentralData):
-    step = CENTRAL.step(S.RESETTING, online, authorization(8))
-    no = PayOut(number=8, approved=False, amount=0, reference="")
-    assert (step.state, step.effects[1]) == (S.RESETTING, Send(no))
+def test_an_outcome_is_entered_once(online: CentralData):
+    told = CENTRAL.step(S.ONLINE, online, Outcome(9, 8, 4000))
+    step = CENTRAL.step(S.SETTLING, told.data, TransactionFound(transaction(approved=True, instructed=5000)))
+    change = written(step)
+    assert (change.entry.last_number, change.transaction.paid) == (9, 4000)
+    assert sent(step) == [Received(9)]
+    settled = change.transaction
+    later = CENTRAL.step(S.ONLINE, step.data, Outcome(10, 8, 1)).data
+    assert written(CENTRAL.step(S.SETTLING, later, TransactionFound(settled))).transaction == settled
+    nothing = CENTRAL.step(S.SETTLING, told.data, TransactionFound(None))
+    assert (written(nothing).transaction, sent(nothing)) == (None, [Received(9)])
+    assert CENTRAL.step(S.ONLINE, step.data, Outcome(9, 8, 4000)).effects == (Send(Received(9)),)
+
+
+def test_a_payload_is_taken_in_once(online: CentralData):
+    step = CENTRAL.step(S.ONLINE, online, Payload(8, b"x"))
+    assert (written(step).delivery.payload, sent(step)) == (b"x", [Received(8)])
+    assert CENTRAL.step(S.ONLINE, step.data, Payload(8, b"x")).effects == (Send(Received(8)),)
+
+
+# Commands (L10, L11)
+
+
+def waiting(kind: CommandKind = CommandKind.INSTRUCT) -> Command:
+    return Command("SN-1", 4, kind, b"content", NOW)
+
+
+def test_one_command_at_a_time_until_it_is_acknowledged(online: CentralData):
+    step = CENTRAL.step(S.ONLINE, online, CommandFound(waiting()))
+    assert CENTRAL.step(S.ONLINE, step.data, CommandFound(waiting())).effects == ()
+    with pytest.raises(Refused):
+        CENTRAL.step(S.ONLINE, step.data, Received(5))
+    done = CENTRAL.step(S.ONLINE, step.data, Received(4))
+    assert written(done).concluded == (4, CommandState.DONE, "received")
+    assert done.effects[-1] == LookUp("command", "SN-1")
+    busy = CENTRAL.step(S.ONLINE, step.data, Declined(4, Fault.UNAVAILABLE))
+    assert (busy.data.command, [each for each in busy.effects if isinstance(each, Persist)]) == (None, [])
+    declined = CENTRAL.step(S.ONLINE, step.data, Declined(4, Fault.UNSUPPORTED))
+    assert written(declined).concluded == (4, CommandState.REFUSED, "unsupported")
+    late = CENTRAL.step(S.ONLINE, step.data, DeadlinePassed("command"))
+    assert late.effects[-1].fault is Fault.TIMEOUT  # type: ignore[union-attr]
+
+
+def test_a_key_that_came_as_another_is_noticed(online: CentralData):
+    order = KeyOrder("D" * 16, NOW + DAY, 3, "KCV(CMAC)=0011223344")
+    step = CENTRAL.step(S.ONLINE, online, CommandFound(waiting(CommandKind.LOAD_KEY), order))
+    assert step.state is S.WRAPPING
+    sent_key = replace(step.data)
+    assert written(CENTRAL.step(S.ONLINE, sent_key, KeyLoaded(4, order.check_value))).concluded[2] == order.check_value
+    for other in (KeyLoaded(4, "KCV(CMAC)=0011223345"), KeyLoaded(5, order.check_value)):
+        with pytest.raises(Refused):
+            CENTRAL.step(S.ONLINE, sent_key, other)
 
 
 # Reset (L8, S4)
 
 
-def test_the_command_is_signed_for_serial_epoch_and_challenge(world: World, online: CentralData):
+def test_the_command_is_signed_for_serial_epoch_and_challenge(online: CentralData):
     challenge = bytes(range(32))
     with pytest.raises(Refused):
         CENTRAL.step(S.RESETTING, online, ResetChallenge(1, challenge))
-    step = CENTRAL.step(S.RESETTING, online, ResetChallenge(2, challenge))
-    sign = step.effects[-1]
-    assert sign.message == proofs.reset_command(online.entry.serial, 2, challenge)  # type: ignore[union-attr]
+    sign = CENTRAL.step(S.RESETTING, online, ResetChallenge(2, challenge)).effects[-1]
+    assert sign.message == proofs.reset_command("SN-1", 2, challenge)  # type: ignore[union-attr]
     assert sign.key == online.key  # type: ignore[union-attr]
 
 
-def test_the_old_certificate_is_worthless_before_anything_is_asked_of_the_module(central: Recorder):
-    moment = next(each for each in central.moments if each.state is S.ONLINE and each.step.state is S.RESETTING)
-    persist, send, timer = moment.step.effects
-    assert persist.record == replace(moment.data.entry, valid=False)
-    assert send == Send(ResetRequest(moment.data.entry.epoch))
-    assert isinstance(timer, StartTimer)
+def test_the_old_certificate_is_worthless_from_the_order_on(world: World):
+    """Whatever the session does: the order is in the registry before anything is asked of the module."""
+    personalize(world)
+    contact(world).start().finish()
+    world.order_reset()
+    assert world.central.registry.module("SN-1").standing is Standing.RESET_ORDERED  # type: ignore[union-attr]
+    line = contact(world, cut_after=5).start().finish()
+    assert line.peer.session.state is S.ENDED
+    assert world.central.registry.module("SN-1").standing is Standing.RESET_ORDERED  # type: ignore[union-attr]
 
 
 def test_the_command_answers_no_other_challenge(central: Recorder):
@@ -268,27 +448,22 @@ def test_the_command_answers_no_other_challenge(central: Recorder):
     send, timer = moment.step.effects
     assert isinstance(send.message, ResetCommand)
     assert isinstance(timer, StartTimer)
-    assert (
-        verify_signature(
-            ES256,
-            moment.data.key.public,
-            proofs.reset_command(moment.data.entry.serial, moment.data.entry.epoch, bytes(32)),
-            send.message.signature,
-        )
-        is False
-    )
+    statement = proofs.reset_command(moment.data.entry.serial, moment.data.entry.epoch, bytes(32))
+    assert verify_signature(ES256, moment.data.key.public, statement, send.message.signature) is False
 
 
 @pytest.mark.parametrize(("epoch", "accepted"), [(0, False), (2, False), (3, True), (4, False)])
 def test_the_module_counts_exactly_one_reset(online: CentralData, epoch, accepted):
     if accepted:
-        assert CENTRAL.step(S.COMMANDED, online, ResetDone(epoch)).state is S.ENDED
+        step = CENTRAL.step(S.COMMANDED, online, ResetDone(epoch))
+        assert step.state is S.ENDED
+        assert (written(step).entry.standing, written(step).entry.epoch) == (Standing.RESET, 3)
     else:
         with pytest.raises(Refused):
             CENTRAL.step(S.COMMANDED, online, ResetDone(epoch))
 
 
-def test_a_key_that_does_not_sign_ends_the_session_with_nothing_changed(central: Recorder):
-    step = CENTRAL.step(S.COMMANDING, central.data_in(S.COMMANDING)[0], KeyOperationFailed("gone"))
+def test_a_key_that_does_not_sign_ends_the_session_with_nothing_changed(online: CentralData):
+    step = CENTRAL.step(S.COMMANDING, online, KeyOperationFailed("gone"))
     assert step.effects[-1] == Close(Fault.UNAVAILABLE, "gone")
     assert not [effect for effect in step.effects if isinstance(effect, Persist)]

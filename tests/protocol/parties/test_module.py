@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pump import Line, contact, meeting, personalize
+from pump import meeting, personalize
 from recorder import Recorder, classified, one_of_each
-from world import NOW, SERIAL, YEAR, World, authorization
+from world import NOW, SERIAL, World
 
 from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.engine import (
@@ -22,10 +22,8 @@ from insitu.protocol.engine import (
     ProtocolError,
     Refused,
     Send,
-    Show,
     Sign,
     StartTimer,
-    StopTimer,
     UsageError,
 )
 from insitu.protocol.keys.certificates import Role
@@ -37,26 +35,20 @@ from insitu.protocol.messages import (
     Intent,
     KeyPolicy,
     ModuleCondition,
-    PayOut,
     Purpose,
-    ResetCommand,
-    ResetDone,
-    ResetRequest,
     TrustOption,
 )
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module import AT_WORK, MODULE, PERSONALIZING
+from insitu.protocol.parties.module import MODULE, PERSONALIZING
 from insitu.protocol.parties.module_data import (
-    AuthorizationWanted,
     IdentityCertified,
     Initialize,
     ModuleData,
     ModuleState,
-    PayOutInstructed,
-    ResetByHand,
     operating_label,
     resting_state,
 )
+from insitu.protocol.parties.work import WORK
+from insitu.protocol.parties.work_data import WorkState
 
 S = ModuleState
 ENDINGS = (ChannelLost("gone"), DeadlinePassed("peer"), KeyOperationFailed("gone"))
@@ -118,9 +110,13 @@ def test_every_event_is_accepted_by_a_row_or_refused_without_a_trace(module: Rec
     assert {kind for kind in MESSAGES if kind.__name__ != "FaultNotice"} <= {type(event) for event in events}
 
 
-@pytest.mark.parametrize("state", [S.OPERATING, *AT_WORK], ids=lambda state: state.name)
-def test_s1_no_personalization_message_has_a_row_once_the_module_operates(state):
-    known = {event.__name__ for event in MODULE.accepts(state)}
+@pytest.mark.parametrize(
+    ("table", "state"),
+    [(MODULE, S.OPERATING), *((WORK, state) for state in WorkState if state is not WorkState.LOADING)],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_s1_no_personalization_message_has_a_row_once_the_module_operates(table, state):
+    known = {event.__name__ for event in table.accepts(state)}
     assert known.isdisjoint(
         {"Initialize", "IdentityCertified", "GenerateKeyPair", "Certificates", "KeyPairMade", "Signed"}
     )
@@ -129,16 +125,15 @@ def test_s1_no_personalization_message_has_a_row_once_the_module_operates(state)
 @pytest.mark.parametrize("state", PERSONALIZING, ids=lambda state: state.name)
 def test_a_personalization_knows_nothing_of_payments_and_resets(state):
     """L2: an unpersonalized module can do no transaction; and there is nothing to reset by hand."""
-    known = set(MODULE.accepts(state))
-    assert known.isdisjoint({AuthorizationWanted, PayOut, ResetRequest, ResetCommand, ResetByHand})
+    assert set(MODULE.accepts(state)).isdisjoint(set(WORK.events) - {ChannelOpened, *map(type, ENDINGS)})
 
 
-def test_only_three_states_persist_and_only_before_what_they_promise(module: Recorder):
-    promises = {"Personalized", "ResetDone"}
+def test_only_two_states_persist_and_only_before_what_they_promise(module: Recorder):
+    promises = {"Personalized"}
     for moment in module.moments:
         kinds = [type(effect) for effect in moment.step.effects]
         if Persist in kinds:
-            assert moment.step.state in (S.DELIVERED, S.OPERATING, S.RESET)
+            assert moment.step.state in (S.DELIVERED, S.OPERATING)
             assert kinds.count(Persist) == 1
         sent = [type(effect.message).__name__ for effect in moment.step.effects if isinstance(effect, Send)]
         if promises & set(sent):
@@ -147,7 +142,7 @@ def test_only_three_states_persist_and_only_before_what_they_promise(module: Rec
 
 def test_every_wait_for_the_other_side_has_a_deadline(module: Recorder):
     for moment in module.moments:
-        if moment.step.state in (S.SECURED, S.KEYED, S.CHALLENGED) and moment.step.state is not moment.state:
+        if moment.step.state in (S.SECURED, S.KEYED) and moment.step.state is not moment.state:
             assert any(isinstance(effect, StartTimer) for effect in moment.step.effects)
             assert DeadlinePassed in MODULE.accepts(moment.step.state)
 
@@ -230,7 +225,7 @@ def test_who_may_open_a_channel_to_a_delivered_module(world: World, module: Reco
 @pytest.mark.parametrize("role", PEERS.values(), ids=PEERS.keys())
 @pytest.mark.parametrize("purpose", Purpose, ids=lambda purpose: purpose.name)
 def test_who_may_open_a_channel_to_an_operating_module(world: World, module: Recorder, role, purpose):
-    """A central system only with the pinned certificate: role and name are not enough (S11)."""
+    """A central system never: it meets the module at work, under the table of that."""
     personalize(world)
     data = ModuleData(record=world.module.record)
     event = opened(world, purpose, role)
@@ -239,21 +234,6 @@ def test_who_may_open_a_channel_to_an_operating_module(world: World, module: Rec
     else:
         with pytest.raises(Refused):
             MODULE.step(S.OPERATING, data, event)
-
-
-def test_the_pinned_central_system_counts_as_a_whole_certificate(world: World):
-    personalize(world)
-    line = contact(world).start()
-    event, data = line.module.session.data.peer, ModuleData(record=world.module.record)
-    _, other = world.new_central("Other host")
-    right = event.chain[0]
-    for chain, accepted in (((right,), True), ((replace(right, der=other),), False), ((), False)):
-        offered = opened(world, Purpose.OPERATE, Role.CENTRAL, chain)
-        if accepted:
-            assert MODULE.step(S.OPERATING, data, offered).state is S.ONLINE
-        else:
-            with pytest.raises(Refused):
-                MODULE.step(S.OPERATING, data, offered)
 
 
 # Making and proving the key (L3)
@@ -371,127 +351,6 @@ def test_expired_certificates_are_refused_by_a_clock_that_may_be_behind(keyed, y
     """A module's clock that stands still is no obstacle; one that is ahead of the certificates' end is."""
     _, data, right = keyed
     assert accepts(replace(data, at=NOW + years * 365 * 24 * 3600), right) is (years <= 0)
-
-
-# At work (L10, S10)
-
-
-@pytest.fixture
-def online(world: World) -> Line:
-    personalize(world)
-    return contact(world).start()
-
-
-def test_an_answer_is_taken_once_and_only_for_what_was_asked(online: Line):
-    session = online.module.session
-    online.peer.before = lambda effect: None
-    asked = MODULE.step(S.ONLINE, session.data, AuthorizationWanted(authorization(7)))
-    right = PayOut(number=7, approved=True, amount=1, reference="")
-    for state in AT_WORK:
-        with pytest.raises(Refused):
-            MODULE.step(state, asked.data, replace(right, number=8))
-        answered = MODULE.step(state, asked.data, right)
-        assert answered.state is state
-        assert Show(PayOutInstructed(right)) in answered.effects
-        with pytest.raises(Refused):
-            MODULE.step(state, answered.data, right)
-
-
-def test_an_open_number_is_not_asked_again(online: Line):
-    asked = MODULE.step(S.ONLINE, online.module.session.data, AuthorizationWanted(authorization(7)))
-    with pytest.raises(Refused):
-        MODULE.step(S.ONLINE, asked.data, AuthorizationWanted(authorization(7)))
-    assert MODULE.step(S.ONLINE, asked.data, AuthorizationWanted(authorization(8))).state is S.ONLINE
-
-
-def test_each_authorization_has_a_deadline_of_its_own(online: Line):
-    """One that is answered, or asked later, does not prolong the wait for another; nor does it end that of a reset."""
-    data = online.module.session.data
-    timers: set[str] = set()
-
-    def take(state: ModuleState, event: object) -> None:
-        nonlocal data
-        step = MODULE.step(state, data, event)
-        data = step.data
-        for effect in step.effects:
-            if isinstance(effect, StartTimer):
-                assert effect.timer not in timers
-                timers.add(effect.timer)
-            elif isinstance(effect, StopTimer):
-                timers.discard(effect.timer)
-
-    for number in (1, 2):
-        take(S.ONLINE, AuthorizationWanted(authorization(number)))
-    assert len(timers) == 2
-    take(S.ONLINE, PayOut(number=1, approved=True, amount=1, reference=""))
-    assert len(timers) == 1
-    take(S.ONLINE, ResetRequest(0))
-    assert len(timers) == 2
-    take(S.CHALLENGED, PayOut(number=2, approved=True, amount=1, reference=""))
-    assert timers == {"peer"}
-
-
-# Reset (L8, S3)
-
-
-def test_only_the_present_epoch_is_reset(online: Line):
-    data = online.module.session.data
-    for epoch in (1, 2, 1 << 40):
-        with pytest.raises(Refused):
-            MODULE.step(S.ONLINE, data, ResetRequest(epoch))
-    assert MODULE.step(S.ONLINE, data, ResetRequest(0)).state is S.CHALLENGED
-
-
-def test_a_command_counts_for_this_module_this_epoch_and_this_channel(world: World, module: Recorder):
-    moment = module.at(S.CHALLENGED, ResetCommand)
-    data, command = moment.data, moment.event
-    assert MODULE.step(S.CHALLENGED, data, command).state is S.RESET
-    wrong = {
-        "another channel": replace(data, binding=bytes(32)),
-        "another epoch": replace(data, record=replace(data.record, epoch=data.record.epoch + 1)),
-        "another module": replace(data, record=replace(data.record, serial="SN-9")),
-        "another signer": replace(data, peer=replace(data.peer, public=world.card.authentication.public)),
-        "nobody": replace(data, peer=None),
-    }
-    for what, other in wrong.items():
-        with pytest.raises(Refused):
-            pytest.fail(f"{what}: {MODULE.step(S.CHALLENGED, other, command)}")
-    flipped = bytes((command.signature[0] ^ 1, *command.signature[1:]))
-    with pytest.raises(ProtocolError):
-        MODULE.step(S.CHALLENGED, data, ResetCommand(flipped))
-
-
-@pytest.mark.parametrize("state", [S.OPERATING, *AT_WORK], ids=lambda state: state.name)
-def test_a_reset_by_hand_erases_whatever_goes_on(module: Recorder, state):
-    data = module.data_in(state)[0]
-    step = MODULE.step(state, data, ResetByHand())
-    record = step.data.record
-    assert step.state is S.RESET
-    assert (record.condition, record.epoch) == (ModuleCondition.RESET, data.record.epoch + 1)
-    assert (record.key, record.module, record.customer, record.central) == (None, None, None, None)
-    assert (record.serial, record.root, record.identity) == (data.record.serial, data.record.root, data.record.identity)
-    persist = next(effect for effect in step.effects if isinstance(effect, Persist))
-    assert persist.keep == frozenset({"identity"})
-
-
-def test_a_commanded_reset_persists_before_it_acknowledges(module: Recorder):
-    kinds = [type(effect) for effect in module.at(S.CHALLENGED, ResetCommand).step.effects]
-    sent = module.at(S.CHALLENGED, ResetCommand).step.effects[kinds.index(Send)]
-    assert kinds.index(Persist) < kinds.index(Send)
-    assert sent.message == ResetDone(module.at(S.CHALLENGED, ResetCommand).data.record.epoch + 1)
-
-
-def test_a_clock_that_was_wrong_at_a_reset_does_no_lasting_harm(world: World):
-    personalize(world)
-    right = world.module_clock.at
-    world.module_clock.at += 40 * YEAR
-    line = contact(world).start()
-    line.peer.order(ResetOrdered())
-    line.finish()
-    assert world.module.state is S.RESET
-    world.module_clock.at = right
-    assert personalize(world).module.error is None
-    assert world.module.state is S.OPERATING
 
 
 # Waking up
