@@ -289,6 +289,16 @@ def contact(
     )
 
 
+def sent_to_reset(world: World, **about: Any) -> Line:
+    """A module that the operator wants reset contacts the central system, not begun yet."""
+    module = about.get("module") or world.module
+    serial = module.record.serial
+    if world.central.registry.module(serial) is None:
+        contact(world, module=module).start().finish()
+    world.order_reset(serial)
+    return contact(world, **about)
+
+
 def personalize(world: World, option: TrustOption = TrustOption.CERTIFICATES, **about: Any) -> Line:
     """One whole personalization, approvals included; to its end, whatever that is."""
     module = about.get("module") or world.module

@@ -23,7 +23,7 @@ from insitu.protocol.messages import Authorize, CardRole, Job, PayOut
 from insitu.protocol.parties import card as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
-from insitu.protocol.stores.registry import Command, CommandKind, Issuer
+from insitu.protocol.stores.registry import Command, CommandKind, Issuer, ModuleEntry
 from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
@@ -318,6 +318,12 @@ class World:
         return card.certify(self.approved(role, subject, known, card=card, days=days).number, public)
 
     # the operator of the central system
+
+    def entry(self, serial: str = SERIAL) -> ModuleEntry:
+        """What the registry knows of a module that was there."""
+        entry = self.central.registry.module(serial)
+        assert entry is not None
+        return entry
 
     def load_key(
         self,

@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from intruder import Intruder, Trap
 from message_strategies import messages
 from pump import NoStream, Side, meeting, personalize, sound
-from world import NOW, SERIAL, World, authorization
+from world import NOW, SERIAL, World, wanted
 
 from insitu.protocol.channel.trust import ByCable, CentralAtWork, ModuleAtWork, ModuleByIdentity, UnitByCertificate
 from insitu.protocol.engine import InsituError, KeyKind
 from insitu.protocol.messages import (
     CardRole,
     GenerateKeyPair,
+    Greeting,
     KeyPolicy,
-    ModuleCondition,
     Purpose,
     ResetRequest,
-    Status,
     TrustOption,
+    Welcome,
 )
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState
+from insitu.protocol.parties.module_data import ModuleState
 
 ORDER = GenerateKeyPair(job=bytes(16), salt=bytes(32), policy=KeyPolicy.NEW, time=NOW)
 
@@ -43,7 +43,7 @@ def module_before_a_unit(world: World, option: TrustOption) -> Trap:
 def module_before_a_central(world: World) -> Trap:
     personalize(world)
     central = world.central
-    terms = CentralAtWork.of(world.central_certificate, central._customers(), central._key())
+    terms = CentralAtWork.of(world.central_certificate, central.issuers(), central._key())
     return Trap(Side("module", world.module.work(NoStream())), Intruder(terms, world.vault("central Host")))  # type: ignore[arg-type]
 
 
@@ -65,14 +65,18 @@ def central_before_a_module(world: World) -> Trap:
 
 def greeted(world: World) -> Trap:
     trap = central_before_a_module(world)
-    trap.say(Status(ModuleCondition.OPERATING, 0, world.module.record.fingerprint))
+    trap.say(Greeting(0, world.module.record.fingerprint or b"", 99, 0))
     return trap
 
 
 def asked(world: World) -> Trap:
-    trap = module_before_a_central(world)
-    trap.victim.take(trap.victim.session.submit(AuthorizationWanted(authorization(7))))
+    trap = welcomed(world)
+    trap.victim.take(trap.victim.session.submit(wanted(), NOW))
     return trap
+
+
+def welcomed(world: World) -> Trap:
+    return after(module_before_a_central(world), Welcome(NOW, 0))
 
 
 def after(trap: Trap, message: Any) -> Trap:
@@ -85,7 +89,8 @@ MOMENTS = {
     "module SECURED by cable": lambda world: module_before_a_unit(world, TrustOption.PHYSICAL),
     "module KEYED": lambda world: after(module_before_a_unit(world, TrustOption.CERTIFICATES), ORDER),
     "module KEYED by cable": lambda world: after(module_before_a_unit(world, TrustOption.PHYSICAL), ORDER),
-    "module ONLINE": module_before_a_central,
+    "module CALLING": module_before_a_central,
+    "module ONLINE": welcomed,
     "module ONLINE and asking": asked,
     "module CHALLENGED": lambda world: after(module_before_a_central(world), ResetRequest(0)),
     "unit AWAITING_KEY": lambda world: unit_before_a_module(world, Purpose.PERSONALIZE),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from intruder import Intruder, Trap
-from pump import Line, NoStream, Side, contact, meeting, personalize, sound
-from world import NOW, SERIAL, YEAR, World, authorization
+from pump import Line, NoStream, Side, contact, meeting, personalize, sent_to_reset, sound
+from world import NOW, SERIAL, YEAR, World, authorization, wanted
 
 from insitu.protocol.channel.edhoc import Credential
 from insitu.protocol.channel.trust import ByCable, CentralAtWork, ModuleByIdentity, UnitByCertificate
@@ -34,9 +34,10 @@ from insitu.protocol.messages import (
     Status,
     TrustOption,
 )
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import UnitState
+from insitu.protocol.parties.work_data import PayOutInstructed, WorkState
+from insitu.protocol.stores.registry import Standing
 
 OPTIONS = list(TrustOption)
 
@@ -113,28 +114,30 @@ def test_s10_whatever_is_done_to_one_frame_of_a_personalization(what, option):
 def test_s10_whatever_is_done_to_one_frame_at_work(what, world: World):
     """No amount is paid twice, no number counts twice, no module is reset that nobody commanded."""
     personalize(world)
+    decided: list[int] = []
+    decide = world.central._decide
+    world.central._decide = lambda serial, asked: decided.append(asked.number) or decide(serial, asked)  # type: ignore[func-returns-value]
     line = contact(world).start()
-    line.module.order(AuthorizationWanted(authorization(1)))
+    line.module.order(wanted(1))
     line.finish()
     recorded = [frame for _, frame in line.crossed]
     last = 1
-    for number in range(9):
+    for number in range(10):
         line = contact(world, hook=Once(what, number, recorded)).start()
-        for wanted in (last + 1, last + 2):
-            if not line.module.session.closed and line.module.session.state is ModuleState.ONLINE:
-                line.module.order(AuthorizationWanted(authorization(wanted)))
+        for tag in (1, 2):
+            if not line.module.session.closed and line.module.session.state is WorkState.ONLINE:
+                line.module.order(wanted(tag))
         line.finish()
-        paid = [note.instruction.number for note in world.shown if isinstance(note, PayOutInstructed)]
-        assert len(paid) == len(set(paid))
-        entry = world.central.entry(SERIAL)
-        assert entry is not None
-        assert entry.last_number >= last
-        last = max(entry.last_number, last)
-        assert (world.module.state, entry.valid) == (ModuleState.OPERATING, True)
+        assert world.entry().last_number >= last
+        last = world.entry().last_number
+        assert (world.module.state, world.entry().standing) == (ModuleState.OPERATING, Standing.OPERATING)
         sound(world)
     line = contact(world).start()
-    line.module.order(AuthorizationWanted(authorization(last + 9)))
-    assert world.central.entry(SERIAL).last_number == last + 9  # type: ignore[union-attr]
+    line.module.order(wanted(1))
+    paid = [note.number for note in world.shown if isinstance(note, PayOutInstructed)]
+    asked = [each.number for each in world.module.record.open]
+    assert sorted(paid) == sorted(set(paid)) == asked == sorted(decided)
+    assert len(paid) > 1
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -142,16 +145,13 @@ def test_s10_whatever_is_done_to_one_frame_of_a_reset(what):
     for number in range(4, 9):
         world = World()
         personalize(world)
-        line = contact(world, hook=Once(what, number, [])).start()
-        if not line.peer.session.closed and line.peer.session.state.name == "ONLINE":
-            line.peer.order(ResetOrdered())
-        line.finish()
+        sent_to_reset(world, hook=Once(what, number, [])).start().finish()
         sound(world)
-        entry = world.central.entry(SERIAL)
+        assert world.entry().standing in (Standing.RESET_ORDERED, Standing.RESET)
         if world.module.state is ModuleState.RESET:
-            assert entry is not None
-            assert entry.valid is False
             assert world.module.record.epoch == 1
+        else:
+            assert world.entry().standing is Standing.RESET_ORDERED
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name.lower())
@@ -305,7 +305,7 @@ def test_s1_in_operating_nothing_said_by_the_central_system_personalizes_or_rese
     personalize(world)
     before = world.module.record
     central = world.central
-    terms = CentralAtWork.of(world.central_certificate, central._customers(), central._key())
+    terms = CentralAtWork.of(world.central_certificate, central.issuers(), central._key())
     trap = Trap(
         Side("module", world.module.work(NoStream())),  # type: ignore[arg-type]
         Intruder(terms, world.vault("central Host")),
@@ -313,7 +313,7 @@ def test_s1_in_operating_nothing_said_by_the_central_system_personalizes_or_rese
     assert trap.intruder.is_in
     trap.say(message)
     assert trap.victim.session.closed
-    assert world.module.record == before
+    assert world.module.record == replace(before, generation=world.module.record.generation)
     assert not any(isinstance(note, PayOutInstructed) for note in world.shown)
     trap.finish()
     sound(world)
@@ -331,7 +331,7 @@ def test_s1_a_unit_that_meets_an_operating_module_gets_its_status_and_nothing_el
         trap.say(message)
         assert trap.intruder.got[1:] == []
         assert trap.finish().victim.error is None
-        assert world.module.record == before
+        assert world.module.record == replace(before, generation=world.module.record.generation)
 
 
 @pytest.mark.parametrize("message", OUT_OF_TURN[1:], ids=lambda message: type(message).__name__)

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from crash_disk import CrashDisk
 from crash_disk import PowerCut as DiskCut
-from pump import Line, PowerCut, Side, contact, meeting, personalize, sound
-from world import NOW, PINS, SERIAL, Seeded, World, authorization
+from pump import Line, PowerCut, Side, contact, meeting, personalize, sent_to_reset, sound
+from world import NOW, PINS, SERIAL, Seeded, World, wanted
 
 from insitu.protocol.engine import InsituError, Persist
 from insitu.protocol.keys.vault import MemoryVault, SealedVault
 from insitu.protocol.messages import CardRole, KeyPolicy, ModuleCondition, TrustOption
 from insitu.protocol.parties.card import log_of
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized, ModuleReported
+from insitu.protocol.parties.work_data import PayOutInstructed
 from insitu.protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
 from insitu.protocol.stores.card_log import open_intents
+from insitu.protocol.stores.registry import RegistryAway, Standing
 from insitu.protocol.stores.sealed import Cost, StoreKind
 from insitu.protocol.stores.secret import Secret
 from insitu.shell.module import Module
@@ -185,15 +186,15 @@ def test_storage_that_fails_at_the_commit_promises_nothing(world: World, monkeyp
 def test_power_goes_at_the_write_of_a_reset(world: World, after):
     personalize(world)
     key = world.operating_key(world.module)
-    line = contact(world).start()
-    cutting(0, after=after)(world.vault(SERIAL))
+    line = sent_to_reset(world)
+    cutting(1, after=after)(world.vault(SERIAL))  # the first write is that of the contact
     with pytest.raises(PowerCut):
-        line.peer.order(ResetOrdered())
+        line.start()
     cut(line, line.module)
     restart(world)
     assert world.module.state is (ModuleState.RESET if after else ModuleState.OPERATING)
     assert (world.vault(SERIAL).find("operating-0") == key) is not after
-    assert not world.central.entry(SERIAL).valid  # type: ignore[union-attr]
+    assert world.entry().standing is Standing.RESET_ORDERED
     refused = world.module.record.fingerprint
     if not after:
         contact(world).start().finish()
@@ -275,46 +276,43 @@ def test_s3_an_erasure_that_fails_is_told_and_the_key_is_gone_all_the_same(world
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("write", [0, 1], ids=["contact", "number"])
-def test_power_goes_at_any_write_of_the_central_system(world: World, write, after):
-    """An authorization is decided at most once: its number counts before the host is asked."""
+@pytest.mark.parametrize("write", [0, 1, 2], ids=["contact", "number", "decision"])
+def test_power_goes_at_any_write_of_the_central_system(world: World, monkeypatch, write, after):
+    """An authorization is decided at most once, and the module that asks again gets the one answer there is."""
     personalize(world)
     asked: list[int] = []
     decide = world.central._decide
-    world.central._decide = lambda serial, wanted: asked.append(wanted.number) or decide(serial, wanted)  # type: ignore[func-returns-value]
-    line = contact(world)
-    cutting(write, after=after)(world.vault("central Host"))
-    if write == 0:
-        with pytest.raises(PowerCut):
-            line.start()
-    else:
-        line.start()
-        with pytest.raises(PowerCut):
-            line.module.order(AuthorizationWanted(authorization(5)))
-    cut(line, line.peer)
-    restart(world)
-    entry = world.central.entry(SERIAL)
-    if write == 0:
-        assert (entry is None) is not after
-    else:
-        assert entry is not None
-        assert entry.last_number == (5 if after else 0)
-    assert asked == []
-    again = contact(world).start()
-    again.module.order(AuthorizationWanted(authorization(6)))
-    assert world.central.entry(SERIAL).last_number == 6  # type: ignore[union-attr]
+    monkeypatch.setattr(
+        world.central, "_decide", lambda serial, wish: asked.append(wish.number) or decide(serial, wish)
+    )
+    registry, count = world.central.registry, 0
+    commit = registry.commit
 
+    def cut_off(change: Any, *, at: int) -> None:
+        nonlocal count
+        count += 1
+        if count <= write:
+            return commit(change, at=at)
+        if after:
+            commit(change, at=at)
+        raise RegistryAway("power cut", who="registry")
 
-def test_a_number_that_was_decided_is_not_decided_again_after_a_cut(world: World):
-    personalize(world)
-    line = contact(world, cut_after=6).start()  # the answer is lost
-    line.module.order(AuthorizationWanted(authorization(5)))
+    monkeypatch.setattr(registry, "commit", cut_off)
+    line = contact(world).start()
+    if write:
+        line.module.order(wanted())
     line.finish()
-    assert line.module.error is not None
+    assert line.peer.error is not None
+    monkeypatch.setattr(registry, "commit", commit)
+    assert asked == ([1] if write == 2 else [])
     again = contact(world).start()
-    again.module.order(AuthorizationWanted(authorization(5)))
-    assert again.peer.session.error is not None
-    assert world.central.entry(SERIAL).last_number == 5  # type: ignore[union-attr]
+    if not write:
+        again.module.order(wanted())
+    answers = [note for note in world.shown if isinstance(note, PayOutInstructed)]
+    lost = (write, after) in ((1, True), (2, False))  # it was asked, and nobody knows what the host said
+    assert [(each.number, each.approved) for each in answers] == [(1, not lost)]
+    assert len(asked) <= 1
+    assert world.entry().last_number == 1
 
 
 # Offices

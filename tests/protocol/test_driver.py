@@ -9,13 +9,13 @@ import trio
 import trio.testing
 from pump import personalize
 from side_by_side import Outcome, closed, setting, together
-from world import SERIAL, World, authorization
+from world import SERIAL, World
 
 from insitu.protocol.driver import FAREWELL_SECONDS, HANDSHAKE_FRAME, SEND_SECONDS, Order, run
 from insitu.protocol.engine import Fault, Persist, ProtocolError, Show, StateError
 from insitu.protocol.messages import CardRole, TrustOption
-from insitu.protocol.parties.central import CentralState, ModuleContacted, ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed
+from insitu.protocol.parties.central_data import AttentionCalled, CentralState
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized, ModuleReported
 from insitu.protocol.ports import Ports
 from insitu.protocol.session import HANDSHAKE_SECONDS, Transmit
@@ -50,36 +50,31 @@ async def test_a_personalization_over_any_stream(world: World, ends, option):
 
 async def test_a_module_at_work_takes_orders_and_so_does_the_central_system(world: World, ends):
     personalize(world)
-    seen: list[object] = []
-    wants, module_orders = trio.open_memory_channel[Order](0)
     commands, central_orders = trio.open_memory_channel[Order](0)
     contacted = trio.Event()
 
-    def note(shown: object) -> None:
-        seen.append(shown)
-        if isinstance(shown, ModuleContacted):
-            contacted.set()
-
     async def operators() -> None:
         await contacted.wait()
-        order = Order(AuthorizationWanted(authorization(1)))
-        await wants.send(order)
-        await order.wait()
-        again = Order(AuthorizationWanted(authorization(1)))
-        await wants.send(again)
-        with pytest.raises(StateError, match="AuthorizationWanted refused"):
-            await again.wait()
-        while not any(isinstance(shown, PayOutInstructed) for shown in world.shown):
+        while not world.module.at_work.online:
             await trio.testing.wait_all_tasks_blocked()
-        reset = Order(ResetOrdered())
-        await commands.send(reset)
-        await reset.wait()
+        answer = await world.module.at_work.authorize("4111111111111111", "x", 5000, "EUR")
+        assert answer.approved
+        with pytest.raises(StateError, match="TransactionSettled refused"):
+            await world.module.at_work.settle(answer.number, 5001)
+        world.order_reset()
+        order = Order(AttentionCalled())
+        await commands.send(order)
+        await order.wait()
 
     module, central, _ = await together(
-        lambda: world.module.work(ends[0], module_orders),
-        lambda: world.central.attend(ends[1], central_orders, also_show=note),
+        lambda: world.module.work(ends[0]),
+        lambda: world.central.attend(ends[1], central_orders, also_show=setting(contacted)),
         operators,
     )
+    assert central.result is CentralState.ENDED
+    assert "ended the link" in str(module.error)  # it comes again at once, to be reset
+    again = memory_pair()
+    module, central = await together(lambda: world.module.work(again[0]), lambda: world.central.attend(again[1]))
     assert (module.result, central.result) == (ModuleState.RESET, CentralState.ENDED)
     assert (module.error, central.error) == (None, None)
 
@@ -237,15 +232,15 @@ async def cut_when_online(world: World, stream: trio.abc.Stream) -> None:
 async def test_an_order_that_is_not_answered_ends_the_session_in_time(world: World, autojump_clock):
     personalize(world)
     here, there = memory_pair()
-    wants, orders = trio.open_memory_channel[Order](0)
     contacted, over = trio.Event(), trio.Event()
 
     async def want() -> None:
         await contacted.wait()
+        while not world.module.at_work.online:
+            await trio.testing.wait_all_tasks_blocked()
         central.cancel()
-        order = Order(AuthorizationWanted(authorization(1)))
-        await wants.send(order)
-        await order.wait()
+        with trio.move_on_after(100):
+            await world.module.at_work.authorize("4111111111111111", "x", 5000, "EUR")
 
     async def attend() -> None:
         """A central system that stops in its tracks: the stream stays open, nobody reads or answers."""
@@ -258,7 +253,7 @@ async def test_an_order_that_is_not_answered_ends_the_session_in_time(world: Wor
 
     async def work() -> Any:
         try:
-            return await world.module.work(here, orders)
+            return await world.module.work(here)
         finally:
             over.set()
 

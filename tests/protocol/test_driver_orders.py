@@ -12,16 +12,18 @@ import trio
 import trio.testing
 from pump import personalize
 from side_by_side import Outcome, closed, setting, together
-from world import SERIAL, World, authorization
+from world import SERIAL, World
 
 from insitu.protocol.driver import Order
 from insitu.protocol.engine import EnvironmentFault, Fault, InsituError, ProtocolError, StateError
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import CardRole, TrustOption
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from insitu.protocol.parties.central_data import AttentionCalled
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import PERSON_SECONDS, ModulePersonalized
 from insitu.protocol.session import PeerRefusedError
 from insitu.protocol.stores.atomic import StoreFailed
+from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.shell import keeping
 from insitu.shell.central import Central
 from insitu.shell.unit import Unit
@@ -34,17 +36,17 @@ async def test_orders_that_come_too_late_are_refused_and_never_left_waiting(worl
     personalize(world)
     here, there = memory_pair()
     wants, orders = trio.open_memory_channel[Order](5)
-    late = [Order(AuthorizationWanted(authorization(number))) for number in (1, 2, 3)]
+    late = [Order(AttentionCalled()) for _ in range(3)]
     for order in late:
         wants.send_nowait(order)
     await there.aclose()
-    (module,) = await together(lambda: world.module.work(here, orders))
-    assert module.error is not None
+    (central,) = await together(lambda: world.central.attend(here, orders))
+    assert central.error is not None
     for order in late:
         with trio.fail_after(1), pytest.raises(StateError):
             await order.wait()
     with pytest.raises(trio.BrokenResourceError):
-        await wants.send(Order(ResetByHand()))
+        await wants.send(Order(AttentionCalled()))
 
 
 async def test_an_order_during_the_handshake_is_refused_at_once(world: World, autojump_clock):
@@ -53,20 +55,39 @@ async def test_an_order_during_the_handshake_is_refused_at_once(world: World, au
     wants, orders = trio.open_memory_channel[Order](0)
 
     async def want() -> None:
-        order = Order(AuthorizationWanted(authorization(1)))
+        order = Order(AttentionCalled())
         await wants.send(order)
         with pytest.raises(StateError, match="needs an open channel"):
             await order.wait()
         assert trio.current_time() < 1
 
-    module, wanting = await together(lambda: world.module.work(here, orders), want)
+    central, wanting = await together(lambda: world.central.attend(here, orders), want)
     assert wanting.error is None
-    assert isinstance(module.error, ProtocolError)
+    assert isinstance(central.error, ProtocolError)
+
+
+async def test_what_is_wanted_during_the_handshake_is_taken_at_once_and_the_session_knows(world: World, autojump_clock):
+    """One owner of the durable record: what was kept meanwhile is said when the channel stands."""
+    personalize(world)
+    here, there = memory_pair()
+
+    async def want() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        assert await world.module.at_work.send(b"early") == 1
+        assert trio.current_time() < 1
+        nursery.start_soon(world.central.attend, there)
+        while not world.central.registry.deliveries():
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.module.work, here)
+        nursery.start_soon(want)
+    assert [each.payload for each in world.central.registry.deliveries()] == [b"early"]
 
 
 async def test_an_order_that_ends_the_session_is_settled_with_its_error(world: World):
     personalize(world)
-    wants, orders = trio.open_memory_channel[Order](0)
     here, there = memory_pair()
     contacted = trio.Event()
 
@@ -75,14 +96,14 @@ async def test_an_order_that_ends_the_session_is_settled_with_its_error(world: W
 
     async def want() -> None:
         await contacted.wait()
+        while not world.module.at_work.online:
+            await trio.testing.wait_all_tasks_blocked()
         world.module._keeping.commit = fail  # type: ignore[method-assign, assignment]
-        order = Order(ResetByHand())
-        await wants.send(order)
         with pytest.raises(StoreFailed):
-            await order.wait()
+            await world.module.at_work.send(b"x")
 
     module, central, wanting = await together(
-        lambda: world.module.work(here, orders),
+        lambda: world.module.work(here),
         lambda: world.central.attend(there, also_show=setting(contacted)),
         want,
     )
@@ -148,7 +169,7 @@ async def test_a_call_that_fails_before_it_begins_closes_its_link(world: World, 
     assert await closed(here)
     here, _ = memory_pair()
     with pytest.raises(InsituError):
-        await Central(world.vault("nobody")).attend(here)
+        await Central(world.vault("nobody"), MemoryRegistry()).attend(here)
     assert await closed(here)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from intruder import Intruder, Trap
-from pump import NoStream, Side, contact, personalize
+from pump import NoStream, Side, personalize, sent_to_reset
 from world import NOW, SERIAL, World
 
 from insitu.protocol.channel import proofs
 from insitu.protocol.channel.edhoc import Credential
 from insitu.protocol.channel.trust import ByCable, CentralAtWork, ModuleByIdentity, UnitByCertificate
 from insitu.protocol.channel.trust import certificates as certificates_option
-from insitu.protocol.engine import KeyKind, Step, Table
+from insitu.protocol.engine import KeyKind, Sign, Step, Table
 from insitu.protocol.keys.certificates import Role, verify_issued
 from insitu.protocol.keys.public import compress, decompress
 from insitu.protocol.messages import (
@@ -35,10 +35,8 @@ from insitu.protocol.messages import (
     ResetCommand,
     ResetRequest,
     TrustOption,
-    decode_message,
 )
 from insitu.protocol.parties import module as module_rules
-from insitu.protocol.parties.central import ResetOrdered
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import UNIT, UnitState, it_wants_personalization
 from insitu.shell import unit as unit_shell
@@ -226,21 +224,18 @@ def leave_the_exporter_out_of_the_confirmation(patch: Patch, world: World) -> No
 def command_a_reset_with_an_old_command(world: World) -> bool:
     """A command that was signed once and never arrived is said again in a later session. Through: the module erases."""
     personalize(world)
-    line = contact(world).start()
+    line = sent_to_reset(world, hook=lambda _line, _side, number, frame: [] if number == 7 else None)
     signed: list[bytes] = []
-    seal = line.peer.session._records.seal
 
-    def listen(payload: bytes) -> list[bytes]:
-        signed.append(payload)
-        return seal(payload)
+    def listen(effect: object) -> None:
+        if isinstance(effect, Sign):
+            signed.append(line.peer.ports.keys.sign(effect.key, effect.message))
 
-    line.peer.session._records.seal = listen  # type: ignore[method-assign]
-    line.cut_after = line.arrived + 2
-    line.peer.order(ResetOrdered())
-    line.finish()
-    (command,) = [message for message in map(decode_message, signed) if isinstance(message, ResetCommand)]
+    line.peer.before = listen
+    line.start().finish()
+    command = ResetCommand(signed[-1])
     central = world.central
-    terms = CentralAtWork.of(world.central_certificate, central._customers(), central._key())
+    terms = CentralAtWork.of(world.central_certificate, central.issuers(), central._key())
     intruder = Intruder(terms, world.vault("central Host"), seed="later")
     trap = Trap(Side("module", world.module.work(NoStream())), intruder)  # type: ignore[arg-type]
     trap.say(ResetRequest(0))

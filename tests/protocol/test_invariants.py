@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pump import Line, contact, meeting, personalize, sound
-from world import CARD_NUMBER, NOW, PINS, SERIAL, Seeded, World, authorization, memory, private_bytes
+from pump import Line, contact, meeting, personalize, sent_to_reset, sound
+from world import CARD_NUMBER, NOW, PINS, SERIAL, Seeded, World, memory, private_bytes, wanted
 
 from insitu.protocol.channel import records
 from insitu.protocol.channel.handshake import Handshake
@@ -25,10 +25,11 @@ from insitu.protocol.keys.certificates import Role, trusted_root, verify_issued
 from insitu.protocol.keys.vault import MemoryVault
 from insitu.protocol.messages import Authorize, CardRole, ModuleCondition, ModuleRecord, TrustOption, encode_record
 from insitu.protocol.parties.card import log_of
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModuleReported
+from insitu.protocol.parties.work_data import ResetByHand, TransactionSettled
 from insitu.protocol.stores.card_log import Intent, Result
+from insitu.protocol.stores.registry import Standing
 from insitu.shell.card import Card
 from insitu.shell.module import Module
 
@@ -107,30 +108,34 @@ def test_s4_a_commanded_reset_makes_the_old_certificate_worthless_at_once(world:
     personalize(world)
     stolen = Module(copy_of(world.vault(SERIAL)), entropy=Seeded("thief"), now=world.clock)
     elsewhere = contact(world, module=stolen)
-    line = online(world)
-    line.cut_after = line.arrived + 2  # the command itself is lost
-    line.peer.order(ResetOrdered())
+    line = sent_to_reset(world, cut_after=7).start()  # the command itself is lost
     assert world.module.state is ModuleState.OPERATING
-    assert world.central.entry(SERIAL).valid is False  # type: ignore[union-attr]
+    assert world.entry().standing is Standing.RESET_ORDERED
     line.finish()
     another = Module(copy_of(world.vault(SERIAL)), entropy=Seeded("t2"), now=world.clock)
     assert not is_let_in(elsewhere.start())
     for module in (another, world.module):  # whoever comes with the old certificate is reset, and nothing else
-        assert not is_let_in(contact(world, module=module).start())
-        assert module.state is ModuleState.RESET
-    assert world.central.entry(SERIAL).valid is False  # type: ignore[union-attr]
+        line = contact(world, module=module).start()
+        assert not is_let_in(line)
+        if module is another:
+            assert module.state is ModuleState.RESET
+        line.finish()
+    assert world.entry().standing is Standing.RESET
 
 
 def test_s4_an_open_session_decides_nothing_once_another_one_changed_the_entry(world: World):
-    """The clone of a stolen store is online when the real module comes back: one of them is out."""
+    """The clone of a stolen store is online when the real module comes back: never both."""
     personalize(world)
     clone = online(world, Module(copy_of(world.vault(SERIAL)), entropy=Seeded("thief"), now=world.clock))
-    world.clock.at += 60
     real = online(world)
-    clone.module.order(AuthorizationWanted(authorization(1)))
-    assert "was in contact elsewhere" in str(clone.peer.session.error)
-    real.module.order(AuthorizationWanted(authorization(1)))
-    assert world.central.entry(SERIAL).last_number == 1  # type: ignore[union-attr]
+    assert "an old copy" in str(real.peer.session.error)  # somebody has been here with this generation: it is told
+    real.finish()
+    again = online(world)
+    assert is_let_in(again)
+    clone.module.order(wanted())
+    assert "changed elsewhere" in str(clone.peer.session.error)
+    again.module.order(wanted())
+    assert world.entry().last_number == 1
 
 
 def test_s4_after_a_reset_by_hand_the_next_contact_retires_the_old_certificate(world: World):
@@ -141,7 +146,7 @@ def test_s4_after_a_reset_by_hand_the_next_contact_retires_the_old_certificate(w
     world.module.reset_by_hand()
     personalize(world)
     assert is_let_in(online(world))
-    assert old_fingerprint in world.central.entry(SERIAL).retired  # type: ignore[union-attr]
+    assert world.central.registry.known(SERIAL, old_fingerprint or b"", 0, b"").retired
     restored = Module(old, entropy=Seeded("restored"), now=world.clock)
     assert restored.state is ModuleState.OPERATING
     assert not is_let_in(online(world, restored))
@@ -343,9 +348,13 @@ def test_s9_a_life_tells_no_secret(world: World, eavesdropper: Eavesdropper, opt
     work = contact(world)
     eavesdropper.follow(world, work)
     work.start()
-    work.module.order(AuthorizationWanted(authorization(1)))
-    work.peer.order(ResetOrdered())
+    work.module.order(wanted())
+    work.module.order(TransactionSettled(1, 5000))
     work.finish()
+    eavesdropper.after(world, work)
+    work = sent_to_reset(world)
+    eavesdropper.follow(world, work)
+    work.start().finish()
     eavesdropper.after(world, work)
     assert world.module.state is ModuleState.RESET
     kinds = {name.split()[0] for name in eavesdropper.secrets}
@@ -384,9 +393,9 @@ def test_s9_what_goes_wrong_tells_no_secret(world: World, eavesdropper: Eavesdro
         else:
             pytest.fail("accepted")
     line = online(world)
-    for number in (1, 1):
-        with suppress(InsituError):
-            line.module.order(AuthorizationWanted(authorization(number)))
+    line.module.order(wanted())
+    with suppress(InsituError):
+        line.module.order(TransactionSettled(1, 9999))
     line.finish()
     eavesdropper.after(world, line)
     assert eavesdropper.found() == []
@@ -438,7 +447,7 @@ def rival(world: World, card: Card, seed: str) -> Module:
 def test_s12_of_two_racing_units_one_certificate_is_accepted(world: World, first):
     """Two cards of one bank, both with approvals: whoever reaches the central system first is the module."""
     second_card = world.new_card("Bank", "card 2")
-    world.central.trust(world.root, second_card.customer.der)
+    world.central.trust(world.root, second_card.customer.der, actor="operator")
     personalize(world)
     other = rival(world, second_card, "rival")
     world.central.install(other.record.central or b"")
@@ -447,7 +456,7 @@ def test_s12_of_two_racing_units_one_certificate_is_accepted(world: World, first
     assert is_let_in(online(world, order[0]))
     world.central.install(order[1].record.central or b"")
     assert not is_let_in(online(world, order[1]))
-    assert len(world.central.record.modules) == 1
+    assert len(world.central.registry.modules()) == 1
 
 
 def test_s12_the_second_unit_gets_a_report_and_its_card_signs_nothing(world: World):

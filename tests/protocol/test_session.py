@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from pump import Line, Side, contact, meeting, personalize
-from world import NOW, SERIAL, World, authorization
+from pump import Line, Side, contact, meeting, personalize, sent_to_reset
+from world import NOW, SERIAL, World, wanted
 
 from insitu.protocol.channel.edhoc.messages import read_error
 from insitu.protocol.engine import (
@@ -31,14 +31,17 @@ from insitu.protocol.messages import (
     decode_message,
     encode_message,
 )
-from insitu.protocol.parties.central import CentralState, ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, ResetByHand
+from insitu.protocol.parties.central_data import AttentionCalled, CentralState
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import UnitState
+from insitu.protocol.parties.work_data import ResetByHand, WorkState
 from insitu.protocol.progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
 from insitu.protocol.session import HANDSHAKE_TIMER, PeerRefusedError, Session, Transmit
 from insitu.protocol.stores.atomic import StoreFailed
+from insitu.protocol.stores.registry import Standing
 
 M = ModuleState
+W = WorkState
 
 
 @pytest.fixture
@@ -104,7 +107,7 @@ def test_a_session_that_has_ended_takes_nothing_more(line: Line):
         assert side.session.lost("again") == []
         assert side.session.fail(StateError("again")) == []
         with pytest.raises(StateError, match="a closed one"):
-            side.session.submit(ResetByHand())
+            side.session.submit(ResetByHand(), NOW)
         assert (side.session.state, side.session.data) == before
         assert side.session.error is None
 
@@ -185,14 +188,14 @@ def test_before_the_channel_stands_nothing_can_be_ordered(world: World):
     personalize(world)
     line = contact(world)
     with pytest.raises(StateError, match=r"needs an open channel.*a handshake"):
-        line.module.session.submit(ResetByHand())
+        line.module.session.submit(ResetByHand(), NOW)
 
 
 def test_an_order_without_a_place_is_refused_and_the_session_goes_on(online: Line):
-    with pytest.raises(StateError, match="ResetOrdered has no place in state ONLINE"):
-        online.module.session.submit(ResetOrdered())
-    online.module.order(AuthorizationWanted(authorization()))
-    assert online.module.session.state is M.ONLINE
+    with pytest.raises(StateError, match="AttentionCalled has no place in state ONLINE"):
+        online.module.session.submit(AttentionCalled(), NOW)
+    online.module.order(wanted())
+    assert online.module.session.state is W.ONLINE
     assert not online.module.session.closed
 
 
@@ -203,8 +206,8 @@ def test_an_order_that_cannot_be_sealed_changes_nothing(online: Line, monkeypatc
     monkeypatch.setattr(online.module.session._records, "seal", refuse)
     before = online.module.session.data
     with pytest.raises(UsageError):
-        online.module.session.submit(AuthorizationWanted(authorization()))
-    assert (online.module.session.state, online.module.session.data) == (M.ONLINE, before)
+        online.module.session.submit(wanted(), NOW)
+    assert (online.module.session.state, online.module.session.data) == (W.ONLINE, before)
 
 
 def test_an_answer_that_cannot_be_sealed_ends_it(online: Line, monkeypatch):
@@ -212,7 +215,7 @@ def test_an_answer_that_cannot_be_sealed_ends_it(online: Line, monkeypatch):
         raise UsageError("no key update now")
 
     monkeypatch.setattr(online.peer.session._records, "seal", refuse)
-    online.module.order(AuthorizationWanted(authorization()))
+    online.module.order(wanted())
     assert isinstance(online.peer.session.error, UsageError)
     assert online.peer.session.closed
 
@@ -237,10 +240,9 @@ def test_a_deadline_of_the_handshake_that_comes_late_means_nothing(online: Line)
 
 
 def test_a_deadline_passed_tells_the_peer_and_leads_the_party_back(online: Line):
-    online.module.take(online.module.session.submit(AuthorizationWanted(authorization())))
-    (timer,) = online.module.timers
-    out = online.module.session.expire(timer, NOW)
-    assert online.module.session.state is M.OPERATING
+    online.module.take(online.module.session.submit(wanted(), NOW))
+    out = online.module.session.expire("authorization 1", NOW)
+    assert online.module.session.state is W.OPERATING
     assert online.module.session.error.fault is Fault.TIMEOUT
     assert [effect for effect in out if isinstance(effect, Transmit)]
     assert out[-1].fault is Fault.TIMEOUT
@@ -304,14 +306,15 @@ def test_a_commit_that_fails_promises_nothing(world: World, line: Line):
     assert world.vault(SERIAL).labels() == {"identity"}
 
 
-def test_a_reset_that_fails_is_not_acknowledged(world: World, online: Line):
-    online.module.before = failing(Persist)
-    online.peer.order(ResetOrdered())
-    online.finish()
-    assert isinstance(online.module.error, StoreFailed)
+def test_a_reset_that_fails_is_not_acknowledged(world: World):
+    personalize(world)
+    line = sent_to_reset(world)
+    line.module.before = failing(Persist, 1)  # the first write is that of the contact
+    line.start().finish()
+    assert isinstance(line.module.error, StoreFailed)
     assert world.module.state is M.OPERATING
-    assert online.peer.session.error is not None
-    assert not world.central.entry(SERIAL).valid  # type: ignore[union-attr]
+    assert line.peer.session.error is not None
+    assert world.entry().standing is Standing.RESET_ORDERED
 
 
 @pytest.mark.parametrize(("which", "state"), [(0, "GREETING"), (1, "ONLINE")])
@@ -321,12 +324,12 @@ def test_a_registry_that_fails_instructs_nothing(world: World, which, state):
     line.peer.before = failing(Persist, which)
     line.start()
     if which:
-        line.module.order(AuthorizationWanted(authorization()))
+        line.module.order(wanted())
     line.finish()
     assert isinstance(line.peer.error, StoreFailed)
     assert line.peer.session.state is CentralState.ENDED
     assert "PayOut" not in [note.name for note in shown(line.module, MessageReceived)]
-    entry = world.central.entry(SERIAL)
+    entry = world.central.registry.module(SERIAL)
     assert entry is None if which == 0 else entry.last_number == 0
     assert told(line.module) is Fault.UNAVAILABLE, state
 
