@@ -132,7 +132,7 @@ class ModuleRecord:
           12: uint,               ; last message number
           13: uint,               ; heard
           14: [*64 OpenTransaction],
-          15: [*64 bstr .cbor Message],  ; outbox
+          15: [*64 bstr],                ; outbox, each a Message
           16: [*64 HeldInstruction],     ; inbox
           ? 17: bstr .size (1..32768),   ; CRL
           18: [*8 HeldKey],

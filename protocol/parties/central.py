@@ -108,9 +108,9 @@ def module_is_certified(_: CentralData, event: ChannelOpened) -> bool:
 
 
 def a_reset_is_due(data: CentralData, event: ModuleFound) -> bool:
-    """The module is as it was when its reset was ordered: that is all it may still do."""
+    """The module is as it was when its reset was ordered: that is all it may still do, it or a copy of it."""
     entry = event.known.entry
-    if entry is None or entry.standing is not Standing.RESET_ORDERED or data.greeting is None:
+    if entry is None or entry.standing not in (Standing.RESET_ORDERED, Standing.RESET) or data.greeting is None:
         return False
     shown = given(data.peer).chain[0].fingerprint
     return data.greeting.epoch == entry.epoch and data.greeting.fingerprint == shown == entry.fingerprint
@@ -304,7 +304,7 @@ def command_reset(data: CentralData, event: Signed) -> tuple[CentralData, Effect
 
 def strike_off(data: CentralData, event: ResetDone) -> tuple[CentralData, Effects]:
     """The module has erased its keys."""
-    entry = replace(data.held, standing=Standing.RESET, epoch=event.epoch, last_contact=data.at)
+    entry = replace(data.held, standing=Standing.RESET, last_contact=data.at)
     written, persist = entered(data, entry, note=("reset", f"epoch {event.epoch} begins"))
     return written, [StopTimer("module"), persist, Show(ModuleReset(entry.serial, event.epoch)), Close()]
 

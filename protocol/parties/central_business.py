@@ -155,10 +155,11 @@ def decline_for_good(data: CentralData, event: TransactionFound) -> tuple[Centra
 
 
 def repeat(data: CentralData, event: TransactionFound) -> tuple[CentralData, Effects]:
-    """Give the same answer again."""
+    """Give the same answer again, if no other session with this module came in between: then the write is refused."""
     known = given(event.transaction)
     again = PayOut(known.number, given(known.approved), known.instructed, known.reference)
-    return replace(data, asked=None), [Send(again)]
+    written, persist = entered(replace(data, asked=None), replace(data.held, last_contact=data.at))
+    return written, [persist, Send(again)]
 
 
 def take_in(data: CentralData, event: Payload) -> tuple[CentralData, Effects]:

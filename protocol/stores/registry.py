@@ -83,7 +83,7 @@ class ModuleEntry:
         serial: the module's serial number, which names the entry.
         owner: customer whose card certified it; only a reset gives it to another.
         issuer: fingerprint of the certificate of the key that certified it, 32 bytes.
-        epoch: the latest epoch that the module told or was commanded from.
+        epoch: of the certificate that is accepted, as the module told it; a reset ends it.
         fingerprint: SHA-256 of the one certificate that is accepted in this epoch, 32 bytes.
         certificate_number: X.509 serial number of that certificate, by which its issuer revokes it.
         issued: when it was made, unix seconds; that of a newer epoch is not older.

@@ -123,7 +123,7 @@ def test_what_does_not_open_ends_it_for_good_and_says_nothing_more(online: Line)
     assert module.session.error.fault is Fault.MALFORMED
     assert not [effect for effect in out if isinstance(effect, Transmit)]
     assert out[-1] == Close(Fault.MALFORMED, str(module.session.error))
-    assert module.session.state is M.OPERATING
+    assert module.session.state is W.OPERATING
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,7 @@ def test_a_refused_message_leaves_state_and_data_as_they_were(online: Line):
     """S1: whatever of personalization comes, operating stays operating, on disk too."""
     record = online.module.session.data.record
     refused = encode_message(Personalized(bytes(64)))
+    online.module.performed.clear()
     for frame in online.peer.session._records.seal(refused):
         online.module.receive(frame)
     assert isinstance(online.module.session.error, Refused)
@@ -273,7 +274,7 @@ def test_a_lost_link_leaves_the_old_state_or_the_new_one(world: World, line: Lin
 
 def test_a_lost_link_is_told_to_the_party_and_nothing_is_sent(online: Line):
     out = online.module.session.lost("unplugged")
-    assert online.module.session.state is M.OPERATING
+    assert online.module.session.state is W.OPERATING
     assert "unplugged" in str(online.module.session.error)
     assert not [effect for effect in out if isinstance(effect, Transmit)]
 
@@ -331,7 +332,10 @@ def test_a_registry_that_fails_instructs_nothing(world: World, which, state):
     assert "PayOut" not in [note.name for note in shown(line.module, MessageReceived)]
     entry = world.central.registry.module(SERIAL)
     assert entry is None if which == 0 else entry.last_number == 0
-    assert told(line.module) is Fault.UNAVAILABLE, state
+    if state == "GREETING":  # the welcome behind the write was sealed already, and nothing can follow it
+        assert "link lost" in str(line.module.error)
+    else:
+        assert told(line.module) is Fault.UNAVAILABLE
 
 
 def test_a_look_up_that_fails_is_told_the_peer(world: World, line: Line):

@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 from lives import broken
 from pump import Line, NoStream, Side, contact, meeting, personalize
-from world import NOW, SERIAL, World, authorization
+from world import NOW, SERIAL, World, authorization, wanted
 
 from insitu.protocol.engine import EnvironmentFault, KeyKind, ProtocolError, StateError, UsageError
 from insitu.protocol.keys.certificates import CertificateRefused, Role
 from insitu.protocol.keys.port import KeyMismatch
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.messages import CardRole, PayOut
-from insitu.protocol.parties.central import CentralState, ModuleContacted, ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState, PayOutInstructed
+from insitu.protocol.parties.central_data import AttentionCalled, CentralState, ModuleContacted
+from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.parties.work_data import PayOutInstructed
+from insitu.protocol.stores.registry import Issuer, Standing
 from insitu.shell.central import refuse_all
 
 # Setting up
@@ -52,16 +54,25 @@ def test_customers_are_trusted_under_one_root(world: World):
     other = World(seed="other")
     central = world.central
     with pytest.raises(CertificateRefused):
-        central.trust(world.root, other.customer)
+        central.trust(world.root, other.customer, actor="operator")
     with pytest.raises(UsageError, match="another manufacturer's root"):
-        central.trust(other.root, other.customer)
+        central.trust(other.root, other.customer, actor="operator")
     with pytest.raises(ProtocolError):
-        central.trust(world.root, world.card.unit)
-    assert central.trust(world.root, world.customer).role is Role.CUSTOMER
-    assert central.record.customers == (world.customer,)
+        central.trust(world.root, world.card.unit, actor="operator")
+    assert central.trust(world.root, world.customer, actor="operator").role is Role.CUSTOMER
+    assert [each.der for each in central.issuers()] == [world.customer]
     second = world.new_card("Second", "card 2").customer.der
-    central.trust(world.root, second)
-    assert world.started_central().record.customers == (world.card.customer.der, second)
+    central.trust(world.root, second, actor="operator")
+    assert [each.der for each in world.started_central().issuers()] == [world.card.customer.der, second]
+
+
+def test_an_issuer_that_somebody_else_put_into_the_registry_is_none(world: World):
+    """M1: whoever writes into the database enters no issuer: the central system knows its own signature."""
+    ours = [each.der for each in world.central.issuers()]
+    second = world.new_card("Second", "card 2").customer
+    forged = Issuer(second.fingerprint, second.der, second.subject, second.serial_number, bytes(32), bytes(64))
+    world.central.registry.trust(forged, actor="intruder", at=NOW)
+    assert [each.der for each in world.central.issuers()] == ours
 
 
 def test_only_a_certificate_for_our_key_by_a_trusted_customer_is_installed(world: World):
@@ -90,31 +101,30 @@ def test_only_a_certificate_for_our_key_by_a_trusted_customer_is_installed(world
 def test_the_registry_is_durable(world: World):
     personalize(world)
     line = contact(world).start()
-    line.module.order(AuthorizationWanted(authorization(4)))
+    line.module.order(wanted())
     line.finish()
-    entry = world.central.entry(SERIAL)
-    assert entry is not None
-    assert (entry.epoch, entry.fingerprint, entry.valid) == (0, world.module.record.fingerprint, True)
-    assert (entry.last_contact, entry.last_number, entry.retired) == (NOW, 4, ())
-    assert world.started_central().entry(SERIAL) == entry
-    assert world.central.entry("SN-9") is None
+    entry = world.entry()
+    assert (entry.epoch, entry.fingerprint, entry.standing) == (0, world.module.record.fingerprint, Standing.OPERATING)
+    assert (entry.last_contact, entry.last_number, entry.owner) == (NOW, 1, "Bank")
+    assert world.started_central().registry.module(SERIAL) == entry
+    assert world.central.registry.module("SN-9") is None
 
 
 def test_what_the_host_decides_reaches_the_module(world: World):
     personalize(world)
     asked: list[tuple[str, Any]] = []
 
-    def decide(serial: str, wanted: Any) -> PayOut:
-        asked.append((serial, wanted))
-        return PayOut(number=wanted.number, approved=wanted.amount <= 100, amount=7, reference="r")
+    def decide(serial: str, wish: Any) -> PayOut:
+        asked.append((serial, wish))
+        return PayOut(number=wish.number, approved=wish.amount <= 100, amount=7, reference="r")
 
     world.central._decide = decide
     line = contact(world).start()
-    for number, amount in ((1, 100), (2, 101)):
-        line.module.order(AuthorizationWanted(authorization(number, amount)))
-    instructed = [note.instruction for note in world.shown if isinstance(note, PayOutInstructed)]
+    for amount in (100, 101):
+        line.module.order(wanted(amount=amount))
+    instructed = [note for note in world.shown if isinstance(note, PayOutInstructed)]
     assert [(each.number, each.approved) for each in instructed] == [(1, True), (2, False)]
-    assert [(serial, wanted.number) for serial, wanted in asked] == [(SERIAL, 1), (SERIAL, 2)]
+    assert [(serial, wish.number) for serial, wish in asked] == [(SERIAL, 1), (SERIAL, 2)]
 
 
 def test_a_host_that_has_no_decision_pays_nothing():
@@ -123,9 +133,9 @@ def test_a_host_that_has_no_decision_pays_nothing():
 
 def test_a_host_that_answers_another_number_instructs_nobody(world: World):
     personalize(world)
-    world.central._decide = lambda serial, wanted: PayOut(number=99, approved=True, amount=1, reference="")
+    world.central._decide = lambda serial, wish: PayOut(number=99, approved=True, amount=1, reference="")
     line = contact(world).start()
-    line.module.order(AuthorizationWanted(authorization(1)))
+    line.module.order(wanted())
     assert line.peer.session.state is CentralState.ENDED
     assert not [note for note in world.shown if isinstance(note, PayOutInstructed)]
 
@@ -133,12 +143,12 @@ def test_a_host_that_answers_another_number_instructs_nobody(world: World):
 def test_a_host_that_fails_with_our_error_is_told_and_the_module_gets_one_code(world: World):
     personalize(world)
 
-    def decide(serial: str, wanted: Any) -> PayOut:
+    def decide(serial: str, wish: Any) -> PayOut:
         raise EnvironmentFault("the host is down", who="host")
 
     world.central._decide = decide
     line = contact(world).start()
-    line.module.order(AuthorizationWanted(authorization(1)))
+    line.module.order(wanted())
     line.finish()
     assert "the host is down" in str(line.peer.error)
     assert "unavailable" in str(line.module.error)
@@ -150,13 +160,17 @@ def test_sessions_of_several_modules_do_not_touch_each_other(world: World):
         module = world.module if serial == SERIAL else world.new_module(serial)
         personalize(world, module=module)
         lines.append(contact(world, module=module).start())
-    for number, line in enumerate(lines, 1):
-        line.module.order(AuthorizationWanted(authorization(number)))
-    lines[1].peer.order(ResetOrdered())
+    for count, line in enumerate(lines, 1):
+        for _ in range(count):
+            line.module.order(wanted())
+    world.order_reset("SN-2")
     for line in lines:
+        line.peer.order(AttentionCalled())
+        assert line.peer.session.closed is (line is lines[1])
         line.finish()
-    entries = [world.central.entry(serial) for serial in (SERIAL, "SN-2", "SN-3")]
-    assert [(entry.last_number, entry.valid) for entry in entries if entry] == [(1, True), (2, False), (3, True)]
+    entries = [world.entry(serial) for serial in (SERIAL, "SN-2", "SN-3")]
+    assert [entry.last_number for entry in entries] == [1, 2, 3]
+    assert [entry.standing for entry in entries] == [Standing.OPERATING, Standing.RESET_ORDERED, Standing.OPERATING]
 
 
 def test_notes_go_to_both_who_want_them(world: World):
@@ -180,7 +194,7 @@ def test_a_module_of_a_customer_that_is_not_trusted_is_not_let_in(world: World):
     assert world.module.state is ModuleState.OPERATING
     line = contact(world).start().finish()
     assert line.peer.error is not None
-    assert world.central.entry(SERIAL) is None
+    assert world.central.registry.module(SERIAL) is None
 
 
 # Resets of modules that are not there
@@ -188,11 +202,11 @@ def test_a_module_of_a_customer_that_is_not_trusted_is_not_let_in(world: World):
 
 def test_a_reset_that_was_ordered_in_absence_is_the_first_thing_at_the_next_contact(world: World):
     with pytest.raises(StateError, match="not in the registry"):
-        world.central.order_reset(SERIAL)
+        world.order_reset()
     personalize(world)
     contact(world).start().finish()
-    world.central.order_reset(SERIAL)
-    assert world.started_central().entry(SERIAL).valid is False  # type: ignore[union-attr]
+    world.order_reset()
+    assert world.entry().standing is Standing.RESET_ORDERED
     line = contact(world).start().finish()
     assert (line.module.error, line.peer.error) == (None, None)
     assert world.module.state is ModuleState.RESET
@@ -203,7 +217,7 @@ def test_a_reset_that_was_ordered_in_absence_is_the_first_thing_at_the_next_cont
 def test_a_reset_that_was_ordered_meanwhile_ends_what_an_open_session_may_do(world: World):
     personalize(world)
     line = contact(world).start()
-    world.central.order_reset(SERIAL)
-    line.module.order(AuthorizationWanted(authorization(1)))
-    assert "in contact elsewhere" in str(line.peer.session.error)
+    world.order_reset()
+    line.module.order(wanted())
+    assert "changed elsewhere" in str(line.peer.session.error)
     assert not [note for note in world.shown if isinstance(note, PayOutInstructed)]

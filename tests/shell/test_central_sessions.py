@@ -6,12 +6,12 @@ The sessions are the shell's own, joined without I/O (`pump.py`).
 from __future__ import annotations
 
 import pytest
-from pump import Line, contact, personalize
-from world import SERIAL, Seeded, World, authorization, memory
+from pump import Line, contact, personalize, sent_to_reset
+from world import SERIAL, Seeded, World, memory, wanted
 
 from insitu.protocol.engine import StateError
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, ModuleState
+from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.stores.registry import Standing
 from insitu.shell.module import Module
 
 
@@ -36,24 +36,21 @@ def thief(world: World) -> Module:
 
 
 def reset_by_command(world: World) -> None:
-    line = contact(world).start()
-    line.peer.order(ResetOrdered())
-    line.finish()
+    sent_to_reset(world).start().finish()
     assert world.module.state is ModuleState.RESET
 
 
 def refused(world: World, line: Line) -> bool:
     """Whether the central system ended this session, and the registry still knows of the reset."""
-    entry = world.central.entry(SERIAL)
-    assert entry is not None
-    return line.peer.session.closed and not entry.valid
+    return line.peer.session.closed and world.entry().standing is not Standing.OPERATING
 
 
 def test_an_older_session_cannot_undo_a_reset(world: World, thief: Module):
     """S4: the certificate is worthless at once, also in sessions that are open."""
     older = contact(world, module=thief).start()
+    contact(world).start().finish()  # refused: somebody was here with this generation of the store
     reset_by_command(world)
-    older.module.order(AuthorizationWanted(authorization(7)))
+    older.module.order(wanted())
     assert refused(world, older)
     assert isinstance(older.peer.session.error, StateError)
     older.finish()
@@ -73,12 +70,12 @@ def test_a_session_that_began_before_the_reset_and_greets_after_it(world: World,
 
 def test_a_number_counts_once_over_all_sessions(world: World, thief: Module):
     older = contact(world, module=thief).start()
+    contact(world).start().finish()
     newer = contact(world).start()
-    newer.module.order(AuthorizationWanted(authorization(7)))
-    older.module.order(AuthorizationWanted(authorization(7)))
-    entry = world.central.entry(SERIAL)
-    assert entry is not None
-    assert entry.last_number == 7
+    newer.module.order(wanted())
+    older.module.order(wanted())
+    assert world.entry().last_number == 1
+    assert [each.number for each in world.central.registry.transactions(SERIAL)] == [1]
     assert older.peer.session.closed
     assert not newer.peer.session.closed
     for line in (older, newer):

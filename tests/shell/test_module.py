@@ -9,6 +9,7 @@ from insitu.protocol.engine import EnvironmentFault, InsituError, ProtocolError,
 from insitu.protocol.keys.port import KeyMissing
 from insitu.protocol.messages import CardRole, ModuleCondition, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.parties.work_data import WorkState
 from insitu.shell.module import SESSION_KEY, Module
 
 OPTIONS = list(TrustOption)
@@ -100,9 +101,9 @@ def test_one_session_a_link_at_a_time_and_both_links_at_once(world: World):
         contact(world)
     first.start().finish()
     online.start()
-    assert online.module.session.state is ModuleState.ONLINE
+    assert online.module.session.state is WorkState.ONLINE
     online.finish()
-    assert contact(world).start().module.session.state is ModuleState.ONLINE
+    assert contact(world).start().module.session.state is WorkState.ONLINE
 
 
 def test_the_second_session_takes_nothing_from_the_first(world: World):

@@ -7,15 +7,15 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pump import Line, contact, personalize
-from world import CARD_NUMBER, SERIAL, World, authorization
+from pump import Line, contact, personalize, sent_to_reset
+from world import CARD_NUMBER, DAY, NOW, World, wanted
 
-from insitu.protocol.engine import PublicKey
-from insitu.protocol.messages import PayOut
-from insitu.protocol.parties.central import ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, KeyMade, PayOutInstructed
+from insitu.protocol.engine import PublicKey, SecretAlgorithm
+from insitu.protocol.parties.central_data import AttentionCalled, CommandConcluded
+from insitu.protocol.parties.module_data import KeyMade
+from insitu.protocol.parties.work_data import PayloadGiven, PayOutInstructed, TimePassed, TransactionSettled
 from insitu.protocol.progress import SessionEnded
-from insitu.shell.central import ResetAwaited
+from insitu.protocol.stores.registry import CommandKind
 from insitu.shell.telling import _LINES, facts_of, key_fingerprint, line_of
 
 
@@ -25,12 +25,18 @@ def told() -> list[dict[str, object]]:
     world = World()
     personalize(world)
     line: Line = contact(world).start()
-    line.module.order(AuthorizationWanted(authorization(1)))
-    line.peer.order(ResetOrdered())
+    line.module.order(wanted())
+    line.module.order(TransactionSettled(1, 5000))
+    line.module.order(PayloadGiven(2, b"x"))
+    world.command(CommandKind.INSTRUCT, b"x")
+    for algorithm in SecretAlgorithm:
+        world.load_key(algorithm=algorithm)
+    line.peer.order(AttentionCalled())
+    line.module.order(TimePassed(NOW + 9 * DAY))
     line.finish()
+    sent_to_reset(world).start().finish()
     personalize(world)
     personalize(world)
-    world.central.order_reset(SERIAL)
     return [facts for note in world.shown if (facts := facts_of(note)) is not None]
 
 
@@ -61,9 +67,9 @@ def test_what_is_for_nobody_is_not_told():
 def test_control_characters_of_a_peer_are_spelled_out(words):
     """A reference is the central system's, a name may be anybody's: neither moves the cursor of a terminal."""
     for note in (
-        PayOutInstructed(PayOut(number=1, approved=True, amount=1, reference=words)),
+        PayOutInstructed(1, approved=True, amount=1, reference=words),
         SessionEnded("module", words),
-        ResetAwaited(words),
+        CommandConcluded(words, 1, words),
     ):
         facts = facts_of(note)
         assert facts is not None

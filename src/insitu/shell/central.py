@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import TypeVar
 
 import trio
 
@@ -38,6 +39,8 @@ from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.registry import Change, CommandKind, Issuer, Registry
 from .keeping import Keeping, Show, ignore, wall_clock
+
+R = TypeVar("R")
 
 KEY = "central"
 
@@ -183,6 +186,10 @@ class Central:
         found = (_issuer(issuer.certificate, issuer.seal, own, root) for issuer in self.registry.issuers())
         return tuple(certificate for certificate in found if certificate is not None)
 
+    async def ask(self, query: Callable[[], R]) -> R:
+        """Ask the registry, from a worker thread if it takes time."""
+        return await trio.to_thread.run_sync(query) if self._blocking else query()
+
     async def attend(
         self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
     ) -> CentralState:
@@ -206,7 +213,7 @@ class Central:
             certificate = self.record.certificate
             if certificate is None:
                 raise StateError("no certificate", who="central", expected="one made by a card", got="none")
-            issuers = await trio.to_thread.run_sync(self.issuers) if self._blocking else self.issuers()
+            issuers = await self.ask(self.issuers)
             terms = CentralAtWork.of(certificate, issuers, self._key())
             handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self._entropy(64))
             session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key()), handshake)

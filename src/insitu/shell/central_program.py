@@ -108,7 +108,7 @@ class CentralProgram:
     async def _watch(self, nursery: trio.Nursery) -> None:
         while True:
             try:
-                attention = await trio.to_thread.run_sync(self._central.registry.attention)
+                attention = await self._central.ask(self._central.registry.attention)
             except InsituError as error:
                 if self.registry_answers:
                     self._tell(str(error))
@@ -139,7 +139,7 @@ class CentralProgram:
         try:
             serial = read_command(line)
             order = partial(self._central.registry.order_reset, serial, actor="controller", at=self._central.now)
-            await trio.to_thread.run_sync(order)
+            await self._central.ask(order)
             self.nudge()
         except InsituError as error:
             self._tell(str(error))

@@ -16,7 +16,7 @@ from typing import Any, Final
 import trio
 
 from ..protocol.engine import InsituError, StateError, UsageError
-from ..protocol.messages import TrustOption
+from ..protocol.messages import Authorize, TrustOption
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.progress import SessionEnded
 from ..transports.errors import TransportError
@@ -28,7 +28,7 @@ from .work import Work
 BACK_OFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts to reach the central system."""
 MOST_WAITING: Final = 64
-"""Authorizations that may wait for their turn."""
+"""Requests that may wait for what they lead to."""
 UNITS: Final = PeerLimits(peers=16, per_host=4)
 """Who may wait at a module's TCP port; one is served at a time."""
 TURN_SECONDS: Final = 60.0
@@ -109,6 +109,7 @@ class ModuleProgram:
         self._tell = tell
         self._once = once
         self._jitter = jitter
+        self._waiting = 0
         self._one_unit = trio.Lock()
         self._changed = trio.Event()
 
@@ -180,38 +181,32 @@ class ModuleProgram:
             await trio.sleep(CLOCK_SECONDS)
 
     async def _take(self, requests: AsyncIterator[str]) -> None:
-        sending, waiting = trio.open_memory_channel[Request](MOST_WAITING)
+        """What requests lead to is told by notes; authorizations wait for their answers side by side."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._serve_in_turn, waiting)
             async for line in requests:
                 try:
-                    self._obey(read_request(line), sending)
+                    self._obey(read_request(line), nursery)
                 except InsituError as error:
                     self._tell(str(error))
-            sending.close()
 
-    def _obey(self, request: Request | None, queue: trio.MemorySendChannel[Request]) -> None:
+    def _obey(self, request: Request | None, nursery: trio.Nursery) -> None:
         """Take a request. A reset waits for nobody, whatever a session is about."""
         if request is None:
             self._module.reset_by_hand()
             self._note_change()
             return
-        try:
-            queue.send_nowait(request)
-        except trio.WouldBlock:
-            raise StateError("no request now", who="module", expected=f"{MOST_WAITING} waiting at most") from None
+        if self._waiting >= MOST_WAITING:
+            raise StateError("no request now", who="module", expected=f"{MOST_WAITING} waiting at most")
+        self._waiting += 1
+        nursery.start_soon(self._serve, request)
 
-    async def _serve_in_turn(self, queue: trio.MemoryReceiveChannel[Request]) -> None:
-        """What the requests lead to is told by notes; authorizations wait for their answers side by side."""
-        async with trio.open_nursery() as nursery:
-            async for request in queue:
-                nursery.start_soon(self._serve_one, request)
-
-    async def _serve_one(self, request: Request) -> None:
+    async def _serve(self, request: Request) -> None:
         try:
             await request(self._module.at_work)
         except InsituError as error:
             self._tell(str(error))
+        finally:
+            self._waiting -= 1
 
 
 def read_request(line: str) -> Request | None:
@@ -229,6 +224,7 @@ def read_request(line: str) -> Request | None:
         case {"reset": "by hand"} if len(asked) == 1:
             return None
         case {"authorize": {"card": str(card), "account": str(account), "amount": int(amount), "currency": str(unit)}}:
+            Authorize(1, card, account, amount, unit)  # to say now what is wrong with it
             return lambda work: work.authorize(card, account, amount, unit)
         case {"settle": {"number": int(number), "paid": int(paid)}}:
             return lambda work: work.settle(number, paid)

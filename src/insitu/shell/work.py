@@ -109,7 +109,8 @@ class Work:
         finally:
             self._session, self._orders, self.online = None, None, False
             self._vouched = session.data.vouched
-            self._asked = session.data.asked if self._is_operating else ()
+            unanswered = {each.number for each in self.unsettled if each.instructed is None}
+            self._asked = tuple(each for each in session.data.asked if each.number in unanswered)
             self._wake()
 
     # What the controller wants
@@ -131,6 +132,8 @@ class Work:
             StateError: the module is not online, or too much is open.
 
         """
+        if not self.online:
+            raise StateError("no authorization now", who="module", expected="a session with the central system")
         tag = next(self._tags)
         note = await self._submit(AuthorizationWanted(tag, card, account, amount, currency), AuthorizationAsked, tag)
         try:
@@ -236,23 +239,21 @@ class Work:
         return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(self._show))
 
     async def _submit(self, event: object, answer: type[N] | None = None, tag: int = 0) -> N:
-        """Have an event taken, by whoever is there to take it; the note of class `answer` with this tag."""
-        while True:
-            session, orders = self._session, self._orders
-            if session is None or orders is None or not session.is_open:
-                self._take(event)
-                break
+        """Have an event taken, by whoever is there to take it; the note of class `answer` with this tag.
+
+        A session that ended before it took the event leaves it to us.
+        """
+        while (session := self._session) and (orders := self._orders) and session.is_open and not session.closed:
             order = Order(event)
             try:
                 await orders.send(order)
                 await order.wait()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                continue
-            except StateError:
-                if self._session is session:
+                break
+            except (trio.BrokenResourceError, trio.ClosedResourceError, StateError):
+                if not session.closed:
                     raise
-                continue  # it ended first
-            break
+        else:
+            self._take(event)
         found = None if answer is None else self._waiting.pop((answer, tag), None)
         if answer is not None and not isinstance(found, answer):
             raise StateError("the session ended meanwhile", who="module", expected="an answer")

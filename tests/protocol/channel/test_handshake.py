@@ -93,7 +93,7 @@ def sides(world: World) -> dict[str, Terms]:
         "module by cable": ByCable.of(SERIAL, cable[SERIAL], wired=True),
         "unit by cable": ByCable.of("Bank", cable["card"], wired=True),
         "module at work": ModuleAtWork.of(record, vault.find(record.key or "")),
-        "central at work": CentralAtWork.of(central.record.certificate or b"", central._customers(), central._key()),
+        "central at work": CentralAtWork.of(central.record.certificate or b"", central.issuers(), central._key()),
     }
 
 

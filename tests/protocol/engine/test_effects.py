@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from typing import Any, get_args
 
@@ -10,8 +12,10 @@ import pytest
 from insitu.protocol.engine import (
     Agree,
     Close,
+    Cmac,
     Consult,
     Effect,
+    EncipherPin,
     Fault,
     GenerateKey,
     KeyHandle,
@@ -20,16 +24,25 @@ from insitu.protocol.engine import (
     LookUp,
     Persist,
     PublicKey,
+    RetailMac,
+    RewrapKey,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretUsage,
     Send,
     Show,
     Sign,
     StartTimer,
     StopTimer,
+    UnwrapKey,
+    UsageError,
+    UseSecret,
 )
 
 SECRET = "correct horse 4711"
 PUBLIC = PublicKey(KeyKind.X25519, bytes(32))
 KEY = KeyHandle("identity", PUBLIC)
+SECRET_KEY = SecretHandle("secret-1", SecretUsage.MAC, SecretAlgorithm.AES, 128, "KCV(CMAC)=0011223344")
 
 
 class Sealed:
@@ -51,12 +64,24 @@ EXAMPLES: list[Any] = [
     GenerateKey("operating", KeyKind.P256, bytes(32)),
     Sign(KEY, SECRET.encode()),
     Agree(KEY, PUBLIC),
+    UnwrapKey("secret-1", SECRET.encode(), SECRET),
+    RewrapKey(SECRET, SECRET.encode()),
+    UseSecret(SECRET_KEY, Cmac(SECRET.encode())),
+    UseSecret(SECRET_KEY, RetailMac(SECRET.encode())),
+    UseSecret(SECRET_KEY, EncipherPin(SECRET, SECRET)),
 ]
 
 
 def test_the_examples_below_leave_no_effect_out():
     assert {type(example) for example in EXAMPLES} == set(get_args(Effect))
-    assert set(get_args(KeyOperation)) == {GenerateKey, Sign, Agree}
+    assert set(get_args(KeyOperation)) == {GenerateKey, Sign, Agree, UnwrapKey, RewrapKey, UseSecret}
+
+
+@pytest.mark.parametrize("operation", [Cmac(b"x"), RetailMac(b"x"), EncipherPin("1234", "4111111111111111")], ids=repr)
+def test_what_is_done_with_a_symmetric_key_is_neither_pickled_nor_copied(operation: Any):
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(UsageError):
+            copied(operation)
 
 
 @pytest.mark.parametrize("effect", EXAMPLES, ids=lambda effect: type(effect).__name__)

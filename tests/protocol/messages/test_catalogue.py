@@ -49,7 +49,19 @@ def test_numbers_are_those_of_the_protocol() -> None:
         19: "ResetChallenge",
         20: "ResetCommand",
         21: "ResetDone",
+        22: "Greeting",
+        23: "Welcome",
+        24: "Payload",
+        25: "Outcome",
+        26: "Received",
+        27: "Instruct",
+        28: "LoadKey",
+        29: "KeyLoaded",
+        30: "Declined",
         31: "FaultNotice",
+        32: "Revocations",
+        33: "Beat",
+        34: "TimeTold",
     }
 
 

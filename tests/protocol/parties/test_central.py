@@ -202,8 +202,7 @@ def found(entry: ModuleEntry | None, issuer: Issuer | None, **about: Any) -> Mod
     ("before", "epoch", "accepted"),
     [
         ({}, 2, True),
-        ({"standing": Standing.RESET}, 2, False),
-        ({"standing": Standing.RESET, "epoch": 3}, 3, False),  # and the certificate is still the old one
+        ({"standing": Standing.RESET}, 3, False),  # and the certificate is still the old one
         ({"standing": Standing.DISABLED}, 2, False),
         ({}, 1, False),  # an old store
         ({}, 3, False),  # a new epoch without a new certificate
@@ -218,6 +217,7 @@ def found(entry: ModuleEntry | None, issuer: Issuer | None, **about: Any) -> Mod
         ({"fingerprint": OLD, "epoch": 1, "issued": 1}, 2, False),  # older than the one that we know
         ({"fingerprint": OLD, "epoch": 1, "standing": Standing.RESET_ORDERED}, 2, True),  # or by command
         ({"fingerprint": OLD, "epoch": 2, "standing": Standing.RESET}, 2, False),
+        ({"fingerprint": OLD, "epoch": 1, "standing": Standing.RESET}, 2, True),
         ({"fingerprint": OLD, "epoch": 1, "last_number": 8}, 2, False),
         ({"fingerprint": OLD, "epoch": 1, "owner": "Another bank"}, 2, False),  # nobody takes another's module away
         ({"fingerprint": OLD, "epoch": 1, "owner": "Another bank", "standing": Standing.RESET}, 2, True),
@@ -296,6 +296,8 @@ def test_s5_a_disabled_module_is_sent_away(online: CentralData, issuer):
 
 def test_s4_a_module_whose_reset_was_ordered_may_only_be_reset(greeted: CentralData, issuer, entry):
     ordered = replace(entry, standing=Standing.RESET_ORDERED)
+    copied = CENTRAL.step(S.RECOGNIZING, greeted, found(replace(entry, standing=Standing.RESET), issuer))
+    assert copied.state is S.RESETTING  # a copy of a module that is reset is good for nothing else either
     step = CENTRAL.step(S.RECOGNIZING, greeted, found(ordered, issuer))
     assert (step.state, sent(step)) == (S.RESETTING, [ResetRequest(2)])
     assert not [effect for effect in step.effects if isinstance(effect, Persist)]
@@ -346,7 +348,8 @@ def test_what_was_decided_is_answered_again_and_the_host_is_not_asked_twice(onli
     asked = CENTRAL.step(S.ONLINE, online, authorization(8)).data
     decided = transaction(approved=True, instructed=5000, reference="r")
     step = CENTRAL.step(S.CHECKING, asked, TransactionFound(decided))
-    assert (step.state, step.effects) == (S.ONLINE, (Send(PayOut(8, approved=True, amount=5000, reference="r")),))
+    assert (step.state, sent(step)) == (S.ONLINE, [PayOut(8, approved=True, amount=5000, reference="r")])
+    assert written(step).transaction is None
     undecided = CENTRAL.step(S.CHECKING, asked, TransactionFound(transaction()))
     assert sent(undecided) == [PayOut(8, approved=False, amount=0, reference="")]
     assert written(undecided).transaction.approved is False
@@ -457,7 +460,7 @@ def test_the_module_counts_exactly_one_reset(online: CentralData, epoch, accepte
     if accepted:
         step = CENTRAL.step(S.COMMANDED, online, ResetDone(epoch))
         assert step.state is S.ENDED
-        assert (written(step).entry.standing, written(step).entry.epoch) == (Standing.RESET, 3)
+        assert (written(step).entry.standing, written(step).entry.epoch) == (Standing.RESET, 2)
     else:
         with pytest.raises(Refused):
             CENTRAL.step(S.COMMANDED, online, ResetDone(epoch))

@@ -30,7 +30,7 @@ def module(operating) -> ModuleAtWork:
 
 @pytest.fixture
 def central(world: World) -> CentralAtWork:
-    return CentralAtWork.of(world.central_certificate, world.central._customers(), world.central._key())
+    return CentralAtWork.of(world.central_certificate, world.central.issuers(), world.central._key())
 
 
 def test_both_sign_with_what_personalization_left(module, central, operating, world: World):
@@ -100,7 +100,7 @@ def test_s2_record_and_key_memory_are_checked_before_anything_is_sent(operating,
 def test_a_module_is_known_by_a_certificate_of_a_trusted_customer(central, operating):
     credential, peer = central.judge(X5Chain((operating[0].module,)), NOW)
     assert (peer.name, peer.role, peer.public) == (SERIAL, Role.MODULE, operating[1].public)
-    assert [certificate.der for certificate in peer.chain] == [operating[0].module]
+    assert [certificate.der for certificate in peer.chain] == [operating[0].module, operating[0].customer]
     assert credential.public == operating[1].public
 
 
