@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from .errors import Fault
 from .keys import KeyHandle, KeyKind, PublicKey
-from .secret_keys import SecretHandle, SecretOperation
+from .secret_keys import SecretHandle, SecretOperation, Unshown
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Agree:
 
 
 @dataclass(frozen=True, slots=True)
-class UnwrapKey:
+class UnwrapKey(Unshown):
     """Take a symmetric key out of its key block into key memory (L11).
 
     Attributes:
@@ -123,7 +123,7 @@ class UnwrapKey:
 
 
 @dataclass(frozen=True, slots=True)
-class RewrapKey:
+class RewrapKey(Unshown):
     """Put a symmetric key, which is in a block under key memory's own storage key, under `wrapping` (32 bytes)."""
 
     block: str = field(repr=False)
@@ -131,7 +131,7 @@ class RewrapKey:
 
 
 @dataclass(frozen=True, slots=True)
-class UseSecret:
+class UseSecret(Unshown):
     """Do `operation` with the symmetric key behind `key`."""
 
     key: SecretHandle

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from .errors import UsageError
 from .keys import KeyHandle, PublicKey
-from .secret_keys import SecretHandle
+from .secret_keys import SecretHandle, Unshown
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class KeyUnwrapped:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRewrapped:
+class KeyRewrapped(Unshown):
     """Answer to RewrapKey: the same key in a block under the other wrapping key."""
 
     block: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class SecretUsed:
+class SecretUsed(Unshown):
     """Answer to UseSecret: a MAC or an encrypted PIN block."""
 
     result: bytes = field(repr=False)

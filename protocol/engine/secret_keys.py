@@ -57,8 +57,8 @@ class PinFormat(IntEnum):
     ISO_4 = 4
 
 
-class _Unshown:
-    """Base of objects with a secret field."""
+class Unshown:
+    """Base of objects with a secret field: neither pickled nor copied (S9)."""
 
     __slots__ = ()
 
@@ -67,15 +67,15 @@ class _Unshown:
 
 
 @dataclass(frozen=True, slots=True)
-class Cmac(_Unshown):
+class Cmac(Unshown):
     """AES CMAC (NIST SP 800-38B), 16 bytes."""
 
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RetailMac(_Unshown):
-    """MAC algorithm 3 of ISO/IEC 9797-1 with TDES, 8 bytes; ANSI X9.19 with padding method 1.
+class RetailMac(Unshown):
+    """MAC algorithm 3 of ISO/IEC 9797-1 with a double-length TDES key, 8 bytes; ANSI X9.19 with padding method 1.
 
     Attributes:
         data: what is protected.
@@ -88,7 +88,7 @@ class RetailMac(_Unshown):
 
 
 @dataclass(frozen=True, slots=True)
-class EncipherPin(_Unshown):
+class EncipherPin(Unshown):
     """An encrypted PIN block: 8 bytes for formats 0 and 3 (TDES), 16 for format 4 (AES).
 
     Attributes:
@@ -112,5 +112,5 @@ def is_legacy(what: SecretHandle | SecretOperation) -> bool:
         case SecretHandle(algorithm=algorithm):
             return algorithm is SecretAlgorithm.TDES
         case EncipherPin(format=pin_format):
-            return pin_format is not PinFormat.ISO_4
+            return pin_format != PinFormat.ISO_4
     return isinstance(what, RetailMac)

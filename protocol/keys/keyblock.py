@@ -52,7 +52,7 @@ def write_block(wrapping: bytes, usage: SecretUsage, algorithm: SecretAlgorithm,
         UsageError: the wrapping key is not one.
 
     """
-    check_key(algorithm, key)
+    check_key(usage, algorithm, key)
     if (usage, algorithm) not in _USAGES:
         raise KeyRefused("key block", who="keys", expected="a key for MACs or PINs", got=usage.value)
     payload_bytes = -(-(2 + _LONGEST[algorithm]) // 16) * 16
@@ -72,7 +72,7 @@ def read_block(wrapping: bytes, block: str) -> tuple[SecretUsage, SecretAlgorith
 
     Raises:
         KeyBlockRefused: the block is not whole, or made for something else.
-        KeyRefused: it holds no key of its algorithm, or a weak one.
+        KeyRefused: it holds no key of its algorithm for its usage, or a weak one.
         UsageError: the wrapping key is not one.
 
     """
@@ -88,7 +88,7 @@ def read_block(wrapping: bytes, block: str) -> tuple[SecretUsage, SecretAlgorith
     if bits % 8 or 2 + bits // 8 > len(payload):
         raise _refused("key length", "whole bytes within the block", "another")
     key = payload[2 : 2 + bits // 8]
-    check_key(algorithm, key)
+    check_key(usage, algorithm, key)
     return usage, algorithm, key
 
 

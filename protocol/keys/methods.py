@@ -26,8 +26,13 @@ from ..engine import (
 from ..stores.secret import Entropy, draw
 from .port import KeyRefused
 
-AES_BYTES: Final = (16, 24, 32)
-TDES_BYTES: Final = (16, 24)
+_BITS: Final = {
+    (SecretUsage.MAC, SecretAlgorithm.AES): (128, 192, 256),
+    (SecretUsage.MAC, SecretAlgorithm.TDES): (128,),  # algorithm 3 has two keys: of a third, nothing would be used
+    (SecretUsage.PIN, SecretAlgorithm.AES): (128, 192, 256),
+    (SecretUsage.PIN, SecretAlgorithm.TDES): (128, 192),
+    (SecretUsage.WRAPPING, SecretAlgorithm.AES): (256,),
+}
 _DES_BLOCK: Final = 8
 _PIN_DIGITS: Final = (4, 12)
 _PAN_DIGITS: Final = (12, 19)
@@ -50,21 +55,38 @@ def check_value(algorithm: SecretAlgorithm, key: bytes) -> str:
     return f"KCV(ENC)={_tdes(key, bytes(_DES_BLOCK))[:3].hex().upper()}"
 
 
-def check_key(algorithm: SecretAlgorithm, key: bytes) -> None:
-    """Refuse bytes that are no key of this algorithm, and TDES keys that are as weak as DES.
+def check_length(usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> None:
+    """Refuse a length that no key of this algorithm for this usage has; parity bits count.
 
     Raises:
-        KeyRefused: they are not.
+        KeyRefused: it is such a length, or there is no such usage of this algorithm.
 
     """
-    lengths = AES_BYTES if algorithm is SecretAlgorithm.AES else TDES_BYTES
-    if len(key) not in lengths:
-        expected = " or ".join(str(8 * length) for length in lengths)
-        raise KeyRefused(f"{algorithm.value} key", who="keys", expected=f"{expected} bits", got=8 * len(key))
+    lengths = _BITS.get((usage, algorithm), ())
+    if bits not in lengths:
+        expected = f"{' or '.join(map(str, lengths))} bits" if lengths else "another algorithm"
+        raise KeyRefused(f"{algorithm.value} key for {usage.value}", who="keys", expected=expected, got=bits)
+
+
+def check_key(usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> None:
+    """Refuse bytes that are no key of this algorithm for this usage, all zeros, and TDES keys as weak as DES.
+
+    Raises:
+        KeyRefused: they are such bytes.
+
+    """
+    check_length(usage, algorithm, 8 * len(key))
+    if not any(key):
+        raise KeyRefused(f"{algorithm.value} key", who="keys", expected="a key", got="zeros")
     if algorithm is SecretAlgorithm.TDES:
         parts = [_without_parity(key[start : start + 8]) for start in range(0, len(key), 8)]
         if parts[0] == parts[1] or parts[-1] == parts[-2]:
             raise KeyRefused("TDES key", who="keys", expected="parts that differ", got="DES in effect")
+
+
+def with_odd_parity(key: bytes) -> bytes:
+    """A DES key whose last bit of each byte makes the number of ones odd, as some equipment insists (ANSI X9.24-1)."""
+    return bytes(byte & 0xFE | ~(byte >> 1).bit_count() & 1 for byte in key)
 
 
 def perform(handle: SecretHandle, key: bytes, operation: SecretOperation, entropy: Entropy) -> bytes:
@@ -92,9 +114,9 @@ def perform(handle: SecretHandle, key: bytes, operation: SecretOperation, entrop
         case EncipherPin(pin, pan, pin_format):
             _check_digits("PIN", pin, _PIN_DIGITS)
             _check_digits("card number", pan, _PAN_DIGITS)
-            if pin_format is PinFormat.ISO_4:
+            if pin_format == PinFormat.ISO_4:
                 return _format_4(key, pin, pan, draw(entropy, 8))
-            fill = "F" * 16 if pin_format is PinFormat.ISO_0 else _letters(draw(entropy, 16))
+            fill = "F" * 16 if pin_format == PinFormat.ISO_0 else _letters(draw(entropy, 16))
             return _tdes(key, _format_0_or_3(pin_format, pin, pan, fill))
 
 
@@ -106,7 +128,9 @@ def _needs(operation: SecretOperation) -> tuple[SecretUsage, SecretAlgorithm]:
             return SecretUsage.MAC, SecretAlgorithm.TDES
         case EncipherPin(format=PinFormat.ISO_4):
             return SecretUsage.PIN, SecretAlgorithm.AES
-    return SecretUsage.PIN, SecretAlgorithm.TDES
+        case EncipherPin(format=PinFormat.ISO_0 | PinFormat.ISO_3):
+            return SecretUsage.PIN, SecretAlgorithm.TDES
+    raise KeyRefused("method", who="keys", expected="a MAC or a PIN block of format 0, 3 or 4", got="another")
 
 
 def _check_digits(what: str, text: str, limits: tuple[int, int]) -> None:

@@ -25,10 +25,10 @@ from ..engine import (
     SecretUsage,
     UsageError,
 )
-from ..stores.secret import Entropy, Uncopied, draw
+from ..stores.secret import Entropy, Secret, Uncopied, draw
 from .derive import OWN_ENTROPY, PrivateKey, derive_private
 from .keyblock import WRAPPING_BYTES, read_block, write_block
-from .methods import check_key, check_value, perform
+from .methods import check_key, check_length, check_value, perform, with_odd_parity
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
 from .public import CURVES, ECDSA, FIELD_BYTES, load_public, public_of, raw_signature
 
@@ -55,7 +55,7 @@ class SoftwareKeyStore(Uncopied):
         self._entropy = entropy
         self._ecdsa = _REPEATABLE if repeatable else ECDSA
         self._pairs: dict[str, tuple[PublicKey, PrivateKey]] = {}
-        self._secrets: dict[str, tuple[SecretHandle, bytes]] = {}
+        self._secrets: dict[str, tuple[SecretHandle, Secret]] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self._pairs)} key pairs, {len(self._secrets)} symmetric keys>"
@@ -137,7 +137,7 @@ class SoftwareKeyStore(Uncopied):
 
     def rewrap(self, block: str, wrapping: bytes) -> str:
         """See KeyStore."""
-        usage, algorithm, key = read_block(self._secret_bytes(STORAGE), block)
+        usage, algorithm, key = read_block(self._storage_key(), block)
         return write_block(wrapping, usage, algorithm, key, self._entropy)
 
     def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
@@ -150,7 +150,7 @@ class SoftwareKeyStore(Uncopied):
             raise KeyMismatch(
                 f"another key is kept as {key.label!r}", who="keys", expected=key.check_value, got=handle.check_value
             )
-        return perform(handle, secret, operation, self._entropy)
+        return perform(handle, secret.reveal(), operation, self._entropy)
 
     def find_secret(self, label: str) -> SecretHandle | None:
         """See KeyStore."""
@@ -158,10 +158,15 @@ class SoftwareKeyStore(Uncopied):
         return None if found is None else found[0]
 
     def make_storage_key(self) -> SecretHandle:
-        """Make the key under which this memory gives symmetric keys away to be kept; the one that is there, if any."""
-        found = self._secrets.get(STORAGE)
-        if found is not None:
-            return found[0]
+        """Make the key under which this memory gives symmetric keys away to be kept; the one that is there, if any.
+
+        Raises:
+            KeyExists: another key has its label.
+
+        """
+        found = self.find_secret(STORAGE)
+        if found is not None and found.usage is SecretUsage.WRAPPING:
+            return found
         self._check_new(STORAGE)
         key = draw(self._entropy, WRAPPING_BYTES)
         return self._keep_secret(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, key)
@@ -174,7 +179,8 @@ class SoftwareKeyStore(Uncopied):
             KeyRefused: no such usage or length.
 
         """
-        return self._stored(usage, algorithm, draw(self._entropy, bits // 8))
+        check_length(usage, algorithm, bits)
+        return self._stored(usage, algorithm, _fitted(algorithm, draw(self._entropy, bits // 8)))
 
     def take_secret_block(self, block: str, wrapping: bytes) -> tuple[str, str]:
         """A key that came in a block under `wrapping` (32 bytes), as a block under the storage key; its check value.
@@ -206,21 +212,27 @@ class SoftwareKeyStore(Uncopied):
         key = bytes(len(components[0]))
         for component in components:
             key = bytes(a ^ b for a, b in zip(key, component, strict=True))
-        return self._stored(usage, algorithm, key)
+        return self._stored(usage, algorithm, _fitted(algorithm, key))
 
     def _stored(self, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> tuple[str, str]:
-        block = write_block(self._secret_bytes(STORAGE), usage, algorithm, key, self._entropy)
+        block = write_block(self._storage_key(), usage, algorithm, key, self._entropy)
         return block, check_value(algorithm, key)
+
+    def _storage_key(self) -> bytes:
+        found = self.find_secret(STORAGE)
+        if found is None or found.usage is not SecretUsage.WRAPPING:
+            raise KeyMissing("no storage key", who="keys", expected=STORAGE)
+        return self._secret_bytes(STORAGE)
 
     def _secret_bytes(self, label: str) -> bytes:
         found = self._secrets.get(label)
         if found is None:
             raise _missing(label)
-        return found[1]
+        return found[1].reveal()
 
     def _keep_secret(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> SecretHandle:
         handle = SecretHandle(label, usage, algorithm, 8 * len(key), check_value(algorithm, key))
-        self._secrets[label] = handle, key
+        self._secrets[label] = handle, Secret(key)
         return handle
 
     # For the vault
@@ -273,12 +285,12 @@ class SoftwareKeyStore(Uncopied):
 
         Raises:
             KeyExists: the label is taken.
-            KeyStoreError: the bytes are no key of this algorithm.
+            KeyStoreError: the bytes are no key of this algorithm for this usage.
 
         """
         self._check_new(label)
         try:
-            check_key(algorithm, key)
+            check_key(usage, algorithm, key)
         except KeyRefused:
             raise KeyStoreError(
                 f"sealed key {label!r}", who="keys", expected=f"a key of {algorithm.value}", got=f"{len(key)} bytes"
@@ -297,6 +309,10 @@ def _exchange_25519(private: x25519.X25519PrivateKey, other: x25519.X25519Public
             got=other.public_bytes_raw().hex(),
             fault=Fault.MALFORMED,
         ) from None
+
+
+def _fitted(algorithm: SecretAlgorithm, key: bytes) -> bytes:
+    return with_odd_parity(key) if algorithm is SecretAlgorithm.TDES else key
 
 
 def _missing(label: str) -> KeyMissing:

@@ -279,7 +279,10 @@ def _restore(content: bytes, keys: SoftwareKeyStore, path: Path) -> bytes | None
     """Put the sealed pairs into `keys`; the record."""
     try:
         match decode(content, max_bytes=LARGEST, max_items=_MOST_ITEMS):
-            case {1: (bytes() | None) as record, 2: dict(pairs), 3: dict(secrets)}:
+            case {1: (bytes() | None) as record, 2: dict(pairs), **rest}:
+                secrets = rest.pop(_SECRETS, {})  # a vault from before there were any has none
+                if rest or not isinstance(secrets, dict):
+                    raise _unknown_content(path)
                 for label, pair in pairs.items():
                     match label, pair:
                         case str(), (str(kind), bytes(private)):
