@@ -26,7 +26,6 @@ LARGEST_COUNT: Final = (1 << 63) - 1
 _WHO: Final = "counter"
 _MAGIC: Final = b"insitu counter 1\n"
 _MOST_BYTES: Final = 256
-_CHECKSUM_DIGITS: Final = 64
 
 
 class RolledBack(StateError):
@@ -216,9 +215,9 @@ class FileCounter:
         content = self._bytes()
         if content is None:
             raise CounterFailed(f"there is no counter: {self._path}", who=_WHO, expected="the file that was made")
-        digits, _, rest = content.removeprefix(_MAGIC).partition(b"\n")
-        if digits.isdigit() and len(digits) < _CHECKSUM_DIGITS and content == _encoded(count := int(digits)) and rest:
-            return count
+        match content.split(b"\n"):
+            case [_, digits, _, b""] if digits.isdigit() and content == _encoded(int(digits)):
+                return int(digits)
         raise CounterFailed(f"counter is damaged: {self._path}", who=_WHO, expected="a count and its checksum")
 
     def advance(self, to: int) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import getpass
 import os
-import signal
 import stat
-import subprocess
 import sys
 import unicodedata
 import warnings
@@ -20,14 +18,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ..protocol.engine import EnvironmentFault, UsageError
+from ..protocol.engine import UsageError
 from ..protocol.stores.secret import Secret
+from .hook import HOOK_SECONDS, output_of
 
 LONGEST: Final = 4096
 """Bytes of a passphrase."""
-HOOK_SECONDS: Final = 30.0
-"""How long a hook command may take; a person who must first unlock a token takes longer than a machine."""
-
 _WHO: Final = "passphrase"
 
 
@@ -108,41 +104,7 @@ def from_command(argv: Sequence[str], *, seconds: float = HOOK_SECONDS) -> Secre
         EnvironmentFault: it cannot be run, fails or takes too long.
 
     """
-    if not argv:
-        raise UsageError("hook command", who=_WHO, expected="a program")
-    what = f"hook command {argv[0]}"
-    expected = f"exit code 0 within {seconds:g} s"
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the operator's own command
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise EnvironmentFault(what, who=_WHO, expected=expected, got=error.strerror) from None
-    output: bytes | None = None
-    with process, suppress(subprocess.TimeoutExpired):
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        finally:
-            if output is None:
-                _end(process)
-    if output is None:  # raised outside: the expired wait carries what was written so far
-        raise EnvironmentFault(what, who=_WHO, expected=expected, got="no answer")
-    if process.returncode:
-        raise EnvironmentFault(what, who=_WHO, expected=expected, got=f"exit code {process.returncode}")
-    return _secret(output, what)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, on POSIX with those that it started, which may outlive it."""
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    return _secret(output_of(argv, who=_WHO, seconds=seconds), f"hook command {argv[0]}")
 
 
 def from_terminal(prompt: str, *, twice: bool = False, ask: Callable[[str], str] = getpass.getpass) -> Secret:
