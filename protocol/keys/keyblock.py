@@ -26,7 +26,8 @@ WRAPPING_BYTES: Final = 32
 
 _HEADER: Final = 16
 _MAC: Final = 16
-_BLOCK: Final = re.compile(r"[0-9A-Z]{16}[0-9A-F]+")
+_HEADER_FORM: Final = re.compile(r"[0-9A-Z]{16}")
+_REST_FORM: Final = re.compile(r"([0-9A-F]{32}){2,}")
 _LONGEST: Final = {SecretAlgorithm.AES: 32, SecretAlgorithm.TDES: 24}
 _LETTER: Final = {SecretAlgorithm.AES: "A", SecretAlgorithm.TDES: "T"}
 _USAGES: Final = {
@@ -93,11 +94,11 @@ def read_block(wrapping: bytes, block: str) -> tuple[SecretUsage, SecretAlgorith
 
 
 def _read_header(block: str) -> tuple[SecretUsage, SecretAlgorithm]:
-    if len(block) < _HEADER + 2 * (16 + _MAC) or not _BLOCK.fullmatch(block):
-        raise _refused("form", "a header and hexadecimal digits in capital letters", f"{len(block)} characters")
+    if not _HEADER_FORM.match(block):
+        raise _refused("form", "a header of 16 digits and capital letters", "something else")
     if block[0] != "D":
         raise _refused("version", "D", "another", Fault.UNSUPPORTED)
-    if block[1:5] != f"{len(block):04}" or (len(block) - _HEADER) % 32:
+    if block[1:5] != f"{len(block):04}":
         raise _refused("length", "that of the block", "another")
     letter, mode, usage_name = block[7], block[8], block[5:7]
     algorithm = next((known for known, its in _LETTER.items() if its == letter), None)
@@ -110,6 +111,8 @@ def _read_header(block: str) -> tuple[SecretUsage, SecretAlgorithm]:
         raise _refused("exportability", "N", "another", Fault.UNSUPPORTED)
     if block[12:16] != "0000":
         raise _refused("optional blocks", "none", "some", Fault.UNSUPPORTED)
+    if not _REST_FORM.fullmatch(block[_HEADER:]):
+        raise _refused("form", "hexadecimal digits in capital letters, in blocks of 16 bytes", "something else")
     return usage, algorithm
 
 
