@@ -41,6 +41,9 @@ class Vault(Uncopied, ABC):
     New pairs can be used at once but last only if a commit keeps them; `roll_back`, closing and a power cut
     lose them. A commit makes the record, the new pairs that it keeps, and the destruction of all the others
     durable in one write. Whatever fails before that write leaves memory and medium as they were.
+
+    Where there are durable keys, each write erases what it replaces, not only the write that destroys them: else
+    copies of a key would lie about from earlier writes when it is destroyed (S3).
     """
 
     def __init__(self, keys: SoftwareKeyStore, record: bytes | None) -> None:
@@ -70,7 +73,7 @@ class Vault(Uncopied, ABC):
         if missing := keep - labels:
             raise KeyMissing("no such key pair", who="vault", expected=", ".join(sorted(missing)))
         try:
-            self._make_durable(record, keep, erase=bool(self._durable - keep))
+            self._make_durable(record, keep, erase=bool(self._durable))
         except ErasureFailed:
             self._committed(record, keep)
             raise
@@ -89,7 +92,7 @@ class Vault(Uncopied, ABC):
 
     @abstractmethod
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
-        """Write record and pairs, all or nothing; `erase` says that a durable pair is destroyed by that."""
+        """Write record and keys, all or nothing; `erase` says that what is replaced holds durable keys."""
 
     # KeyStore
 

@@ -2,7 +2,8 @@
 
 Only the order of the calls lives here; the calls are behind `files.Files`. While a replacement is under way two
 more names stand beside the file: NAME.new, the new content before it is complete, and, where the old content is
-to be erased, NAME.old. What a power cut leaves of them is cleared away at the next opening.
+to be erased, NAME.old. What a power cut leaves of them is cleared away at the next opening. A disk that says of a sync
+that it is done when it is not makes all of this void: see specs/decisions/0021-crash-consistency.md.
 
 Limits of erasing: the old content is overwritten with zeros where it lies. A file system that copies on write,
 a journal, a backup or a flash memory may keep older copies, and one without hard links cannot erase at all.
@@ -57,13 +58,16 @@ def replace_file(files: Files, path: Path, data: bytes, *, erase: bool = False) 
     new, old = _beside(path)
     kept = False
     try:
+        _clear(files, path, new)  # of a write that failed
         _write_new(files, new, data)
         kept = erase and _keep_old(files, path, old)
         files.replace(new, path)
     except OSError as error:
-        for leftover in (new, old) if kept else (new,):
+        with suppress(OSError):  # what stays of it is cleared away by the next write or opening
+            _erase(files, new) if erase else files.remove(new)
+        if kept:
             with suppress(OSError):
-                files.remove(leftover)
+                files.remove(old)
         raise failure(path, error) from error
     try:
         files.sync_directory(path.parent)
@@ -116,8 +120,6 @@ def _content(files: Files, path: Path) -> bytes | None:
 
 
 def _write_new(files: Files, new: Path, data: bytes) -> None:
-    with suppress(FileNotFoundError):
-        files.remove(new)
     file = files.create(new)
     try:
         files.write(file, data)
@@ -127,7 +129,11 @@ def _write_new(files: Files, new: Path, data: bytes) -> None:
 
 
 def _keep_old(files: Files, path: Path, old: Path) -> bool:
-    """Give the old content a second name; False where there is no old content, or the file system has no links."""
+    """Give the old content a second name; False where there is no old content, or the file system has no links.
+
+    The second name is durable before the first one means something else: else a power cut could leave the old content
+    on the medium without any name, and nobody to erase it.
+    """
     _clear(files, path, old)
     try:
         files.link(path, old)
@@ -137,6 +143,12 @@ def _keep_old(files: Files, path: Path, old: Path) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         return False
+    try:
+        files.sync_directory(path.parent)
+    except OSError:
+        with suppress(OSError):
+            files.remove(old)
+        raise
     return True
 
 

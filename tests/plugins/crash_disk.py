@@ -1,8 +1,10 @@
 """A disk in memory that forgets what was not synced: the port `stores.files.Files` with power cuts and failures.
 
 Contents and names reach the medium separately, as on a real disk: a content when its file is synced, a name when
-its directory is. `survivors` answers with what may be left after a cut: of every unsynced content all, a part or
-nothing, of the unsynced changes of names any.
+its directory is. `survivors` answers with what may be left after a cut: of every unsynced content all, nothing, a
+beginning or any of its sectors, the others old or zero; of the unsynced changes of names any, in whatever order the
+disk liked. A disk that lies says of some syncs that they are done and does nothing. Whole lives on such a disk are in
+`crash_lives.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from insitu.protocol.stores.files import Lock, StoreLocked
+
+SECTOR = 512
+"""Bytes that a disk writes at one stroke."""
 
 
 class PowerCut(BaseException):
@@ -37,6 +42,8 @@ class CrashDisk:
         changes: of names, not yet on the medium: (name, content or None).
         calls: the calls so far, by name.
         before_call: runs before each call with its number (from 0) and name; may raise PowerCut or OSError.
+        lies: whether the sync with this number and name does nothing, and says that it has.
+        short_writes: a write that fails has written its first half.
         links: whether the file system has hard links.
 
     """
@@ -47,6 +54,8 @@ class CrashDisk:
     contents: list[Content] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     before_call: Callable[[int, str], None] = lambda number, name: None
+    lies: Callable[[int, str], bool] = lambda number, name: False
+    short_writes: bool = False
     links: bool = True
     open_files: dict[int, tuple[Content, int]] = field(default_factory=dict)
     locks: set[Path] = field(default_factory=set)
@@ -103,7 +112,15 @@ class CrashDisk:
         return self._open(content), len(content.seen)
 
     def write(self, file: int, data: bytes) -> None:
-        self._call("write")
+        try:
+            self._call("write")
+        except OSError:
+            if self.short_writes:
+                self._put(file, data[: len(data) // 2])
+            raise
+        self._put(file, data)
+
+    def _put(self, file: int, data: bytes) -> None:
         content, at = self.open_files[file]
         content.seen = content.seen[:at] + data + content.seen[at + len(data) :]
         self.open_files[file] = content, at + len(data)
@@ -111,7 +128,11 @@ class CrashDisk:
     def sync(self, file: int) -> None:
         self._call("sync")
         content, _ = self.open_files[file]
-        content.kept = content.seen
+        if not self._lying("sync"):
+            content.kept = content.seen
+
+    def _lying(self, name: str) -> bool:
+        return self.lies(len(self.calls) - 1, name)
 
     def close(self, file: int) -> None:
         self._call("close")
@@ -137,6 +158,8 @@ class CrashDisk:
 
     def sync_directory(self, path: Path) -> None:
         self._call("sync_directory")
+        if self._lying("sync_directory"):
+            return
         self.kept_names = dict(self.names)
         self.changes.clear()
 
@@ -165,6 +188,17 @@ class CrashDisk:
         found = {path: after[id(content)] for path, content in names.items()}
         return CrashDisk(dict(found), dict(found), contents=list(after.values()), links=self.links)
 
+    def copy(self) -> CrashDisk:
+        """The disk as it is at this moment, for cuts that come at this moment in another run of the world."""
+        same = {id(content): Content(content.seen, content.kept) for content in self.contents}
+        return CrashDisk(
+            {path: same[id(content)] for path, content in self.names.items()},
+            {path: same[id(content)] for path, content in self.kept_names.items()},
+            [(path, content and same[id(content)]) for path, content in self.changes],
+            list(same.values()),
+            links=self.links,
+        )
+
     def everything(self) -> Iterator[bytes]:
         """All bytes that lie on the medium, with or without a name."""
         for content in self.contents:
@@ -172,10 +206,19 @@ class CrashDisk:
 
 
 def _torn(content: Content, chance: random.Random) -> bytes:
-    if content.seen == content.kept:
-        return content.kept
-    at = chance.randrange(len(content.seen) + 1)
-    return content.seen[:at] + content.kept[at:]
+    """Part of what was not synced: none, all, a beginning, or any sectors, the others as they were or never written."""
+    seen, kept = content.seen, content.kept
+    match chance.randrange(4) if seen != kept else 0:
+        case 0:
+            return kept
+        case 1:
+            return seen
+        case 2:
+            at = chance.randrange(len(seen) + 1)
+            return seen[:at] + kept[at:]
+    size = max(len(seen), len(kept))
+    sides = [side.ljust(size, b"\0") for side in (seen, kept, b"")]
+    return b"".join(chance.choice(sides)[at : at + SECTOR] for at in range(0, size, SECTOR))
 
 
 @dataclass

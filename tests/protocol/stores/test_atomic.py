@@ -100,18 +100,33 @@ def test_what_has_returned_is_durable(erase):
 
 
 def test_an_interrupted_erasing_is_finished_at_the_next_opening():
+    """Whatever survives: where the new content is found, no part of the old one is left, with or without a name."""
     interrupted = 0
     for number in range(calls_of(erase=True)):
+        for seed in SEEDS:
+            disk = disk_with_old()
+            disk.before_call = cut_at(number)
+            with pytest.raises(PowerCut):
+                replace_file(disk, PATH, NEW, erase=True)
+            after = disk.survivors(seed)
+            if after.read(PATH, 100) == NEW:
+                interrupted += 1
+                clear_leftovers(after, PATH)
+                left = b"".join(after.survivors(0).everything()).replace(NEW, b"")
+                assert not [at for at in range(len(OLD) - 3) if OLD[at : at + 4] in left]
+    assert interrupted >= 4 * len(SEEDS)
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_a_new_content_that_could_not_be_put_in_place_is_erased_too(short):
+    """It holds what the old one holds, and more."""
+    for number in range(calls_of(erase=True)):
         disk = disk_with_old()
-        disk.before_call = cut_at(number)
-        with pytest.raises(PowerCut):
-            replace_file(disk, PATH, NEW, erase=True)
-        after = disk.survivors(1)
-        if after.read(PATH, 100) == NEW:
-            interrupted += 1
-            clear_leftovers(after, PATH)
-            assert OLD not in after.survivors(0).everything()
-    assert interrupted >= 4
+        disk.short_writes = short
+        disk.before_call = fail_at(number)
+        if outcome_of(disk, erase=True) is StoreFailed:
+            left = b"".join((*disk.survivors(0).everything(), *disk.survivors(1).everything()))
+            assert NEW[: len(NEW) // 2] not in left
 
 
 @pytest.mark.parametrize("erase", [True, False])
