@@ -7,22 +7,34 @@ from insitu.protocol.engine import (
     Agree,
     Agreed,
     Close,
+    Cmac,
+    EncipherPin,
     EnvironmentFault,
     GenerateKey,
     KeyHandle,
     KeyKind,
     KeyOperationFailed,
     KeyPairMade,
+    KeyRewrapped,
+    KeyUnwrapped,
     LookUp,
     Persist,
     PublicKey,
+    RetailMac,
+    RewrapKey,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretUsage,
+    SecretUsed,
     Send,
     Show,
     Sign,
     Signed,
     Started,
     StartTimer,
+    UnwrapKey,
     UsageError,
+    UseSecret,
 )
 from insitu.protocol.keys.public import signature_holds
 from insitu.protocol.keys.vault import MemoryVault
@@ -57,6 +69,44 @@ def test_a_key_operation_that_fails_is_an_event_too(vault):
         assert failed.reason
     with pytest.raises(EnvironmentFault):
         operate(Sign(stranger, b""), vault)
+
+
+def test_operations_with_symmetric_keys_come_back_as_events(vault):
+    vault.storage.make_storage_key()
+    stored, value = vault.storage.new_secret_block(SecretUsage.MAC, SecretAlgorithm.AES, 128)
+    sent = perform(RewrapKey(stored, bytes(range(32))), Ports(vault))
+    assert isinstance(sent, KeyRewrapped)
+    taken = perform(UnwrapKey("secret-1", bytes(range(32)), sent.block), Ports(vault))
+    assert isinstance(taken, KeyUnwrapped)
+    assert taken.key.check_value == value
+    used = perform(UseSecret(taken.key, Cmac(b"data")), Ports(vault))
+    assert isinstance(used, SecretUsed)
+    assert len(used.result) == 16
+
+
+def test_an_operation_with_a_symmetric_key_that_fails_says_nothing_secret(vault):
+    wrapping, pin, pan = bytes(range(32)), "71093", "4711081547110815"
+    key = SecretHandle("secret-1", SecretUsage.MAC, SecretAlgorithm.AES, 128, "KCV(CMAC)=0000000000")
+    vault.storage.make_storage_key()
+    block, _ = vault.storage.new_secret_block(SecretUsage.MAC, SecretAlgorithm.AES, 128)
+    made = operate(UnwrapKey("secret-2", wrapping, operate(RewrapKey(block, wrapping), vault).block), vault).key
+    for effect in (
+        UnwrapKey("secret-1", wrapping, block),
+        UnwrapKey("secret-2", wrapping, block),
+        UnwrapKey("secret-1", wrapping[:16], block),
+        UnwrapKey("secret-1", wrapping, block[:-1]),
+        RewrapKey(block[:-2] + "00", wrapping),
+        RewrapKey(block, wrapping[:31]),
+        UseSecret(key, Cmac(b"data")),
+        UseSecret(made, EncipherPin(pin, pan)),
+        UseSecret(made, EncipherPin("12", pan)),
+        UseSecret(made, RetailMac(pan.encode())),
+    ):
+        failed = perform(effect, Ports(vault))
+        assert isinstance(failed, KeyOperationFailed)
+        assert failed.reason
+        for secret in (wrapping[:16].hex(), block[16:40], pin, pan, pan.encode().hex()):
+            assert secret.lower() not in failed.reason.lower()
 
 
 def test_storage_look_ups_and_notes_go_to_their_ports(vault):

@@ -10,8 +10,10 @@ import pytest
 from crash_disk import CrashDisk, PowerCut
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from key_block_reference import KBPK
 
-from insitu.protocol.engine import InsituError, KeyHandle, KeyKind, UsageError
+from insitu.protocol.engine import InsituError, KeyHandle, KeyKind, SecretAlgorithm, SecretUsage, UsageError
+from insitu.protocol.keys.keyblock import write_block
 from insitu.protocol.keys.port import KeyMissing
 from insitu.protocol.keys.public import signature_holds
 from insitu.protocol.keys.vault import MemoryVault, SealedVault, Vault
@@ -316,6 +318,7 @@ def cut_at(number: int) -> Callable[[int, str], None]:
 # Any order of calls -------------------------------------------------------------------------------------------
 
 LABELS = st.sampled_from(["a", "b", "c", "d"])
+BLOCK = write_block(KBPK, SecretUsage.MAC, SecretAlgorithm.AES, bytes(range(16)), ENTROPY)
 
 
 class TwoVaults(RuleBasedStateMachine):
@@ -347,6 +350,12 @@ class TwoVaults(RuleBasedStateMachine):
     @rule(label=LABELS)
     def generate(self, label: str) -> None:
         self.both(lambda vault: vault.generate(label, KeyKind.P256, b""))
+        if label not in self.durable:
+            self.pending |= {label}
+
+    @rule(label=LABELS)
+    def unwrap(self, label: str) -> None:
+        self.both(lambda vault: vault.unwrap(label, KBPK, BLOCK))
         if label not in self.durable:
             self.pending |= {label}
 
@@ -385,6 +394,7 @@ class TwoVaults(RuleBasedStateMachine):
         for vault in (self.sealed, self.memory):
             assert vault.record == self.record
             assert vault.labels() == self.durable | self.pending
+            assert all((vault.find(each) is None) != (vault.find_secret(each) is None) for each in vault.labels())
 
 
 TestTwoVaults = TwoVaults.TestCase
