@@ -17,8 +17,8 @@ from insitu.protocol.engine import PublicKey, given
 from insitu.protocol.keys.public import load_public
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.vault import MemoryVault
-from insitu.protocol.messages import CardRole, Job, Purpose, TrustOption
-from insitu.protocol.parties.module_data import IDENTITY
+from insitu.protocol.messages import IDENTITY, CardRole, Job, Purpose, TrustOption
+from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
@@ -55,7 +55,7 @@ class Parties:
         self.card = Card(_vault(), now=_now)
         self.card.install(root, manufacturer.sign_customer(self.card.furnish("Example Bank", _PINS)))
         self._certify(CardRole.UNIT, "Unit 1", self.card.authentication.public)
-        request = read_request(Central(_vault(), now=_now).establish("Central 1"))
+        request = read_request(Central(_vault(), MemoryRegistry(), now=_now).establish("Central 1"))
         self.unit = Unit(self.card, self._certify(CardRole.CENTRAL, request.subject, request.public), now=_now)
         self.module_keys = _vault()
         self.module = Module(self.module_keys, now=_now)

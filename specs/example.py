@@ -11,19 +11,18 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import trio
 from reader import Reading, Recorded, Write, flights, read, read_line
 
-from insitu.protocol.driver import Order
 from insitu.protocol.engine import KeyHandle, KeyKind, PublicKey
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.vault import MemoryVault
 from insitu.protocol.messages import MESSAGES, Authorize, CardRole, PayOut, TrustOption
-from insitu.protocol.parties.central import ModuleContacted, ResetOrdered
-from insitu.protocol.parties.module_data import AuthorizationWanted, PayOutInstructed
+from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
@@ -36,9 +35,7 @@ HERE: Final = Path(__file__).parent
 NOW: Final = 1_800_000_000
 SERIAL: Final = "SM-0001"
 PINS: Final = {"alice": b"48151623", "bob": b"42108642"}
-PAYMENT: Final = Authorize(
-    number=1, card="4000001234567899", account="DE02120300000000202051", amount=5000, currency="EUR"
-)
+PAYMENT: Final = ("4000001234567899", "DE02120300000000202051", 5000, "EUR")
 CALLER: Final = 0x01020304
 ANSWERER: Final = 0x05060708
 BEGIN: Final = "<!-- example: written by specs/example.py -->\n"
@@ -133,7 +130,14 @@ class Story:
         self.entropy = Seeded("module sessions")
         manufacturer = Manufacturer(self.vaults["manufacturer"], entropy=Seeded("manufacturer"), now=now)
         self.card = Card(self.vaults["card"], entropy=Seeded("card"), now=now)
-        self.central = Central(self.vaults["central"], decide=approve, entropy=Seeded("central sessions"), now=now)
+        self.central = Central(
+            self.vaults["central"],
+            MemoryRegistry(),
+            decide=approve,
+            blocking=False,
+            entropy=Seeded("central sessions"),
+            now=now,
+        )
         self.module = Module(self.vaults["module"], entropy=self.entropy, now=now)
         self.root = manufacturer.establish("Module Maker")
         self.customer = manufacturer.sign_customer(self.card.furnish("Example Bank", PINS))
@@ -141,7 +145,7 @@ class Story:
         self.unit_der = self.certify(CardRole.UNIT, "unit-1", self.card.authentication.public)
         request = read_request(self.central.establish("Example Bank Host"))
         self.central_der = self.certify(CardRole.CENTRAL, request.subject, request.public)
-        self.central.trust(self.root, self.customer)
+        self.central.trust(self.root, self.customer, actor="operator")
         self.central.install(self.central_der)
         self.module.initialize(
             SERIAL, self.root, lambda made: manufacturer.certify_identity(made.serial, made.key.public)
@@ -182,35 +186,31 @@ class Story:
             static = int.from_bytes(self.vaults["module"].made["session"][0], "big")
         self.sessions.append((title, Recorded(writes, self.entropy.drawn[-1], self.root, static)))
 
-    async def work(self, title: str) -> None:
-        """Module and central system: one authorization, then a reset."""
+    async def work(self, title: str, *, pays: bool) -> None:
+        """Module and central system: an authorization and its outcome, or whatever the central system wants."""
         writes: list[Write] = []
         here, there = memory_pair()
-        wants, module_orders = trio.open_memory_channel[Order](0)
-        commands, central_orders = trio.open_memory_channel[Order](0)
-        contacted, paid = trio.Event(), trio.Event()
-
-        def note(shown: object) -> None:
-            if isinstance(shown, ModuleContacted):
-                contacted.set()
-            elif isinstance(shown, PayOutInstructed):
-                paid.set()
-
-        def module_side() -> Any:  # noqa: ANN401 - a coroutine
-            return self.module.work(Recorder(here, "module", writes), module_orders, also_show=note)
-
-        def central_side() -> Any:  # noqa: ANN401 - a coroutine
-            return self.central.attend(Recorder(there, "central", writes), central_orders, also_show=note)
-
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(module_side)
-            nursery.start_soon(central_side)
-            await contacted.wait()
-            await wants.send(Order(AuthorizationWanted(PAYMENT)))
-            await paid.wait()
-            await commands.send(Order(ResetOrdered()))
+            nursery.start_soon(self.central.attend, Recorder(there, "central", writes))
+            session = partial(self.module.work, Recorder(here, "module", writes))
+            if not pays:
+                await session()
+                nursery.cancel_scope.cancel()
+            else:
+                nursery.start_soon(session)
+                await self._pay()
+                nursery.cancel_scope.cancel()
         recorded = Recorded(writes, self.entropy.drawn[-1], self.root, customer=self.customer, central=self.central_der)
         self.sessions.append((title, recorded))
+
+    async def _pay(self) -> None:
+        work = self.module.at_work
+        while not work.online:
+            await trio.lowlevel.checkpoint()
+        answer = await work.authorize(*PAYMENT)
+        await work.settle(answer.number, answer.amount)
+        while self.module.record.outbox:
+            await trio.lowlevel.checkpoint()
 
 
 async def tell() -> Story:
@@ -218,7 +218,9 @@ async def tell() -> Story:
     story = Story()
     await story.meet("first personalization, trust option certificates", TrustOption.CERTIFICATES)
     await story.meet("status, trust option certificates", TrustOption.CERTIFICATES)
-    await story.work("operation: an authorization, then a reset by command")
+    await story.work("operation: an authorization and its outcome", pays=True)
+    story.central.registry.order_reset(SERIAL, actor="operator", at=NOW)
+    await story.work("operation: a reset by command", pays=False)
     await story.meet("second personalization, trust option physical", TrustOption.PHYSICAL)
     return story
 

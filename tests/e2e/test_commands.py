@@ -88,11 +88,12 @@ def test_a_life(bank, option):
         module.ask(authorize=AUTHORIZE)
         paid = module.note("PayOutInstructed")
         assert (paid["number"], paid["approved"], paid["amount"]) == (1, True, 5000)
-        module.ask(authorize={**AUTHORIZE, "number": 2, "amount": 50_001})
+        module.ask(authorize={**AUTHORIZE, "amount": 50_001})
         assert (module.note("PayOutInstructed")["approved"]) is False
-        module.ask(authorize={**AUTHORIZE, "number": 2})
-        assert "refused" in module.note("Error")["error"], "a number serves once"
-        host.note("ModuleContacted")
+        module.ask(settle={"number": 1, "paid": 5000})
+        module.note("PayloadReceived", number=3)
+        module.ask(settle={"number": 1, "paid": 5000})
+        assert "refused" in module.note("Error")["error"], "an outcome is told once"
 
         host.ask(reset=SERIAL)
         assert module.note("KeysErased")["epoch"] == 1
@@ -202,7 +203,7 @@ def test_unattended_restart(bank, source):
 
 
 def test_the_central_system_restarts(bank):
-    """The module comes back by itself; numbers that were used stay used (S10)."""
+    """Killed and started again: the module comes back by itself, and what was acknowledged is there, once (S10)."""
     with running(*bank.serve()) as host:
         address = place(host)
         with running(*bank.run_module("--central", address, "--requests")) as module:
@@ -211,16 +212,78 @@ def test_the_central_system_restarts(bank):
             module.ask(authorize=AUTHORIZE)
             module.note("PayOutInstructed", number=1)
             host.end(signal.SIGKILL)
+            module.ask(send="00ff")  # kept meanwhile
+            module.note("PayloadKept", number=2)
+            module.ask(settle={"number": 1, "paid": 4000})
             with running(*bank.serve("--listen", address)) as again:
                 again.note("ModuleContacted")
-                module.note("StateEntered", state="ONLINE")
+                module.note("PayloadReceived", number=3)
                 module.ask(authorize=AUTHORIZE)
-                module.note("SessionEnded")
-                again.note("ModuleContacted")
-                module.ask(authorize={**AUTHORIZE, "number": 2})
-                module.note("PayOutInstructed", number=2)
+                module.note("PayOutInstructed", number=4)
                 again.end()
             module.end()
+    transactions = done("central", "transactions", *registry(bank), "--module", SERIAL, "--json").json
+    assert [(each["number"], each["paid"]) for each in transactions] == [(1, 4000), (4, None)]
+
+
+def registry(bank: Estate) -> tuple[str, str]:
+    return ("--store", str(bank.store("central")))
+
+
+def test_the_module_is_killed_at_work(bank):
+    """What was kept reaches the host once; an authorization that nobody answered is settled with nothing."""
+    with running(*bank.serve()) as host:
+        words = bank.run_module("--central", place(host), "--requests")
+        with running(*words) as module:
+            personalized(bank, place(module))
+            host.note("ModuleContacted")
+            module.note("StateEntered", state="ONLINE")
+            module.ask(send="01")
+            module.note("PayloadKept", number=1)
+            module.ask(authorize=AUTHORIZE)
+            module.note("PayOutInstructed", number=2)
+            module.ask(send="02")
+            module.note("PayloadKept", number=3)
+            module.end(signal.SIGKILL)
+        with running(*words) as module:
+            module.note("StateEntered", state="ONLINE")
+            module.ask(settle={"number": 2, "paid": 5000})
+            module.note("PayloadReceived", number=4)
+            module.end()
+        host.end()
+    (paid,) = done("central", "transactions", *registry(bank), "--module", SERIAL, "--json").json
+    assert (paid["number"], paid["paid"]) == (2, 5000)
+
+
+def test_the_operator_at_the_registry(bank, tmp_path):
+    """Commands of other processes reach a module that is online: instruction, key, disabling, reset, audit trail."""
+    with at_work(bank) as (host, module, at):
+        personalized(bank, at)
+        host.note("ModuleContacted")
+        module.note("StateEntered", state="ONLINE")
+        payload = tmp_path / "payload"
+        payload.write_bytes(b"open")
+        done("central", "instruct", *registry(bank), "--module", SERIAL, "--file", str(payload))
+        assert module.note("InstructionCame")["content"] == b"open".hex()
+        module.ask(take=1)
+        key = ("--usage", "mac", "--until", "2030-01-01T00:00:00Z", "--uses", "5")
+        told = done("central", "load-key", *bank.unsealed("central"), "--module", SERIAL, *key)
+        taken = module.note("KeyTaken")
+        assert taken["check_value"] in told.out
+        assert host.note("CommandConcluded", number=2)["outcome"] == taken["check_value"]
+        (entry,) = done("central", "modules", *registry(bank), "--json").json
+        assert (entry["serial"], entry["standing"]) == (SERIAL, "operating")
+        done("central", "disable", *registry(bank), "--module", SERIAL, "--reason", "stolen")
+        assert "disabled" in host.note("Error")["error"]
+        assert "refused" in module.note("Error")["error"]
+        done("central", "enable", *registry(bank), "--module", SERIAL)
+        module.note("KeysErased")
+        module.end()
+        host.end()
+    trail = done("central", "audit", *registry(bank), "--json").json
+    actions = [each["action"] for each in trail]
+    assert actions == ["trusted", "registered", "commanded", "commanded", "disabled", "enabled", "reset"]
+    assert "whole" in done("central", "status", *registry(bank)).out
 
 
 def test_a_restored_store_is_noticed(bank):
@@ -252,8 +315,7 @@ def test_a_module_is_reset_at_its_next_contact(bank):
         host.note("ModuleContacted")
         module.end()
         host.note("SessionEnded")
-        host.ask(reset=SERIAL)
-        assert host.note("ResetAwaited")["serial"] == SERIAL
+        assert "ordered" in done("central", "reset", *registry(bank), "--module", SERIAL, "--yes").out
         host.end(signal.SIGKILL)
     with at_work(bank) as (host, module, _):
         assert module.note("KeysErased")["epoch"] == 1

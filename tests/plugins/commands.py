@@ -29,7 +29,7 @@ PEOPLE = ("alice", "bob")
 PINS = {"alice": "73914682", "bob": "50268137"}
 PASSPHRASES = {party: f"{party} opens with kWqZ81" for party in ("manufacturer", "card", "central", "module")}
 CARD_NUMBER = "4000001234567899"
-AUTHORIZE = {"number": 1, "card": CARD_NUMBER, "account": "DE02120300000000202051", "amount": 5000, "currency": "EUR"}
+AUTHORIZE = {"card": CARD_NUMBER, "account": "DE02120300000000202051", "amount": 5000, "currency": "EUR"}
 SECRETS = (*PINS.values(), *PASSPHRASES.values(), CARD_NUMBER)
 
 Words = list[str]

@@ -45,6 +45,7 @@ class CrashDisk:
         lies: whether the sync with this number and name does nothing, and says that it has.
         short_writes: a write that fails has written its first half.
         links: whether the file system has hard links.
+        written: all that was ever written, in order.
 
     """
 
@@ -57,6 +58,7 @@ class CrashDisk:
     lies: Callable[[int, str], bool] = lambda number, name: False
     short_writes: bool = False
     links: bool = True
+    written: list[bytes] = field(default_factory=list)
     open_files: dict[int, tuple[Content, int]] = field(default_factory=dict)
     locks: set[Path] = field(default_factory=set)
     broken: bool = False
@@ -122,6 +124,7 @@ class CrashDisk:
 
     def _put(self, file: int, data: bytes) -> None:
         content, at = self.open_files[file]
+        self.written.append(data)
         content.seen = content.seen[:at] + data + content.seen[at + len(data) :]
         self.open_files[file] = content, at + len(data)
 

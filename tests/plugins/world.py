@@ -28,7 +28,7 @@ from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
 from insitu.shell.module import Module
-from insitu.shell.operator import order_key, storage_of
+from insitu.shell.operator import order_key
 from insitu.shell.unit import Unit
 
 NOW = 1_800_000_000
@@ -335,7 +335,7 @@ class World:
         uses: int = 3,
     ) -> Command:
         """A new symmetric key waits for a module."""
-        block, value = storage_of(self.central).new_secret_block(usage, algorithm, 128)
+        block, value = self.central.keys.storage.new_secret_block(usage, algorithm, 128)
         until = self.clock() + seconds
         return order_key(self.central, serial, block, value, not_after=until, uses=uses, actor="operator")
 

@@ -20,12 +20,12 @@ IDS = [
     for number in range(1, last + 1)
 ]
 ARROWS = {
-    (table.party, arrow.source.name, arrow.row.on.__name__, arrow.target.name)
+    (table.name, arrow.source.name, arrow.row.on.__name__, arrow.target.name)
     for table in TABLES
     for arrow in table.arrows
 }
 OPEN = re.compile(r"part [1-5], open")
-ARROW = re.compile(r"(\w+): (\w+) --(\w+)--> (\w+)")
+ARROW = re.compile(r"([\w-]+): (\w+) --(\w+)--> (\w+)")
 
 
 @dataclass(frozen=True)

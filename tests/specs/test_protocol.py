@@ -17,7 +17,7 @@ from insitu.protocol.channel.trust.physical import ByCable
 from insitu.protocol.engine import Fault
 from insitu.protocol.keys import derive, profile
 from insitu.protocol.messages import MESSAGES, Purpose, TrustOption, catalogue, codec, intent
-from insitu.protocol.parties import central, module_data, unit
+from insitu.protocol.parties import central_data, module_data, unit, work_data
 from insitu.shell import card
 from insitu.transports import framing, tcp
 from insitu.transports.serial import arq, endpoint, frames, link, port
@@ -45,7 +45,10 @@ SAID: Final = {
     "clock ahead, seconds": f"up to {SKEW_SECONDS} seconds ahead",
     "unit's person, seconds": f"for the person who compares fingerprints | {unit.PERSON_SECONDS:g} |",
     "unit, seconds": f"| unit: for ModuleKey, for Personalized, for Status | {unit.MACHINE_SECONDS:g} each |",
-    "central, seconds": f"| central: for Status, ResetChallenge, ResetDone | {central.MACHINE_SECONDS:g} each |",
+    "central, seconds": f"an answer to a command, ResetChallenge, ResetDone | {central_data.MACHINE_SECONDS:g} each |",
+    "silence, seconds": f"| central: without a Beat | {central_data.SILENCE_SECONDS:g} |",
+    "beat, seconds": f"| module: between two Beats | {work_data.BEAT_SECONDS:g} |",
+    "exporter, wrapping": f"exporter (label {records.WRAPPING})",
     "sending, seconds": f"| a peer that leaves a flight unread | {driver.SEND_SECONDS:g} |",
     "TCP, seconds": f"| a TCP connection, the answer to a serial call | {tcp.CONNECT_TIMEOUT:g} |",
     "approvals, seconds": f"| approvals of a job (people) | {card.APPROVAL_SECONDS:,} |",

@@ -29,7 +29,7 @@ LARGEST_KEY_FILE: Final = 4096
 
 def registry_option(command: F) -> F:
     """--registry, by default the file beside the store."""
-    text = "Where the registry is: a path or postgresql://HOST/DATABASE.  [default: STORE.db]"
+    text = "Path or URL (postgresql://HOST/DATABASE) of the registry; without it the file STORE.db."
     return click.option("--registry", help=text)(command)
 
 
@@ -140,7 +140,7 @@ def _facts(entry: ModuleEntry) -> dict[str, object]:
 @_place
 @click.option("--module", "serial", help="Serial number of a module.")
 @click.option("--issuer", type=PATH, help="Certificate of a customer's signing key (PEM).")
-@click.option("--lost", help="Since when the key is lost, as 2026-05-31T12:00:00Z.  [default: now]")
+@click.option("--lost", help="Since when the key is lost, as 2026-05-31T12:00:00Z; without it, now.")
 @click.option("--keep-known", is_flag=True, help="Modules that were known here before the loss stay admitted.")
 @click.option("--reason", default="", help="For the audit trail.")
 def disable(
@@ -247,7 +247,7 @@ def transactions(store: Path | None, registry: str | None, serial: str, as_json:
 @click.option("--usage", type=click.Choice(["mac", "pin"]), help="What the key is for.")
 @click.option("--algorithm", type=click.Choice(["aes", "tdes"]), default="aes", show_default=True)
 @click.option("--bits", type=int, default=128, show_default=True, help="Length; parity bits included.")
-@click.option("--component", "components", type=PATH, multiple=True, help="A clear component in hexadecimal, 0600.")
+@click.option("--component", "components", type=PATH, multiple=True, help="Hexadecimal, then its check value; 0600.")
 @click.option("--block", type=PATH, help="A key block (TR-31 version D) instead.")
 @click.option("--wrapping-key", type=PATH, help="The block's protection key in hexadecimal, 0600.")
 @click.option("--until", required=True, help="End of the key's life, as 2026-05-31T12:00:00Z.")
@@ -268,7 +268,7 @@ def load_key(
     uses: int,
 ) -> None:
     """Have a symmetric key wait for a module: a new random one, one from components, or one from a key block."""
-    from ..shell.operator import order_key, storage_of
+    from ..shell.operator import order_key
     from ..shell.passphrase import from_file
 
     if (block is None) != (wrapping_key is None):
@@ -277,19 +277,30 @@ def load_key(
         raise UsageError("what is the key for?", who="central", expected="--usage mac or --usage pin")
     end = _moment(until)
     with open_central(store, registry, passphrase_file, passphrase_hook) as here:
-        storage = storage_of(here)
+        storage = here.keys.storage
         if block is not None and wrapping_key is not None:
             text = from_file(block).reveal().decode("ascii", "replace").strip()
             made, value = storage.take_secret_block(text, _hexadecimal(wrapping_key))
         else:
             kind, method = SecretUsage(usage), SecretAlgorithm(algorithm)
             if components:
-                clear = [_hexadecimal(path) for path in components]
+                clear = [_component(kind, method, path) for path in components]
                 made, value = storage.join_secret_block(kind, method, clear)
             else:
                 made, value = storage.new_secret_block(kind, method, bits)
         command = order_key(here, serial, made, value, not_after=end, uses=uses, actor=actor())
     say(f"key {value} waits for module {serial}, number {command.number}")
+
+
+def _component(usage: SecretUsage, algorithm: SecretAlgorithm, path: Path) -> bytes:
+    from ..protocol.keys.components import read_component
+    from ..protocol.keys.port import KeyRefused
+    from ..shell.passphrase import from_file
+
+    try:
+        return read_component(usage, algorithm, from_file(path).reveal().decode("ascii", "replace"))
+    except KeyRefused as refused:
+        raise UsageError(f"{path}: {refused.summary}", expected=refused.expected, got=refused.got) from None
 
 
 def _hexadecimal(path: Path) -> bytes:

@@ -439,7 +439,16 @@ def _crl(row: Row[Any], revoked: frozenset[int]) -> Crl:
 
 
 def _audit_entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(**(row._asdict() | {"previous": bytes(row.previous), "digest": bytes(row.digest)}))
+    return AuditEntry(
+        number=row.number,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        detail=row.detail,
+        previous=bytes(row.previous),
+        digest=bytes(row.digest),
+    )
 
 
 def _is_revoked(connection: Connection, issuer: bytes, number: int) -> bool:

@@ -22,6 +22,7 @@ from ..protocol.driver import Orders, run
 from ..protocol.engine import KeyHandle, KeyKind, LookUp, PublicKey, StateError, UsageError, given
 from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
 from ..protocol.keys.requests import draft_request
+from ..protocol.keys.software import STORAGE
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import Authorize, CentralRecord, KeyOrder, PayOut, Purpose, decode_record
 from ..protocol.parties.central import CENTRAL
@@ -108,7 +109,7 @@ class Central:
         return self._now()
 
     def establish(self, name: str) -> bytes:
-        """Make the key pair; a PKCS#10 request (DER) for a card.
+        """Make the key pair, and the key that protects symmetric keys at rest; a PKCS#10 request (DER) for a card.
 
         Raises:
             StateError: there is one already.
@@ -122,7 +123,8 @@ class Central:
             key = vault.generate(KEY, KeyKind.P256, b"")
             draft = draft_request(name, key.public)
             request = draft.assemble(vault.sign(key, draft.to_be_signed))
-            self._keeping.commit(CentralRecord(name=name), frozenset({KEY}))
+            vault.storage.make_storage_key()
+            self._keeping.commit(CentralRecord(name=name), frozenset({KEY, STORAGE}))
         finally:
             vault.roll_back()
         return request

@@ -7,26 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..protocol.engine import SecretAlgorithm, SecretUsage, StateError, UsageError
+from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.certificates import CertificateRefused, Role, VerifiedCertificate, trusted_root, verify_issued
-from ..protocol.keys.keyblock import read_block
-from ..protocol.keys.methods import check_value
 from ..protocol.keys.revocation import VerifiedCrl, read_crl
-from ..protocol.keys.software import STORAGE, SoftwareKeyStore
 from ..protocol.messages import KeyOrder, encode_record
 from ..protocol.stores.registry import Command, CommandKind, Crl, Issuer, ModuleEntry, Registry
 from .central import Central
 
 MODULES_AT_ONCE = 1000
-
-
-def storage_of(central: Central) -> SoftwareKeyStore:
-    """Where the central system makes symmetric keys; its storage key is made and kept if there is none yet."""
-    storage = central.keys.storage
-    if storage.find_secret(STORAGE) is None:
-        storage.make_storage_key()
-        central.commit(central.record)
-    return storage
 
 
 def order_key(
@@ -52,17 +40,6 @@ def order_key(
         raise UsageError("end of the key's life", who="central", expected="a time to come", got=not_after)
     order = encode_record(KeyOrder(block, not_after, uses, value))
     return central.registry.put_command(serial, CommandKind.LOAD_KEY, order, actor=actor, at=central.now)
-
-
-def describe_block(wrapping: bytes, block: str) -> tuple[SecretUsage, SecretAlgorithm, int, str]:
-    """What is in a key block that came from elsewhere: usage, algorithm, bits and check value.
-
-    Raises:
-        KeyBlockRefused, KeyRefused: see read_block.
-
-    """
-    usage, algorithm, key = read_block(wrapping, block)
-    return usage, algorithm, 8 * len(key), check_value(algorithm, key)
 
 
 def import_crl(central: Central, der: bytes, *, actor: str) -> VerifiedCrl:
