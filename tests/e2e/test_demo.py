@@ -137,8 +137,10 @@ def test_flights_and_bytes(shown):
 
 def test_the_modules_states_in_order(shown):
     states = shown.report["states"]
-    online = ["ONLINE"] if shown.link != "memory" else []
-    assert states == ["DELIVERED", *PERSONALIZED, "ONLINE", "CHALLENGED", "RESET", *PERSONALIZED, *online]
+    calls = shown.link != "memory"  # there, two sessions are joined by hand, and the second life ends before work
+    sent_away = ["OPERATING"] if calls else []
+    work = ["CALLING", "ONLINE", *sent_away, "CALLING", "CHALLENGED", "RESET"]
+    assert states == ["DELIVERED", *PERSONALIZED, *work, *PERSONALIZED, *(["CALLING", "ONLINE"] if calls else [])]
 
 
 def test_a_person_sees_the_steps(shown):

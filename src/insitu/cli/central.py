@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..protocol.engine import StateError, UsageError
+from ..protocol.engine import UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.stores.memory_registry import MemoryRegistry
@@ -110,9 +111,8 @@ def serve(
             number=asked.number, approved=approved, amount=asked.amount if approved else 0, reference=reference
         )
 
-    with open_central(store, registry, passphrase_file, passphrase_hook, decide=decide, show=teller.show) as here:
-        if here.record.certificate is None:
-            raise StateError("no certificate yet", who="central", expected="insitu central install", got="none")
+    about_it: dict[str, Any] = {"serves": True, "decide": decide, "show": teller.show}
+    with open_central(store, registry, passphrase_file, passphrase_hook, **about_it) as here:
         share(here)
         program = CentralProgram(here, where, tell=teller.error)
 

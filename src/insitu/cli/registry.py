@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from ..protocol.engine import SecretAlgorithm, SecretUsage, UsageError
+from ..protocol.engine import SecretAlgorithm, SecretUsage, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.registry import CommandKind, ModuleEntry, Registry, check_chain
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
@@ -47,21 +48,24 @@ def open_central(
     registry: str | None,
     file: Path | None,
     hook: str | None,
+    *,
+    serves: bool = False,
     **more: Any,  # noqa: ANN401 - arguments of Central
 ) -> Iterator[Central]:
-    """The central system in a sealed file, with its registry.
+    """The central system in a sealed file, with its registry; `serves`: it must have its certificate.
 
     Raises:
-        UsageError, EnvironmentFault, StateError: the file or the registry cannot be opened.
+        UsageError, EnvironmentFault, StateError: the file or the registry cannot be opened, or the certificate lacks.
 
     """
     from ..registry import open_registry
     from ..shell.central import Central
 
-    with open_store(store, StoreKind.CENTRAL, file, hook) as vault, closing(open_registry(_url(store, registry))) as at:
-        here = Central(vault, at, **more)
-        assert here.record  # noqa: S101 - it says what is missing
-        yield here
+    with open_store(store, StoreKind.CENTRAL, file, hook) as vault:
+        if serves and Central(vault, MemoryRegistry()).record.certificate is None:
+            raise StateError("no certificate yet", who="central", expected="insitu central install", got="none")
+        with closing(open_registry(_url(store, registry))) as opened:
+            yield Central(vault, opened, **more)
 
 
 def share(central: Central) -> None:
