@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from lives import broken
 from pump import NoStream, contact, meeting, personalize
-from world import SERIAL, World
+from world import SERIAL, Seeded, Stored, World
 
-from insitu.protocol.engine import EnvironmentFault, InsituError, ProtocolError, StateError, UsageError
+from insitu.protocol.engine import (
+    Cmac,
+    EnvironmentFault,
+    InsituError,
+    ProtocolError,
+    SecretUsage,
+    StateError,
+    UsageError,
+)
 from insitu.protocol.keys.port import KeyMissing
 from insitu.protocol.messages import CardRole, ModuleCondition, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.work_data import WorkState
+from insitu.protocol.stores.counter import CounterFailed, MemoryCounter, RolledBack
 from insitu.shell.module import SESSION_KEY, Module
 
 OPTIONS = list(TrustOption)
@@ -172,3 +182,51 @@ def test_a_module_that_was_never_personalized_has_nothing_to_reset(world: World)
     with pytest.raises(StateError, match="nothing to erase"):
         world.module.reset_by_hand()
     assert world.module.state is ModuleState.DELIVERED
+
+
+# A monotonic counter (S4, S8)
+
+
+def test_an_older_copy_of_the_store_is_noticed_without_anybody(world: World):
+    counter = MemoryCounter(world.module.record.generation)
+
+    def opened() -> Module:
+        world.vault(SERIAL).roll_back()
+        return Module(world.vault(SERIAL), counter=counter, entropy=Seeded("counted"), now=world.module_clock)
+
+    world.module = opened()
+    old = Stored.of(world.vault(SERIAL))
+    personalize(world)
+    assert counter.read() == world.module.record.generation
+    contact(world).start().finish()
+    assert counter.read() == world.module.record.generation
+    copy = old.restored("old copy")
+    with pytest.raises(RolledBack):
+        Module(copy, counter=counter, now=world.module_clock)
+    assert opened().state is ModuleState.OPERATING
+
+
+def test_a_counter_vouches_for_the_store_after_a_restart(world: World):
+    personalize(world)
+    contact(world).start().finish()
+    world.load_key()
+    contact(world).start().finish()
+    for counter, usable in ((None, False), (MemoryCounter(world.module.record.generation), True)):
+        module = Module(world.vault(SERIAL), counter=counter, entropy=Seeded("restarted"), now=world.module_clock)
+        try:
+            used = trio.run(module.at_work.use, SecretUsage.MAC, Cmac(b"x"))
+        except StateError:
+            used = b""
+        assert bool(used) is usable
+
+
+def test_what_the_counter_did_not_follow_is_not_said(world: World):
+    class Broken(MemoryCounter):
+        def advance(self, to: int) -> None:
+            raise CounterFailed("worn out", who="counter")
+
+    counter = Broken(world.module.record.generation)
+    world.module = Module(world.vault(SERIAL), counter=counter, entropy=Seeded("broken"), now=world.module_clock)
+    line = personalize(world)
+    assert isinstance(line.module.error, CounterFailed)
+    assert "Personalized" not in [getattr(note, "message", "") for note in world.shown]

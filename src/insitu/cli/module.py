@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,7 +17,24 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.module import Module
 from ..shell.programs import ModuleProgram, input_lines
 from ..transports.links import Address
-from .common import OPTIONS, Group, Teller, emit, open_store, parse_link, run_async, say, store_options, trust_options
+from .common import (
+    OPTIONS,
+    PATH,
+    Group,
+    Teller,
+    emit,
+    open_store,
+    parse_link,
+    run_async,
+    say,
+    store_options,
+    trust_options,
+)
+
+if TYPE_CHECKING:
+    from ..protocol.stores.counter import MonotonicCounter
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(cls=Group)
@@ -22,9 +42,32 @@ def module() -> None:
     """The security module at its place in the ATM."""
 
 
+def counter_options(command: F) -> F:
+    """--counter-file and --counter-hook."""
+    for name, text in (
+        ("--counter-file", "A monotonic counter in a file on other storage than the store's, made if it is not there."),
+        ("--counter-hook", "A monotonic counter behind a command: COMMAND read, COMMAND advance N."),
+    ):
+        command = click.option(name, type=PATH if name.endswith("file") else str, help=text)(command)
+    return command
+
+
+def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
+    from ..protocol.stores.counter import FileCounter
+    from ..shell.counter import CommandCounter
+
+    if file is not None and hook is not None:
+        raise UsageError("one counter", who="module", expected="--counter-file or --counter-hook", got="both")
+    if file is not None:
+        return FileCounter(file)
+    return None if hook is None else CommandCounter(shlex.split(hook))
+
+
 @module.command()
 @store_options()
+@counter_options
 @trust_options
+@click.option("--legacy-methods", is_flag=True, help="Admit TDES keys, retail MACs and PIN blocks of formats 0 and 3.")
 @click.option("--central", help="tcp:HOST:PORT of the central system, to work with while operating.")
 @click.option("--once", is_flag=True, help="End when the module operates.")
 @click.option("--requests", is_flag=True, help="Take the ATM controller's requests as lines of JSON on standard input.")
@@ -33,9 +76,12 @@ def run(
     store: Path,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
+    counter_file: Path | None,
+    counter_hook: str | None,
     link: str,
     trust: str,
     declare_wired: bool,
+    legacy_methods: bool,
     central: str | None,
     once: bool,
     requests: bool,
@@ -43,14 +89,15 @@ def run(
 ) -> None:
     """Wait for units at the link, work with the host.
 
-    Runs until it is interrupted. Requests: {"authorize": {"number": 1, "card": "...", "account": "...", "amount": 5000,
-    "currency": "EUR"}} and {"reset": "by hand"}.
+    Runs until it is interrupted. Requests: {"authorize": {"card": "...", "account": "...", "amount": 5000, "currency":
+    "EUR"}}, {"settle": {"number": 1, "paid": 5000}}, {"send": "HEX"}, {"take": 1} and {"reset": "by hand"}.
     """
     teller = Teller(as_json=as_json)
     where = parse_link(link, trust)
     host = None if central is None else Address.parse(central)
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
-        here = Module(vault, show=teller.show)
+        counter = _counter(counter_file, counter_hook)
+        here = Module(vault, counter=counter, legacy=legacy_methods, show=teller.show)
         if here.state is ModuleState.BLANK:
             raise StateError("the module was never delivered", who="module", expected="a delivered module", got="blank")
         if trust == "certificates" and here.record.identity is None:
@@ -90,11 +137,19 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 
 @module.command()
 @store_options()
+@counter_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def reset(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, yes: bool) -> None:
+def reset(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    counter_file: Path | None,
+    counter_hook: str | None,
+    yes: bool,
+) -> None:
     """Erase the operating key and certificates, by hand at the module."""
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
-        here = Module(vault)
+        here = Module(vault, counter=_counter(counter_file, counter_hook))
         if not yes and here.state is ModuleState.OPERATING:
             _confirm(f"Erase the operating key of module {here.record.serial}? It has to be personalized again.")
         epoch = here.reset_by_hand()

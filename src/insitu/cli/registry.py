@@ -249,7 +249,7 @@ def transactions(store: Path | None, registry: str | None, serial: str, as_json:
 @registry_option
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--usage", type=click.Choice(["mac", "pin"]), help="What the key is for.")
-@click.option("--algorithm", type=click.Choice(["aes", "tdes"]), default="aes", show_default=True)
+@click.option("--algorithm", type=click.Choice(["aes", "tdes"]), default="aes", show_default=True, help="Of the key.")
 @click.option("--bits", type=int, default=128, show_default=True, help="Length; parity bits included.")
 @click.option("--component", "components", type=PATH, multiple=True, help="Hexadecimal, then its check value; 0600.")
 @click.option("--block", type=PATH, help="A key block (TR-31 version D) instead.")

@@ -38,11 +38,15 @@ class Keeping(Generic[R]):
     Attributes:
         vault: key memory and stored bytes.
         record: decoded, as last committed; None before the first time.
+        before: runs before each write, and may refuse it.
+        after: runs after each write, before anything that depends on it.
 
     """
 
     def __init__(self, vault: Vault, record_class: type[R]) -> None:
         self.vault = vault
+        self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[R], None] = lambda _: None
         self._class = record_class
         self._durable = vault.labels()
         self._uncertain = False
@@ -64,15 +68,18 @@ class Keeping(Generic[R]):
     def commit(self, record: R, keep: frozenset[str] | None = None) -> None:
         """Make `record` durable with the pairs in `keep` (None: those that are durable already)."""
         keep = self._durable if keep is None else keep
+        self.before()
         try:
             self.vault.commit(encode_record(record), keep)
         except ErasureFailed:
             self._record, self._durable = record, keep  # written all the same; only the old content is still there
+            self.after(record)
             raise
         except StoreUncertain:
             self._uncertain = True
             raise
         self._record, self._durable = record, keep
+        self.after(record)
 
     def ports(self, show: Show) -> Ports:
         """The ports of a party that lives in this vault and looks nothing up."""

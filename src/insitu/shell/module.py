@@ -30,6 +30,7 @@ from ..protocol.parties.module_data import (
     resting_state,
 )
 from ..protocol.session import Session
+from ..protocol.stores.counter import Guard, MonotonicCounter
 from .keeping import Keeping, Show, ignore, wall_clock
 from .work import Work
 
@@ -42,11 +43,16 @@ class Module:
 
     Args:
         vault: its key memory and durable state.
+        counter: a monotonic counter outside the store, of this module and no other; it vouches for the store (S4, S8).
         legacy: older symmetric methods are admitted (L11).
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Attributes:
         at_work: what it does with the central system once it operates.
+
+    Raises:
+        RolledBack, CounterAhead: the store is an older copy, or the counter is not its own.
+        CounterFailed: the counter does not answer.
 
     """
 
@@ -54,6 +60,7 @@ class Module:
         self,
         vault: Vault,
         *,
+        counter: MonotonicCounter | None = None,
         legacy: bool = False,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
@@ -64,7 +71,13 @@ class Module:
         self._now = now
         self._show = show
         self._running: dict[str, trio.CancelScope] = {}
-        self.at_work = Work(self._keeping, vouched=False, legacy=legacy, entropy=entropy, now=now, show=show)
+        if counter is not None:
+            record = self._keeping.record
+            guard = Guard(counter, 0 if record is None else record.generation)
+            self._keeping.before = guard.check
+            self._keeping.after = lambda record: guard.written(record.generation)
+        vouched = counter is not None
+        self.at_work = Work(self._keeping, vouched=vouched, legacy=legacy, entropy=entropy, now=now, show=show)
 
     @property
     def record(self) -> ModuleRecord:
