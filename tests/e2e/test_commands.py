@@ -209,6 +209,7 @@ def test_the_central_system_restarts(bank):
         with running(*bank.run_module("--central", address, "--requests")) as module:
             personalized(bank, place(module))
             host.note("ModuleContacted")
+            module.note("StateEntered", state="ONLINE")
             module.ask(authorize=AUTHORIZE)
             module.note("PayOutInstructed", number=1)
             host.end(signal.SIGKILL)

@@ -45,7 +45,7 @@ def module() -> None:
 def counter_options(command: F) -> F:
     """--counter-file and --counter-hook."""
     for name, text in (
-        ("--counter-file", "A monotonic counter in a file on other storage than the store's, made if it is not there."),
+        ("--counter-file", "A monotonic counter in a file on other storage than the store's; see adopt-counter."),
         ("--counter-hook", "A monotonic counter behind a command: COMMAND read, COMMAND advance N."),
     ):
         command = click.option(name, type=PATH if name.endswith("file") else str, help=text)(command)
@@ -113,6 +113,38 @@ def run(
         run_async(main, serves=True)
 
 
+@module.command("adopt-counter")
+@store_options()
+@counter_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def adopt_counter(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    counter_file: Path | None,
+    counter_hook: str | None,
+    yes: bool,
+) -> None:
+    """Let a new or reset monotonic counter stand for the store as it is now.
+
+    From then on older copies of the store are noticed. Whether this one is older already, nobody can tell.
+    """
+    from ..protocol.stores.counter import FileCounter, adopt
+
+    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
+        record = Module(vault).record
+        if not yes:
+            _confirm(f"Is this the newest store of module {record.serial}, written {record.generation} times?")
+        if counter_file is not None and counter_hook is None and not counter_file.exists():
+            FileCounter.create(counter_file, record.generation)
+        else:
+            counter = _counter(counter_file, counter_hook)
+            if counter is None:
+                raise UsageError("which counter?", who="module", expected="--counter-file or --counter-hook")
+            adopt(counter, record.generation)
+    say(f"module {record.serial}: the counter stands at {record.generation}")
+
+
 @module.command()
 @store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -160,4 +192,4 @@ def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody to ask", who="module", expected="a terminal, or --yes")
     if not click.confirm(question):
-        raise UsageError("nothing was erased", who="module", expected="y", got="no")
+        raise UsageError("nothing was done", who="module", expected="y", got="no")
