@@ -39,6 +39,7 @@ from ..engine import (
 )
 from ..keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
 from ..keys.public import compress
+from ..keys.revocation import check_unrevoked, read_crl
 from ..messages import (
     IDENTITY,
     Certificates,
@@ -103,7 +104,7 @@ def key_from_manufacture_serves(data: ModuleData, event: GenerateKeyPair) -> boo
 
 
 def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
-    """All certificates hold, end at the root held since delivery, and the module's is for our pair (L4-L6, S2).
+    """All certificates hold, end at the root held since delivery, none above ours is revoked (L4-L6, S2, S5).
 
     The customer's was verified in the handshake, and does not come again, or it is verified now.
     """
@@ -118,6 +119,8 @@ def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
             got="none" if event.customer is None else "a second one",
         )
     customer, *above = _issuers(record, peer, event)
+    if record.crl is not None:
+        check_unrevoked(customer, read_crl(record.crl, trusted_root(record.root)))
     module = verify_issued(event.module, customer, Role.MODULE, now=None, subject=record.serial)
     if module.public != data.key.public:
         raise ProtocolError("module certificate", who="module", expected="our new key", got="another key")

@@ -45,7 +45,7 @@ class CrashDisk:
         lies: whether the sync with this number and name does nothing, and says that it has.
         short_writes: a write that fails has written its first half.
         links: whether the file system has hard links.
-        written: all that was ever written, in order.
+        written: all that was ever to be written, in order.
 
     """
 
@@ -114,6 +114,7 @@ class CrashDisk:
         return self._open(content), len(content.seen)
 
     def write(self, file: int, data: bytes) -> None:
+        self.written.append(data)
         try:
             self._call("write")
         except OSError:
@@ -124,7 +125,6 @@ class CrashDisk:
 
     def _put(self, file: int, data: bytes) -> None:
         content, at = self.open_files[file]
-        self.written.append(data)
         content.seen = content.seen[:at] + data + content.seen[at + len(data) :]
         self.open_files[file] = content, at + len(data)
 

@@ -1,15 +1,16 @@
 """Whole lives of a party whose sealed store lies on a crash disk, and what must hold after a cut at any call.
 
 A life is a script that drives the party by the shell's own classes. It runs once; at each call of the disk the disk is
-copied, together with what had been committed and acknowledged by then. Since a cut destroys memory and nothing else, each
-copy stands for a run that ended there: `survivors` of it, by seed, are the disks that may be found, and `look_into` says
-whether one of them holds what was promised. `interrupted` runs a life with a real cut or failure instead, for tests that
-go on living afterwards.
+copied, together with what had been committed and acknowledged by then. Since a cut destroys memory and nothing else,
+each copy stands for a run that ended there: `survivors` of it, by seed, are the disks that may be found, and
+`look_into` says whether one of them holds what was promised. `interrupted` runs a life with a real cut or failure
+instead, for tests that go on living afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,10 +18,10 @@ from typing import Any
 
 from crash_disk import CrashDisk, PowerCut
 from pump import Line, contact, meeting, sent_to_reset
-from world import NOW, Seeded, World, private_bytes, wanted
+from world import NOW, PINS, Seeded, World, private_bytes, wanted
 
 from insitu.protocol.channel.trust import ModuleAtWork
-from insitu.protocol.engine import Cmac, InsituError, SecretUsage
+from insitu.protocol.engine import Cmac, InsituError, KeyKind, SecretUsage
 from insitu.protocol.keys.vault import SealedVault, Vault
 from insitu.protocol.messages import (
     RECORD_LIMITS,
@@ -30,6 +31,7 @@ from insitu.protocol.messages import (
     TrustOption,
     decode_record,
 )
+from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.work_data import PayloadGiven, SecretWanted, TransactionSettled
 from insitu.protocol.stores import sealed
 from insitu.protocol.stores.atomic import ErasureFailed
@@ -167,20 +169,40 @@ class CrashLife:
             self._record("nothing")
         return self
 
-    def interrupted(self, script: Callable[[CrashLife], None], number: int, error: BaseException | None) -> None:
-        """Live it until the call of the disk with this number: power goes (None), or the call raises `error`."""
+    def interrupted(
+        self, script: Callable[[CrashLife], None], number: int, error: OSError | None = None, *, for_good: bool = False
+    ) -> InsituError | None:
+        """Live it until the call of the disk with this number, where power goes, or the call raises `error`.
+
+        Args:
+            script: the life.
+            number: of the call.
+            error: what it raises; None: power goes.
+            for_good: so do all later calls.
+
+        Returns:
+            Our error that ended the life, if one did.
+
+        """
 
         def before(at: int, _: str) -> None:
-            if at == number:
-                raise PowerCut if error is None else error
+            if at == number or (for_good and at > number):
+                raise PowerCut if error is None else OSError(*error.args)
 
         self.disk.before_call = before
+        raised: InsituError | None = None
         try:
             script(self)
-        except (PowerCut, InsituError):
-            for side in () if self.line is None else self.line.sides:
+        except PowerCut:
+            pass
+        except InsituError as ours:
+            raised = ours
+        for side in () if self.line is None else self.line.sides:
+            with suppress(InsituError):
                 side.abandon()
         self.line = None
+        self.disk.before_call = lambda number, name: None
+        return raised
 
     # what a script is made of
 
@@ -219,6 +241,48 @@ def module_life(life: CrashLife) -> None:
     life.ended(line)
     personalized(life, TrustOption.CERTIFICATES)
     at_work(life, keys=False)
+
+
+def go_on(life: CrashLife, disk: CrashDisk, token: CrashDisk) -> None:
+    """After a cut all machines come up again, the module with the store as it is found; then it lives on, to the end.
+
+    A serial number that the manufacturer's books name already is used up: a module that is blank again gets another.
+    """
+    world = life.world
+    world.card, world.central = world.blank_card(), world.started_central()
+    world.vaults[SERIAL] = life.opened(disk, token)  # type: ignore[assignment]
+    module = world_module(life)
+    if module.state is ModuleState.BLANK:
+        module.initialize(f"{SERIAL}-2", world.root, world.certify_identity)
+    if module.state is ModuleState.OPERATING:
+        life.ended(life.met(contact(world, module=module)))  # a reset that was ordered happens now
+    if module.state is ModuleState.OPERATING:
+        at_work(life)
+        world_module(life).reset_by_hand()
+    personalized(life, TrustOption.CERTIFICATES)
+    at_work(life)
+
+
+def card_life(life: CrashLife) -> None:
+    """A card is furnished, approves, signs, and somebody tries a wrong PIN."""
+    world = life.world
+    world.vaults["card on disk"] = life.made()  # type: ignore[assignment]
+    card = world.new_card("Bank on disk", "card on disk")
+    job = card.propose(CardRole.MODULE, "SN-x")
+    with suppress(InsituError):
+        card.approve(job, "alice", b"0000")
+    public = world.vault("other").generate("x", KeyKind.P256, b"").public
+    world.certify(CardRole.MODULE, "SN-x", public, card=card)
+
+
+def manufacturer_life(life: CrashLife) -> None:
+    """A manufacturer is established, and certifies a customer and a module."""
+    world = life.world
+    world.vaults["maker on disk"] = life.made()  # type: ignore[assignment]
+    maker = world.new_manufacturer("maker on disk")
+    maker.establish("Maker on disk")
+    maker.sign_customer(world.blank_card("card-2").furnish("Bank 2", PINS))
+    maker.certify_identity("SN-y", world.vault("other").generate("y", KeyKind.P256, b"").public)
 
 
 def world_module(life: CrashLife) -> Any:
@@ -327,6 +391,7 @@ class Judge:
     life: CrashLife
     is_sound: Callable[[SealedVault], None] = module_is_sound
     _traces: dict[bytes, list[bytes]] = field(default_factory=dict)
+    _sound: set[int] = field(default_factory=set)
 
     def look_into(self, moment: Moment, disk: CrashDisk, *, honest: bool = True) -> int:
         """The number of the stand that is found in the store; -1 where there is no store, as none was promised."""
@@ -338,19 +403,20 @@ class Judge:
                 raise
             return -1
         found = Stand.of(vault)
-        vault.close()
         first = max(moment.promised, 0) if honest else 0
         number = next((n for n in range(first, moment.begun + 1) if self.life.stands[n] == found), None)
         assert number is not None, "neither the old state nor the new one"
-        with reopened(disk, self.life.kind) as vault:
+        if number not in self._sound:  # what is found is this stand, to the last byte
             self.is_sound(vault)
+            self._sound.add(number)
+        vault.close()
         if honest:
             self.look_for_traces(number, disk)
         return number
 
     def look_for_traces(self, number: int, disk: CrashDisk) -> None:
         """No destroyed key is anywhere on the medium, with or without a name, sealed or not (S3)."""
-        medium = b"\xff".join(disk.survivors(0).everything())
+        medium = b"".join(content for content in disk.survivors(0).everything() if content.strip(b"\0"))
         kept = set(self.life.stands[number].keys.values())
         for stand in self.life.stands[:number]:
             for secret in stand.keys.values():

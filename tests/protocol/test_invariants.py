@@ -29,7 +29,7 @@ from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModuleReported
 from insitu.protocol.parties.work_data import ResetByHand, TransactionSettled
 from insitu.protocol.stores.card_log import Intent, Result
-from insitu.protocol.stores.registry import Standing
+from insitu.protocol.stores.registry import CommandKind, Standing
 from insitu.shell.card import Card
 from insitu.shell.module import Module
 
@@ -224,6 +224,28 @@ def test_s7_the_salt_does_reach_the_key():
     """The same entropy with another salt gives another key: what the unit prescribes has its influence (L3)."""
     made = [memory("same").generate("operating-0", KeyKind.P256, salt).public for salt in (bytes(32), b"\1" * 32)]
     assert made[0] != made[1]
+
+
+# S5
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name.lower())
+def test_s5_a_revoked_customer_personalizes_no_module_that_has_the_list(world: World, option):
+    """The list comes while the module operates, and outlives the reset."""
+    personalize(world)
+    contact(world).start().finish()
+    world.command(CommandKind.REVOKE, world.revocations(1, world.card.customer.serial_number))
+    contact(world).start().finish()
+    assert world.module.record.crl is not None
+    world.module.reset_by_hand()
+    line = personalize(world, option)
+    assert "is revoked" in str(line.module.error)
+    assert world.module.state is ModuleState.RESET
+    second = world.new_card("Second", "card 2")
+    central = world.certify(CardRole.CENTRAL, "Host", world.central._key().public, card=second)
+    world.approved(CardRole.MODULE, SERIAL, card=second)
+    meeting(world, option, unit=world.new_unit(second, central)).start().finish()
+    assert world.module.state is ModuleState.OPERATING
 
 
 # S9

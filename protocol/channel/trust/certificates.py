@@ -13,6 +13,7 @@ from functools import lru_cache
 from ...engine import KeyHandle, UsageError
 from ...keys.certificates import Role, VerifiedCertificate, check_time, trusted_root, verify_issued
 from ...keys.port import check_certificate_matches
+from ...keys.revocation import VerifiedCrl, check_unrevoked, read_crl
 from ...messages import ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
@@ -40,6 +41,7 @@ class ModuleByIdentity:
     Attributes:
         root: the manufacturer's, as entered at manufacture.
         latest: no certificate is judged at an earlier time, unix seconds.
+        crl: the manufacturer's revocation list, as far as the central system sent one (S5).
 
     """
 
@@ -47,6 +49,7 @@ class ModuleByIdentity:
     latest: int
     own: Credential = field(repr=False)
     key: KeyHandle
+    crl: VerifiedCrl | None = None
     option: TrustOption = TrustOption.CERTIFICATES
     method: int = Method.SIGNATURES
 
@@ -65,17 +68,19 @@ class ModuleByIdentity:
             )
         root, identity = _own_identity(record.root, record.identity, record.serial)
         check_certificate_matches(key, identity)
-        return cls(root, record.latest, Credential.x5chain((record.identity,), key.public), key)
+        crl = None if record.crl is None else read_crl(record.crl, root)
+        return cls(root, record.latest, Credential.x5chain((record.identity,), key.public), key, crl)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
         """A unit, certified by a customer whom our manufacturer certified (L6).
 
         Raises:
-            ProtocolError: no such chain, or one that does not hold or has expired.
+            ProtocolError: no such chain, or one that does not hold, has expired or is revoked.
 
         """
         unit_der, customer_der = chain_of(claim, 2, "module")
         customer = verify_issued(customer_der, self.root, Role.CUSTOMER, now=None)
+        check_unrevoked(customer, self.crl)
         unit = verify_issued(unit_der, customer, Role.UNIT, now=None)
         check_unexpired((self.root, customer, unit), max(at, self.latest))
         peer = Peer(unit.subject, Role.UNIT, unit.public, (unit, customer))
