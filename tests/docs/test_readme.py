@@ -91,11 +91,15 @@ def test_embedding(readme: str, lived: tuple[Path, str]) -> None:
     try:
         assert host.stdout is not None
         assert host.stdout.readline().startswith("ready")
-        program = block(readme, "embedding", "python").replace("4712", str(port))
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=place, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert re.fullmatch(r"pay out 5000 SM-0001/\d+\n", done.stdout), done.stderr
+        for mark, shows in (
+            ("embedding", r"pay out 5000 SM-0001/\d+\n"),
+            ("embedding without trio", r"True 2000 OPERATING\n"),
+        ):
+            program = block(readme, mark, "python").replace("4712", str(port))
+            done = subprocess.run(
+                [sys.executable, "-c", program], cwd=place, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert re.fullmatch(shows, done.stdout), done.stdout + done.stderr
     finally:
         host.terminate()
         host.wait(timeout=30)

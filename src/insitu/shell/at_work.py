@@ -12,6 +12,7 @@ from ..protocol.engine import StateError
 from ..protocol.keys.vault import SealedVault
 from ..protocol.parties.work_data import WorkState
 from ..protocol.progress import StateEntered
+from ..protocol.stores.counter import MonotonicCounter
 from ..protocol.stores.sealed import StoreKind
 from ..transports.links import Link
 from .keeping import Show, fresh_bytes, ignore
@@ -26,6 +27,8 @@ def open_module(
     *,
     passphrase_file: Path | None = None,
     passphrase_hook: list[str] | None = None,
+    counter: MonotonicCounter | None = None,
+    legacy: bool = False,
     show: Show = ignore,
 ) -> Iterator[Module]:
     """The module in a sealed file, locked for this process while the context lasts.
@@ -34,6 +37,8 @@ def open_module(
         store: the sealed file that the manufacturer delivered.
         passphrase_file: an owner-only file that unseals it; without one a person is asked.
         passphrase_hook: instead of a file, a command whose output unseals it.
+        counter: a monotonic counter outside the store.
+        legacy: older symmetric methods are admitted.
         show: gets notes and progress.
 
     Raises:
@@ -43,7 +48,7 @@ def open_module(
     """
     secret = passphrase(file=passphrase_file, command=passphrase_hook)
     with SealedVault.open(store, StoreKind.MODULE, secret, entropy=fresh_bytes) as vault:
-        yield Module(vault, show=show)
+        yield Module(vault, counter=counter, legacy=legacy, show=show)
 
 
 @asynccontextmanager

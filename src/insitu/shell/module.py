@@ -96,6 +96,11 @@ class Module:
         """BLANK, DELIVERED, OPERATING or RESET."""
         return resting_state(self._keeping.record)
 
+    @property
+    def keys(self) -> Vault:
+        """Key memory."""
+        return self._keeping.vault
+
     def initialize(
         self,
         serial: str,

@@ -79,7 +79,7 @@ class ModuleProgram:
 
     Args:
         module: the module.
-        link: where units turn up.
+        link: where units turn up; None: nowhere, the module is personalized elsewhere.
         option: how they are trusted.
         declared_wired: the operator answers for it that the link is a cable.
         central: the central system's address; None: never goes online.
@@ -92,7 +92,7 @@ class ModuleProgram:
     def __init__(
         self,
         module: Module,
-        link: Address,
+        link: Address | None,
         option: TrustOption,
         *,
         declared_wired: bool = False,
@@ -116,9 +116,7 @@ class ModuleProgram:
     async def run(self, *, ready: Callable[[str], None], requests: AsyncIterator[str] | None = None) -> None:
         """Until cancelled, or until the module operates if `once`; `ready` gets the address once open."""
         async with trio.open_nursery() as nursery:
-            serve = partial(serve_links, self._link, self._meet, declared_wired=self._declared_wired, limits=UNITS)
-            places: list[Address] = await nursery.start(serve)
-            ready(str(places[0]))
+            ready(await self._open(nursery))
             if self._central is not None:
                 nursery.start_soon(self._work, self._central)
             nursery.start_soon(self._watch_clock)
@@ -129,6 +127,14 @@ class ModuleProgram:
             if self._once:
                 async with self._one_unit:  # which has its confirmation by then
                     nursery.cancel_scope.cancel()
+
+    async def _open(self, nursery: trio.Nursery) -> str:
+        """Wait for units; where."""
+        if self._link is None:
+            return ""
+        serve = partial(serve_links, self._link, self._meet, declared_wired=self._declared_wired, limits=UNITS)
+        places: list[Address] = await nursery.start(serve)
+        return str(places[0])
 
     async def _meet(self, link: Link) -> None:
         with trio.move_on_after(TURN_SECONDS) as patience:

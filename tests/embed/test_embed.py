@@ -1,0 +1,186 @@
+"""A module in a thread of its own, called by a program that knows no trio; the host is a thread over TCP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from world import CARD_NUMBER, SERIAL, Stored, World
+
+from insitu.embed import Controller, NoAnswer
+from insitu.protocol.engine import SecretUsage, StateError, UsageError
+from insitu.protocol.keys.vault import SealedVault
+from insitu.protocol.messages import CardRole, TrustOption
+from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.stores.registry import CommandKind
+from insitu.protocol.stores.sealed import Cost, StoreKind
+from insitu.protocol.stores.secret import Secret
+from insitu.shell.central_program import CentralProgram
+from insitu.transports.links import Address
+from insitu.transports.memory import memory_pair
+
+PAYMENT = (CARD_NUMBER, "DE02100100109307118603", 5000, "EUR")
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+
+    async def personalize() -> None:
+        world.approved(CardRole.MODULE, SERIAL)
+        here, there = memory_pair()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(world.module.meet_unit, here, TrustOption.CERTIFICATES))
+            await world.new_unit().personalize(there, SERIAL, TrustOption.CERTIFICATES)
+
+    trio.run(personalize)
+    return world
+
+
+@pytest.fixture
+def host(world: World) -> Iterator[str]:
+    """The central system in another thread; where it listens."""
+    place: list[str] = []
+    listening = threading.Event()
+    scope: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
+
+    async def serve() -> None:
+        with trio.CancelScope() as cancelled:
+            scope.append((trio.lowlevel.current_trio_token(), cancelled))
+            program = CentralProgram(world.central, Address.parse("tcp:127.0.0.1:0"), tell=lambda _: None)
+
+            def ready(at: str) -> None:
+                place.append(at)
+                listening.set()
+
+            await program.run(ready=ready)
+
+    thread = threading.Thread(target=trio.run, args=(serve,))
+    thread.start()
+    assert listening.wait(10)
+    yield place[0]
+    token, cancelled = scope[0]
+    token.run_sync_soon(cancelled.cancel)
+    thread.join(10)
+
+
+@pytest.fixture
+def store(world: World, tmp_path: Path) -> dict[str, Any]:
+    """The module's sealed file, with its passphrase."""
+    kept = Stored.of(world.vault(SERIAL))
+    passphrase = tmp_path / "module.pass"
+    passphrase.touch(mode=0o600)
+    passphrase.write_text("a passphrase")
+    path = tmp_path / "module.insitu"
+    secret = Secret(b"a passphrase")
+    with SealedVault.create(path, StoreKind.MODULE, secret, entropy=bytes, cost=Cost(n=2)) as vault:
+        for label, (kind, private) in kept.keys.items():
+            vault._keys.restore_sealed(label, kind, private)  # type: ignore[arg-type]
+        vault.commit(kept.record or b"", vault.labels())
+    return {"store": path, "passphrase_file": passphrase}
+
+
+def until(condition: Any, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_day_of_a_controller(world: World, host: str, store: dict[str, Any]):
+    came: list[tuple[int, bytes]] = []
+    with Controller(**store, central=host, on_instruction=lambda *each: came.append(each)) as module:
+        until(lambda: module.status().online)
+        answer = module.authorize(*PAYMENT)
+        assert (answer.approved, answer.amount) == (True, 5000)
+        assert [each.number for each in module.status().unsettled] == [answer.number]
+        module.settle(answer.number, 5000)
+        assert module.send(b"hello") == 3
+        world.command(CommandKind.INSTRUCT, b"reload")
+        world.load_key(SecretUsage.MAC)
+        world.load_key(SecretUsage.PIN)
+        until(lambda: came == [(1, b"reload")])
+        until(lambda: len(module.status().check_values) == 2)
+        assert len(module.mac(b"data")) == 16
+        assert len(module.encrypt_pin_block("1234", CARD_NUMBER)) == 16
+        with pytest.raises(StateError):
+            module.mac(b"data", retail=True)
+        until(lambda: world.central.registry.deliveries())
+        assert module.reset_by_hand() == 1
+        assert module.status().state is ModuleState.RESET
+        with pytest.raises(StateError):
+            module.send(b"too late")
+    with pytest.raises(StateError, match="does not run"):
+        module.status()
+    assert world.central.registry.transaction(SERIAL, 1).paid == 5000  # type: ignore[union-attr]
+
+
+def test_a_host_that_is_slow_costs_the_callers_time_and_pays_nothing(world: World, host: str, store: dict[str, Any]):
+    go_on = threading.Event()
+    decide = world.central._decide
+    world.central._blocking = True
+    world.central._decide = lambda serial, asked: go_on.wait(10) and decide(serial, asked)  # type: ignore[return-value]
+    with Controller(**store, central=host) as module:
+        until(lambda: module.status().online)
+        with pytest.raises(NoAnswer):
+            module.authorize(*PAYMENT, timeout=0.2)
+        assert module.status().unsettled == ()
+        go_on.set()
+        until(lambda: getattr(world.central.registry.transaction(SERIAL, 1), "paid", None) == 0)
+
+
+def test_without_a_host(store: dict[str, Any]):
+    notes: list[object] = []
+    with Controller(**store, on_note=notes.append) as module:
+        assert module.status().state is ModuleState.OPERATING
+        with pytest.raises(StateError, match="no authorization now"):
+            module.authorize(*PAYMENT)
+        assert module.send(b"kept") == 1
+        with pytest.raises(UsageError):
+            module.send(bytes(40_000))
+        with pytest.raises(StateError, match="runs"):
+            module.start()
+    with Controller(**store) as module:
+        assert module.send(b"kept, too") == 2
+
+
+def test_an_instruction_that_is_not_done_with_comes_again(world: World, host: str, store: dict[str, Any]):
+    def jam(number: int, content: bytes) -> None:
+        raise OSError("the cassette is stuck")
+
+    notes: list[object] = []
+    with Controller(**store, central=host, on_instruction=jam, on_note=notes.append) as module:
+        until(lambda: module.status().online)
+        world.command(CommandKind.INSTRUCT, b"reload")
+        until(lambda: "instruction 1: OSError" in notes)
+    came: list[int] = []
+    with Controller(**store, on_instruction=lambda number, _: came.append(number)):
+        until(lambda: came == [1])
+
+
+def test_what_does_not_open_is_told_to_whoever_starts_it(store: dict[str, Any], tmp_path: Path):
+    with pytest.raises(UsageError, match="there is no store"):
+        Controller(tmp_path / "none", passphrase_file=store["passphrase_file"]).start()
+    wrong = tmp_path / "wrong.pass"
+    wrong.touch(mode=0o600)
+    wrong.write_text("another")
+    with pytest.raises(UsageError, match="passphrase"):
+        Controller(store["store"], passphrase_file=wrong).start()
+
+
+def test_many_threads_call_at_once(world: World, host: str, store: dict[str, Any]):
+    numbers: list[int] = []
+    with Controller(**store, central=host) as module:
+        until(lambda: module.status().online)
+        threads = [threading.Thread(target=lambda: numbers.append(module.authorize(*PAYMENT).number)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert sorted(numbers) == list(range(1, 9))
