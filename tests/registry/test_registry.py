@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_server import Server, running_server
+from sqlalchemy.exc import DBAPIError
 
 from insitu.protocol.engine import StateError, UsageError
 from insitu.protocol.stores.memory_registry import MemoryRegistry
@@ -49,9 +53,21 @@ ENTRY = ModuleEntry(
 PAID = Transaction("SM-1", 3, 0, "1111", "2222", 5000, "EUR", 210)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    made: Registry = MemoryRegistry() if request.param == "memory" else open_registry(str(tmp_path / "registry.db"))
+    made: Registry
+    if request.param == "memory":
+        made = MemoryRegistry()
+    elif request.param == "sqlite":
+        made = open_registry(str(tmp_path / "registry.db"))
+    else:
+        made = open_registry(request.getfixturevalue("server").database())
     yield made
     made.close()
 
@@ -372,3 +388,101 @@ def test_a_password_in_a_url_does_not_show():
 def test_a_directory_that_is_not_there(tmp_path: Path):
     with pytest.raises(UsageError, match="can be written"):
         open_registry(str(tmp_path / "nowhere" / "registry.db"))
+
+
+# PostgreSQL ----------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_goes_away_comes_back(server: Server):
+    """Nothing is half written meanwhile, and the program need not be started again."""
+    made = open_registry(server.database())
+    made.trust(ISSUER, actor="alice", at=1)
+    server.stop()
+    for _ in range(2):
+        with pytest.raises(RegistryAway) as caught:
+            made.commit(Change(ENTRY), at=2)
+        assert caught.value.__cause__ is None
+    with pytest.raises(RegistryAway):
+        made.check()
+    server.start()
+    made.check()
+    assert made.modules() == ()
+    made.commit(Change(ENTRY), at=3)
+    assert made.issuers() == (ISSUER,)
+    made.close()
+
+
+def test_the_server_lets_nobody_change_the_audit_trail(server: Server):
+    made: Any = open_registry(server.database())
+    made.trust(ISSUER, actor="alice", at=1)
+    for statement in ("UPDATE audit SET actor = 'mallory'", "DELETE FROM audit", "TRUNCATE audit"):
+        with pytest.raises(DBAPIError, match="only grows"), made._engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    check_chain(made.audit())
+    made.close()
+
+
+WRITER = """
+import sys
+from dataclasses import replace
+from insitu.registry import open_registry
+from insitu.protocol.stores.registry import Change, Delivery, RegistryConflict
+registry = open_registry(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2]), 1000, 2):
+    while True:
+        entry = registry.module("SM-1")
+        try:
+            delivery = Delivery("SM-1", number, b"x", 1)
+            registry.commit(Change(entry, delivery=delivery, note=("noted", str(number))), at=1)
+        except RegistryConflict:
+            continue
+        print(number, flush=True)
+        break
+    if number >= 40:
+        break
+registry.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_two_processes_lose_nothing_and_leave_no_gap(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
+    url = str(tmp_path / "r.db") if kind == "sqlite" else request.getfixturevalue("server").database()
+    made = open_registry(url)
+    made.commit(Change(ENTRY), at=1)
+    words = [sys.executable, "-c", WRITER, url]
+    about: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    writers = [subprocess.Popen([*words, first], **about) for first in ("0", "1")]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    acknowledged = [int(line) for writer in writers for line in writer.communicate(timeout=60)[0].split()]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert sorted(each.number for each in made.deliveries()) == sorted(acknowledged) == list(range(42))
+    assert [each.id for each in made.deliveries()] == list(range(1, 43))
+    check_chain(made.audit())
+    made.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_was_acknowledged_outlives_a_kill(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
+    url = str(tmp_path / "r.db") if kind == "sqlite" else request.getfixturevalue("server").database()
+    made = open_registry(url)
+    made.commit(Change(ENTRY), at=1)
+    words = [sys.executable, "-c", WRITER, url, "0"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        writer.stdout.readline()
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+        told = [int(writer.stdout.readline()) for _ in range(5)]
+        writer.kill()
+        told += [int(line) for line in writer.stdout.read().split()]
+    assert {each.number for each in made.deliveries()} >= set(told)
+    check_chain(made.audit())
+    made.trust(ISSUER, actor="alice", at=1)
+    made.close()
