@@ -59,8 +59,8 @@ def replace_file(files: Files, path: Path, data: bytes, *, erase: bool = False) 
     kept = False
     try:
         _clear(files, path, new)  # of a write that failed
-        _write_new(files, new, data)
         kept = erase and _keep_old(files, path, old)
+        _write_new(files, new, data, name_first=erase)
         files.replace(new, path)
     except OSError as error:
         with suppress(OSError):  # what stays of it is cleared away by the next write or opening
@@ -119,9 +119,21 @@ def _content(files: Files, path: Path) -> bytes | None:
         return None
 
 
-def _write_new(files: Files, new: Path, data: bytes) -> None:
+def _write_new(files: Files, new: Path, data: bytes, *, name_first: bool) -> None:
+    """Write `data` durably to a new file.
+
+    Args:
+        files: the file system.
+        new: the new file.
+        data: its content.
+        name_first: make all names durable before there is a content, and before names change their meaning. Else a
+            power cut could leave a content on the medium without any name, and nobody to erase it.
+
+    """
     file = files.create(new)
     try:
+        if name_first:
+            files.sync_directory(new.parent)
         files.write(file, data)
         files.sync(file)
     finally:
@@ -129,11 +141,7 @@ def _write_new(files: Files, new: Path, data: bytes) -> None:
 
 
 def _keep_old(files: Files, path: Path, old: Path) -> bool:
-    """Give the old content a second name; False where there is no old content, or the file system has no links.
-
-    The second name is durable before the first one means something else: else a power cut could leave the old content
-    on the medium without any name, and nobody to erase it.
-    """
+    """Give the old content a second name; False where there is no old content, or the file system has no links."""
     _clear(files, path, old)
     try:
         files.link(path, old)
@@ -143,12 +151,6 @@ def _keep_old(files: Files, path: Path, old: Path) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         return False
-    try:
-        files.sync_directory(path.parent)
-    except OSError:
-        with suppress(OSError):
-            files.remove(old)
-        raise
     return True
 
 

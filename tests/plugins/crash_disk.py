@@ -39,11 +39,12 @@ class CrashDisk:
     Attributes:
         names: as the process sees them.
         kept_names: as on the medium.
-        changes: of names, not yet on the medium: (name, content or None).
+        changes: of names, not yet on the medium: each at one stroke, of (name, content or None).
         calls: the calls so far, by name.
         before_call: runs before each call with its number (from 0) and name; may raise PowerCut or OSError.
         lies: whether the sync with this number and name does nothing, and says that it has.
         short_writes: a write that fails has written its first half.
+        atomic_renames: a cut leaves both sides of a rename or neither, as on file systems with a journal.
         links: whether the file system has hard links.
         written: all that was ever to be written, in order.
 
@@ -51,12 +52,13 @@ class CrashDisk:
 
     names: dict[Path, Content] = field(default_factory=dict)
     kept_names: dict[Path, Content] = field(default_factory=dict)
-    changes: list[tuple[Path, Content | None]] = field(default_factory=list)
+    changes: list[list[tuple[Path, Content | None]]] = field(default_factory=list)
     contents: list[Content] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     before_call: Callable[[int, str], None] = lambda number, name: None
     lies: Callable[[int, str], bool] = lambda number, name: False
     short_writes: bool = False
+    atomic_renames: bool = True
     links: bool = True
     written: list[bytes] = field(default_factory=list)
     open_files: dict[int, tuple[Content, int]] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class CrashDisk:
             raise
 
     def _rename(self, path: Path, content: Content | None) -> None:
-        self.changes.append((path, content))
+        self.changes.append([(path, content)])
         if content is None:
             del self.names[path]
         else:
@@ -153,6 +155,9 @@ class CrashDisk:
         content = self._found(path)
         self._rename(other, content)
         self._rename(path, None)
+        if self.atomic_renames:
+            removal = self.changes.pop()
+            self.changes[-1] += removal
 
     def remove(self, path: Path) -> None:
         self._call("remove")
@@ -182,12 +187,13 @@ class CrashDisk:
             left = content.kept if seed == 0 else content.seen if seed == 1 else _torn(content, chance)
             after[id(content)] = Content(left, left)
         names = dict(self.kept_names)
-        for path, change in self.changes:
+        for stroke in self.changes:
             if seed == 1 or (seed > 1 and chance.random() < 0.5):
-                if change is None:
-                    names.pop(path, None)
-                else:
-                    names[path] = change
+                for path, change in stroke:
+                    if change is None:
+                        names.pop(path, None)
+                    else:
+                        names[path] = change
         found = {path: after[id(content)] for path, content in names.items()}
         return CrashDisk(dict(found), dict(found), contents=list(after.values()), links=self.links)
 
@@ -197,8 +203,9 @@ class CrashDisk:
         return CrashDisk(
             {path: same[id(content)] for path, content in self.names.items()},
             {path: same[id(content)] for path, content in self.kept_names.items()},
-            [(path, content and same[id(content)]) for path, content in self.changes],
+            [[(path, content and same[id(content)]) for path, content in stroke] for stroke in self.changes],
             list(same.values()),
+            atomic_renames=self.atomic_renames,
             links=self.links,
         )
 

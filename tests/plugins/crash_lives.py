@@ -95,6 +95,7 @@ class CrashLife:
         guarded: a counter is configured.
         stands: all that was ever begun to be written, in order.
         moments: every call of the disks, where `recording`.
+        past: what was durable before a cut, after which life went on.
 
     """
 
@@ -106,6 +107,7 @@ class CrashLife:
     world: World = field(default_factory=World)
     stands: list[Stand] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
+    past: list[Stand] = field(default_factory=list)
     promised: int = -1
     step: str = "made"
     line: Line | None = None
@@ -132,13 +134,15 @@ class CrashLife:
 
     def opened(self, disk: CrashDisk, token: CrashDisk) -> SealedVault:
         """The store as it is found on another disk, with which the life goes on."""
+        disk.written[:0] = self.disk.written
         self.disk, self.token = disk, token
-        self.stands = [Stand(None, {})]
+        stands, self.stands = self.stands, []
         try:
             vault = reopened(disk, self.kind, self.entropy)
         except StoreMissing:
             return self.made()
         self.stands, self.promised = [Stand.of(vault)], 0
+        self.past = stands[: stands.index(self.stands[0])]
         return self.watched(vault)
 
     def watched(self, vault: SealedVault) -> SealedVault:
@@ -410,7 +414,7 @@ class Judge:
             self.is_sound(vault)
             self._sound.add(number)
         vault.close()
-        if honest:
+        if honest and self.life.disk.atomic_renames:
             self.look_for_traces(number, disk)
         return number
 
@@ -418,7 +422,7 @@ class Judge:
         """No destroyed key is anywhere on the medium, with or without a name, sealed or not (S3)."""
         medium = b"".join(content for content in disk.survivors(0).everything() if content.strip(b"\0"))
         kept = set(self.life.stands[number].keys.values())
-        for stand in self.life.stands[:number]:
+        for stand in (*self.life.past, *self.life.stands[:number]):
             for secret in stand.keys.values():
                 if secret not in kept:
                     assert secret not in medium
