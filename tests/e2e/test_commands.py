@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,38 @@ def test_a_module_is_reset_at_its_next_contact(bank):
         assert host.note("ModuleReset")["epoch"] == 1
         module.end()
         assert "ModuleContacted" not in host.end().out
+
+
+def test_health_and_metrics(bank):
+    """What a monitoring system asks; no serial number, card or amount is in it."""
+    with ExitStack() as stack:
+        host = stack.enter_context(running(*bank.serve("--health", "tcp:127.0.0.1:0")))
+        health = host.note("Ready", state="HEALTH")["at"].removeprefix("tcp:")
+        at = host.note("Ready", state="SERVING")["at"]
+
+        def get(path: str) -> tuple[int, str]:
+            connection = HTTPConnection(health, timeout=10)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            connection.close()
+            return answer.status, text
+
+        assert get("/alive") == (200, "alive\n")
+        assert get("/ready") == (200, "ready\n")
+        assert get("/registry")[0] == 404
+        module = stack.enter_context(running(*bank.run_module("--central", at, "--requests")))
+        personalized(bank, place(module))
+        module.note("StateEntered", state="ONLINE")
+        module.ask(authorize=AUTHORIZE)
+        module.note("PayOutInstructed")
+        status, text = get("/metrics")
+        assert status == 200
+        assert "insitu_modules_online 1.0" in text
+        assert 'insitu_transactions_total{outcome="approved"} 1.0' in text
+        assert SERIAL not in text
+        module.end()
+        host.end()
 
 
 # Killed in the middle ----------------------------------------------------------------------------------------

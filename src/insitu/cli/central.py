@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.central import Central
 from ..shell.central_program import CentralProgram
+from ..shell.health import Metrics, serving_health
 from ..shell.programs import input_lines
 from ..transports.links import Address
 from .common import PATH, Group, Teller, about, create_store, run_async, say, store_options
@@ -88,6 +90,7 @@ def install(
 @click.option(
     "--limit", type=click.IntRange(0), default=0, show_default=True, help="Approve amounts up to this, in minor units."
 )
+@click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
 @click.option("--commands", is_flag=True, help='Take commands on standard input: {"reset": SERIAL}, one a line.')
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
@@ -97,6 +100,7 @@ def serve(
     registry: str | None,
     listen: str,
     limit: int,
+    health: str | None,
     commands: bool,
     as_json: bool,
 ) -> None:
@@ -111,10 +115,19 @@ def serve(
             number=asked.number, approved=approved, amount=asked.amount if approved else 0, reference=reference
         )
 
-    about_it: dict[str, Any] = {"serves": True, "decide": decide, "show": teller.show}
-    with open_central(store, registry, passphrase_file, passphrase_hook, **about_it) as here:
+    metrics = Metrics(lambda: len(program.online))
+
+    def show(note: object) -> None:
+        metrics.note(note)
+        teller.show(note)
+
+    about_it: dict[str, Any] = {"serves": True, "decide": decide, "show": show}
+    with open_central(store, registry, passphrase_file, passphrase_hook, **about_it) as here, ExitStack() as stack:
         share(here)
         program = CentralProgram(here, where, tell=teller.error)
+        if health is not None:
+            at = serving_health(Address.parse(health), metrics, lambda: program.registry_answers)
+            teller.ready("HEALTH", stack.enter_context(at))
 
         async def main() -> None:
             lines = input_lines() if commands else None

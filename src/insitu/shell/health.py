@@ -1,0 +1,138 @@
+"""Health and metrics of a serving central system over HTTP: /alive, /ready, /metrics. Nothing in them is a customer's.
+
+For a monitoring system on the same machine or network of machines: whoever reaches the port may read it. The standard
+library's server answers from threads of its own, so that a session never waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+
+from ..protocol.engine import EnvironmentFault, UsageError
+from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
+from ..protocol.progress import SessionEnded
+from ..transports.links import Address
+
+SECONDS = 10
+"""How long a client may take for its request."""
+
+
+class Metrics:
+    """Counts what sessions show.
+
+    Args:
+        online: how many modules have a session open here.
+
+    """
+
+    def __init__(self, online: Callable[[], int]) -> None:
+        self._online = online
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = Lock()
+
+    def note(self, note: object) -> None:
+        """A note of a session."""
+        match note:
+            case TransactionDecided(transaction):
+                counted = ("transactions", "approved" if transaction.approved else "refused")
+            case ModuleContacted():
+                counted = ("sessions", "begun")
+            case SessionEnded(reason=reason):
+                counted = ("sessions", "failed" if reason else "ended")
+            case CommandConcluded():
+                counted = ("commands", "concluded")
+            case ModuleReset():
+                counted = ("resets", "done")
+            case _:
+                return
+        with self._lock:
+            self._counts[counted] += 1
+
+    def text(self, *, ready: bool) -> bytes:
+        """All of it in the text format of Prometheus."""
+        from prometheus_client import CollectorRegistry, Gauge, generate_latest
+        from prometheus_client import Counter as Count
+
+        registry = CollectorRegistry()
+        Gauge("insitu_modules_online", "Modules with an open session", registry=registry).set(self._online())
+        Gauge("insitu_ready", "Whether the registry answers", registry=registry).set(ready)
+        told: dict[str, Count] = {}
+        with self._lock:
+            counts = dict(self._counts)
+        for (name, outcome), number in sorted(counts.items()):
+            if name not in told:
+                about = f"{name.capitalize()} since the program began"
+                told[name] = Count(f"insitu_{name}", about, ["outcome"], registry=registry)
+            told[name].labels(outcome).inc(number)
+        return generate_latest(registry)
+
+
+@contextmanager
+def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]) -> Iterator[str]:
+    """Answer while the context lasts; where.
+
+    Args:
+        address: tcp:HOST:PORT.
+        metrics: for /metrics.
+        ready: whether the central system can work, for /ready.
+
+    Raises:
+        UsageError: not such an address, or the package for metrics is not installed.
+        EnvironmentFault: the port cannot be had.
+
+    """
+    try:
+        import prometheus_client  # noqa: F401 - to say so if it is missing
+    except ImportError:
+        raise UsageError("the package for metrics is missing", who="central", expected="insitu[central]") from None
+    if address.kind != "tcp":
+        raise UsageError("address for health", who="central", expected="tcp:HOST:PORT", got=str(address))
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = SECONDS
+        server_version = "insitu"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            """One of the three."""
+            is_ready = ready()
+            match self.path:
+                case "/alive":
+                    self._answer(HTTPStatus.OK, b"alive\n")
+                case "/ready" if is_ready:
+                    self._answer(HTTPStatus.OK, b"ready\n")
+                case "/ready":
+                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"the registry does not answer\n")
+                case "/metrics":
+                    self._answer(HTTPStatus.OK, metrics.text(ready=is_ready))
+                case _:
+                    self._answer(HTTPStatus.NOT_FOUND, b"/alive, /ready or /metrics\n")
+
+        def _answer(self, status: HTTPStatus, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+            """Nobody wants to read of each visit."""
+
+    try:
+        server = ThreadingHTTPServer((address.place, address.port), Handler)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot listen at {address}", who="central", got=error.strerror) from None
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, name="insitu health", daemon=True)
+    thread.start()
+    try:
+        yield f"tcp:{address.place}:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(SECONDS)
