@@ -39,7 +39,8 @@ class CertificateRefused(ProtocolError):
 
     Attributes:
         check: which check refused it: "size", "encoding", "version", "serial number", "signature algorithm",
-            "role", "issuer", "validity", "subject", "key", "extensions" or "signature".
+            "role", "issuer", "validity", "subject", "key", "extensions", "signature" or "revocation"; of a
+            revocation list also "number".
 
     """
 

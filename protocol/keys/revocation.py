@@ -19,12 +19,14 @@ from cryptography.x509.oid import ExtensionOID
 from ..engine import Fault, UsageError
 from .certificates import VerifiedCertificate
 from .drafting import Draft
-from .profile import WHO, Role, encode_name, key_identifier, moment, time_text, x509_name
+from .profile import SERIAL_NUMBER_BITS, WHO, Role, encode_name, key_identifier, moment, time_text, x509_name
 from .public import der_signature_holds
 from .reading import UNREADABLE, CertificateRefused, name_text
 
 CRL_BYTES: Final = 32_768
-"""The longest list that is read; some 700 certificates."""
+"""The longest list that is read; some 900 certificates."""
+LARGEST_NUMBER: Final = (1 << 63) - 1
+"""Of a list; RFC 5280 section 5.2.3 would take 20 bytes, which no database does."""
 ISSUERS: Final = (Role.MANUFACTURER, Role.CUSTOMER)
 
 _EXTENSIONS: Final = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER}
@@ -64,12 +66,17 @@ def draft_crl(
         next_update: until when the list may be relied on.
 
     Raises:
-        UsageError: an issuer that issues nothing, times in the wrong order, a list that nobody would read.
+        UsageError: an issuer that issues nothing, times in the wrong order, a number that no list has, a serial number
+            that no certificate of ours has, a list that nobody would read.
 
     """
     if issuer.role not in ISSUERS:
         raise UsageError("issuer of a revocation list", who=WHO, expected="an authority", got=issuer.role.value)
-    if not this_update < next_update or number < 1:
+    if not 1 <= number <= LARGEST_NUMBER:
+        raise UsageError("number of a revocation list", who=WHO, expected=f"1 to {LARGEST_NUMBER}", got=number)
+    if not all(map(_is_serial_number, revoked)):
+        raise UsageError("serial number of a certificate", who=WHO, expected="16 bytes, positive", got="another")
+    if not this_update < next_update:
         raise UsageError(
             "times of a revocation list",
             who=WHO,
@@ -115,6 +122,7 @@ def read_crl(der: bytes, issuer: VerifiedCertificate) -> VerifiedCrl:
         number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         authority = found.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
         begins, ends = found.last_update_utc, found.next_update_utc
+        entries = len(found)
         revoked = {each.serial_number: int(each.revocation_date_utc.timestamp()) for each in found}
         plain = all(not list(each.extensions) for each in found)
         algorithm, by, signed, signature = (
@@ -131,10 +139,15 @@ def read_crl(der: bytes, issuer: VerifiedCertificate) -> VerifiedCrl:
         raise _refused("extensions", "a number and an authority key identifier", "others")
     if algorithm != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256 or not der.endswith(b"\x00" + signature):
         raise _refused("signature algorithm", "ECDSA with SHA-256", algorithm.dotted_string)
-    if by.public_bytes() != encode_name(issuer.subject) or authority.key_identifier != key_identifier(issuer.public):
+    expected = x509.AuthorityKeyIdentifier(key_identifier(issuer.public), None, None)
+    if by.public_bytes() != encode_name(issuer.subject) or authority != expected:
         raise _refused("issuer", issuer.subject, name_text(by))
-    if ends is None or ends <= begins or number < 1:
-        raise _refused("validity", "a next update after this one, and a number from 1", "others")
+    if not 1 <= number <= LARGEST_NUMBER:
+        raise _refused("number", f"1 to {LARGEST_NUMBER}", number)
+    if len(revoked) != entries or not all(map(_is_serial_number, revoked)):
+        raise _refused("serial number", "certificates of ours, each once", "others")
+    if ends is None or not 0 <= begins.timestamp() < ends.timestamp() or min(revoked.values(), default=0) < 0:
+        raise _refused("validity", "times from 1970 on, a next update after this one", "others")
     if issuer.role not in ISSUERS or not der_signature_holds(issuer.public, signed, signature):
         raise _refused("signature", f"that of {issuer.subject}", "another")
     return VerifiedCrl(
@@ -174,6 +187,11 @@ def check_unrevoked(certificate: VerifiedCertificate, crl: VerifiedCrl | None) -
             expected=f"one that is not on list {crl.number}",
             got=hashlib.sha256(certificate.der).hexdigest()[:16],
         )
+
+
+def _is_serial_number(number: int) -> bool:
+    """Whether a certificate of the profile may have it."""
+    return number > 0 and number.bit_length() == SERIAL_NUMBER_BITS
 
 
 def _refused(check: str, expected: object, got: object, fault: Fault = Fault.UNTRUSTED) -> CertificateRefused:
