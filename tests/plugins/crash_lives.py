@@ -18,7 +18,7 @@ from typing import Any
 
 from crash_disk import CrashDisk, PowerCut
 from pump import Line, contact, meeting, sent_to_reset
-from world import NOW, PINS, Seeded, World, private_bytes, wanted
+from world import NOW, PINS, Seeded, World, private_bytes, restarted, wanted
 
 from insitu.protocol.channel.trust import ModuleAtWork
 from insitu.protocol.engine import Cmac, InsituError, KeyKind, SecretUsage
@@ -35,9 +35,10 @@ from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.work_data import PayloadGiven, SecretWanted, TransactionSettled
 from insitu.protocol.stores import sealed
 from insitu.protocol.stores.atomic import ErasureFailed
-from insitu.protocol.stores.counter import FileCounter, Guard
+from insitu.protocol.stores.counter import FileCounter
 from insitu.protocol.stores.sealed import Cost, StoreKind, StoreMissing
 from insitu.protocol.stores.secret import Secret
+from insitu.shell.module import Module
 
 STORE = Path("/store/party")
 COUNTER = Path("/token/count")
@@ -146,8 +147,7 @@ class CrashLife:
         return self.watched(vault)
 
     def watched(self, vault: SealedVault) -> SealedVault:
-        """The vault, whose writes are noted, and followed by the counter where there is one."""
-        guard = Guard(FileCounter(COUNTER, self.token), self.stands[-1].generation) if self.guarded else None
+        """The vault, whose writes are noted; they are promises where no counter has to follow them first."""
         real = vault._make_durable
 
         def make_durable(record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
@@ -158,9 +158,8 @@ class CrashLife:
             except ErasureFailed:
                 self.promised = len(self.stands) - 1
                 raise
-            if guard is not None:
-                guard.written(self.stands[-1].generation)
-            self.promised = len(self.stands) - 1
+            if not self.guarded:
+                self.promised = len(self.stands) - 1
 
         vault._make_durable = make_durable  # type: ignore[method-assign]
         return vault
@@ -231,7 +230,7 @@ def module_life(life: CrashLife) -> None:
     """Delivery, both trust options, work with keys, reset by hand and by command, and once more."""
     world = life.world
     world.vaults[SERIAL] = life.made()  # type: ignore[assignment]
-    module = world.blank_module(SERIAL)
+    module = world_module(life)
     life.step = "delivery"
     module.initialize(SERIAL, world.root, world.certify_identity)
     personalized(life, TrustOption.CERTIFICATES)
@@ -289,9 +288,21 @@ def manufacturer_life(life: CrashLife) -> None:
     maker.certify_identity("SN-y", world.vault("other").generate("y", KeyKind.P256, b"").public)
 
 
-def world_module(life: CrashLife) -> Any:
-    """The module as its vault says."""
-    return life.world.blank_module(SERIAL)
+def world_module(life: CrashLife) -> Module:
+    """The module as its vault says, with its counter where there is one."""
+    if not life.guarded:
+        return life.world.blank_module(SERIAL)
+    vault = restarted(life.world.vault(SERIAL))
+    about: dict[str, Any] = life.world._about(SERIAL)
+    module = Module(vault, counter=FileCounter(COUNTER, life.token), now=life.world.module_clock, **about)
+    follow = module._keeping.after
+
+    def after(record: ModuleRecord) -> None:
+        follow(record)
+        life.promised = len(life.stands) - 1
+
+    module._keeping.after = after
+    return module
 
 
 def personalized(life: CrashLife, option: TrustOption) -> None:

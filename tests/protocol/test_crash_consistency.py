@@ -39,7 +39,7 @@ from insitu.protocol.stores.card_log import open_intents
 from insitu.protocol.stores.counter import CounterAhead, FileCounter, Guard, RolledBack
 from insitu.protocol.stores.sealed import ForeignFile, StoreDamaged, StoreKind, StoreMissing, StoreTruncated
 
-SEEDS = range(8)
+SEEDS = range(6)
 CALLS = {"read", "create", "write", "sync", "close", "link", "replace", "reopen", "remove", "sync_directory"}
 STEPS = {
     "made",
@@ -212,7 +212,7 @@ def test_life_goes_on_after_a_cut():
 def test_a_disk_that_fails_at_a_call_is_our_error_and_life_goes_on(number, for_good):
     """Writes that fail have written half. What StoreFailed says holds: nothing has changed, whatever comes next."""
     errors = Counter[type]()
-    for at in range(2 * for_good + (number == errno.EIO), calls_of_a_life(), 19):
+    for at in range(2 * for_good + (number == errno.EIO), calls_of_a_life(), 23):
         life = CrashLife(recording=False)
         life.disk.short_writes = True
         raised = life.interrupted(module_life, at, OSError(number, "failed on purpose"), for_good=for_good)
@@ -290,7 +290,9 @@ def test_without_a_counter_the_central_system_notices_a_restored_copy(guarded):
         if record is None or record.condition is not ModuleCondition.OPERATING or record.generation >= entry.generation:
             continue
         life.world.vaults[SERIAL] = reopened(disk)
-        line = contact(life.world, module=world_module(life)).start().finish()
+        with pytest.raises(RolledBack):
+            world_module(life)
+        line = contact(life.world, module=life.world.blank_module(SERIAL)).start().finish()
         assert line.peer.error is not None
         assert line.peer.session.state.name != "ONLINE"
         refused += 1
@@ -320,7 +322,7 @@ def test_a_disk_that_lies_leaves_some_state_that_was_whole_once_or_damage_that_i
                 elif found < moment.promised:
                     with pytest.raises(RolledBack):
                         Guard(counter, life.stands[found].generation)
-    assert min(outcomes[each] for each in ("damage", "lost", "kept")) > 50
+    assert min(outcomes[each] for each in ("damage", "lost", "kept")) > 20
 
 
 def test_a_life_repeats():

@@ -179,6 +179,23 @@ def test_storage_that_fails_at_the_commit_promises_nothing(world: World, monkeyp
     finish_after_restart(restart(world), TrustOption.CERTIFICATES)
 
 
+def test_whoever_waits_for_an_answer_hears_of_a_store_that_nobody_knows(world: World, monkeypatch):
+    personalize(world)
+    line = contact(world).start()
+    line.module.order(wanted(1))
+    work = world.module.at_work
+    waiting = work._arrived
+
+    def commit(record: bytes, keep: frozenset[str]) -> None:
+        raise StoreUncertain("names")
+
+    monkeypatch.setattr(world.vault(SERIAL), "commit", commit)
+    line.module.order(wanted(2))
+    line.finish()
+    assert isinstance(line.module.error, StoreUncertain)
+    assert waiting.is_set()
+
+
 # Reset (S3)
 
 

@@ -109,9 +109,9 @@ class Work:
         finally:
             self._session, self._orders, self.online = None, None, False
             self._vouched = session.data.vouched
+            self._wake()  # before the record is asked for: where nobody knows what the store holds, that fails
             unanswered = {each.number for each in self.unsettled if each.instructed is None}
             self._asked = tuple(each for each in session.data.asked if each.number in unanswered)
-            self._wake()
 
     # What the controller wants
 
