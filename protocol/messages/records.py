@@ -14,11 +14,16 @@ from typing import Annotated, Any, Final
 from .business import CRL_MAX, CheckValue, PayloadBytes
 from .fields import Key, Secret, Size, Within
 from .personalization import Certificate, Fingerprint, ModuleCondition
-from .wire import record
+from .wire import array, record
 
 NAME: Final = Size(1, 64)
 MOST_OPEN: Final = 64
 """Transactions, outgoing messages and instructions that a module keeps at a time, of each."""
+MOST_REVOKED: Final = 1024
+"""Certificates of one issuer that are revoked; a list that is read holds some 900 (keys/revocation.py)."""
+LARGEST_LIST_NUMBER: Final = (1 << 63) - 1
+MOST_LISTS: Final = 16
+"""Revocation lists that wait for approval on a card at a time."""
 IDENTITY: Final = "identity"
 """Label of a module's identity key pair."""
 RECORD_LIMITS: Final = {"max_bytes": 16 << 20, "max_items": 16 << 20}
@@ -175,24 +180,82 @@ class ModuleRecord:
         return replace(self, generation=self.generation + 1, **changes)
 
 
+@array
+class Booked:
+    """A certificate that was issued, as the books name it.
+
+    Attributes:
+        subject: serial number of a module, or name of a customer.
+        number: serial number of the certificate, 16 bytes, by which it is revoked.
+
+    CDDL::
+
+        Booked = [
+          subject: tstr .size (1..64),
+          number: bstr .size 16,
+        ]
+
+    """
+
+    subject: Annotated[str, Key(0), NAME]
+    number: Annotated[bytes, Key(1), Size(16)]
+
+
+@array
+class Revoked:
+    """A certificate that counts no more (S5).
+
+    Attributes:
+        number: serial number of the certificate, 16 bytes.
+        since: unix seconds.
+
+    CDDL::
+
+        Revoked = [
+          number: bstr .size 16,
+          since: unix-time,
+        ]
+
+    """
+
+    number: Annotated[bytes, Key(0), Size(16)]
+    since: Annotated[int, Key(1)]
+
+
 @record
 class ManufacturerRecord:
-    """What the manufacturer keeps: its root certificate and the books (L1).
+    """What the manufacturer keeps: its root certificate, the books (L1), and what it has revoked (S5).
+
+    Attributes:
+        name: of the manufacturer.
+        root: its certificate.
+        identities: of modules, each under its serial number; as many as surely fit into a sealed file.
+        customers: certificates of customers' signing keys; a customer with several cards has several.
+        revoked: which of both count no more.
+        lists: the number of the last revocation list; 0 for none.
+        crl: that list, DER.
 
     CDDL::
 
         ManufacturerRecord = {
-          1: tstr .size (1..64),    ; name
-          2: certificate,           ; root
-          3: [* tstr .size (1..64)],  ; serials of the modules with an identity
-          4: [* tstr .size (1..64)],  ; customers
+          1: tstr .size (1..64),  ; name
+          2: certificate,         ; root
+          3: [*131072 Booked],    ; identities
+          4: [*4096 Booked],      ; customers
+          5: [*1024 Revoked],
+          6: uint,                ; number of the last list
+          ? 7: bstr .size (1..32768),  ; CRL
         }
+
     """
 
     name: Annotated[str, Key(1), NAME]
     root: Annotated[Certificate, Key(2)]
-    serials: Annotated[tuple[Annotated[str, NAME], ...], Key(3), Size(0, 1 << 20)]
-    customers: Annotated[tuple[Annotated[str, NAME], ...], Key(4), Size(0, 1 << 20)]
+    identities: Annotated[tuple[Booked, ...], Key(3), Size(0, 1 << 17)] = ()
+    customers: Annotated[tuple[Booked, ...], Key(4), Size(0, 1 << 12)] = ()
+    revoked: Annotated[tuple[Revoked, ...], Key(5), Size(0, MOST_REVOKED)] = ()
+    lists: Annotated[int, Key(6)] = 0
+    crl: Annotated[bytes | None, Key(7), Size(1, CRL_MAX)] = None
 
 
 @record
@@ -333,6 +396,39 @@ class Job:
 
 
 @record
+class ListJob:
+    """A revocation list that is to be signed: all that the one before has, and exactly these besides (S5, L13, S6).
+
+    Attributes:
+        number: 16 random bytes that name the job.
+        list_number: of the list; one more than that of the list before.
+        added: serial numbers of the certificates, 16 bytes each, ascending; none where the list is only renewed.
+        days: until its next update.
+        expires: unix seconds after which approvals count no more.
+        approvals: names of the people who approved.
+
+    CDDL::
+
+        ListJob = {
+          1: bstr .size 16,             ; number
+          2: 1..9223372036854775807,    ; list number
+          3: [*1024 bstr .size 16],     ; added
+          4: 1..3650,                   ; days
+          5: unix-time,                 ; expires
+          6: [*2 tstr .size (1..64)],   ; approvals
+        }
+
+    """
+
+    number: Annotated[bytes, Key(1), Size(16)]
+    list_number: Annotated[int, Key(2), Within(1, LARGEST_LIST_NUMBER)]
+    added: Annotated[tuple[Annotated[bytes, Size(16)], ...], Key(3), Size(0, MOST_REVOKED)]
+    days: Annotated[int, Key(4), Within(1, 3650)]
+    expires: Annotated[int, Key(5)]
+    approvals: Annotated[tuple[Annotated[str, NAME], ...], Key(6), Size(0, 2)]
+
+
+@record
 class CardRecord:
     """What a software card keeps beside its two key pairs (L12, L13).
 
@@ -343,6 +439,8 @@ class CardRecord:
         log: the entries of the log, oldest first, each as stores/card_log.py encodes it.
         root, customer: the manufacturer's certificates; None until the manufacturer has signed.
         unit: the certificate of the authentication key; None until two people had it made.
+        lists: revocation lists that wait for approval; what is revoked stands in the log.
+        crl: the last list that was signed, DER.
 
     CDDL::
 
@@ -354,6 +452,8 @@ class CardRecord:
           ? 5: certificate,        ; root
           ? 6: certificate,        ; customer
           ? 7: certificate,        ; unit
+          8: [*16 ListJob],
+          ? 9: bstr .size (1..32768),  ; CRL
         }
 
     """
@@ -365,3 +465,5 @@ class CardRecord:
     root: Annotated[Certificate | None, Key(5)] = None
     customer: Annotated[Certificate | None, Key(6)] = None
     unit: Annotated[Certificate | None, Key(7)] = None
+    lists: Annotated[tuple[ListJob, ...], Key(8), Size(0, MOST_LISTS)] = ()
+    crl: Annotated[bytes | None, Key(9), Size(1, CRL_MAX)] = None

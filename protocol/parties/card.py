@@ -2,16 +2,16 @@
 
 Its signing key makes no signature without an earlier entry in the log and the approval of two different people for
 exactly that job (L12, L13, S6). The one exception is the request for its own certificate, which it signs while it
-is furnished, with the people's PINs being set. Its states and data are in `card_data.py`.
+is furnished, with the people's PINs being set. Its states and data are in `card_data.py`, its rules on revocation
+lists in `card_lists.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from hashlib import scrypt, sha256
 from hmac import compare_digest
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from ..engine import (
     STAY,
@@ -27,18 +27,17 @@ from ..engine import (
     Sign,
     Signed,
     Table,
-    UsageError,
     given,
     row,
 )
-from ..keys.certificates import Role, VerifiedCertificate, draft_certificate, trusted_root, verify_issued
-from ..keys.profile import time_text
+from ..keys.certificates import Role, draft_certificate, trusted_root, verify_issued
 from ..keys.public import compress
 from ..keys.requests import draft_request
-from ..messages import CardRecord, CardRole, Job, Person
-from ..stores.card_log import Failure, Happening, Intent, LogEntry, Result, append, import_lines
+from ..messages import CardRecord, CardRole, Job, ListJob, Person
+from ..stores.card_log import Failure, Intent, Result
 from .card_data import (
     AUTHENTICATION,
+    DAY,
     MAX_FAILURES,
     SIGNING,
     Approve,
@@ -50,14 +49,33 @@ from .card_data import (
     Furnish,
     JobNoted,
     JobProposed,
+    ListProposed,
+    ListWanted,
     PinRefused,
     RequestMade,
+    customer_of,
+    kept,
+    known_log,
+    log_of,
+    logged,
+    signing_time,
 )
+from .card_lists import (
+    enter_list,
+    enter_list_intent,
+    list_is_due,
+    list_job,
+    note_list,
+    two_people_approved_exactly_this_list,
+)
+
+__all__ = ["CARD", "customer_of", "log_of", "pin_verifier", "resting_state"]
 
 S = CardState
 
+AnyJob = TypeVar("AnyJob", Job, ListJob)
+
 ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
-DAY: Final = 24 * 3600
 
 
 def resting_state(record: CardRecord | None) -> CardState:
@@ -70,17 +88,6 @@ def resting_state(record: CardRecord | None) -> CardState:
 def pin_verifier(pin: bytes, salt: bytes) -> bytes:
     """What a card keeps of a PIN: scrypt (RFC 7914), N = 2^14, r = 8, p = 1, 32 bytes."""
     return scrypt(pin, salt=salt, n=1 << 14, r=8, p=1, dklen=32)
-
-
-def customer_of(record: CardRecord) -> VerifiedCertificate:
-    """The customer's certificate, verified under the root that came with it."""
-    return _customer(given(record.root), given(record.customer), record.name)
-
-
-@lru_cache(maxsize=16)
-def _customer(root: bytes, customer: bytes, name: str) -> VerifiedCertificate:
-    """Our own chain, verified once and not for every certificate that we make."""
-    return verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name)
 
 
 # Guards ------------------------------------------------------------------------------------------------------
@@ -102,9 +109,8 @@ def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
 def job_is_new(data: CardData, event: JobProposed) -> bool:
     """No job has this number or an approval for this subject, nobody approved it yet, its key is known if it can be."""
     new = event.job
-    taken = any(
-        job.number == new.number or (job.approvals and _same_subject(job, new))
-        for job in _open_jobs(data.held, event.at)
+    taken = _any_job(data.held, new.number) is not None or any(
+        job.approvals and _same_subject(job, new) for job in _open_jobs(data.held, event.at)
     )
     key_fits = (new.public_key is None) == (new.role is CardRole.MODULE)
     return not taken and not new.approvals and key_fits
@@ -120,7 +126,7 @@ def pin_is_right(data: CardData, event: Approve) -> bool:
 
 def person_may_try(data: CardData, event: Approve) -> bool:
     """The person is on the list and not locked; the job is open, in time, lacks approval, and not this person's."""
-    person, job = _person(data.held, event.person), _job(data.held, event.number)
+    person, job = _person(data.held, event.person), _any_job(data.held, event.number)
     if person is None or job is None:
         return False
     return (
@@ -170,48 +176,51 @@ def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
 
 def install(data: CardData, event: CustomerCertified) -> tuple[CardData, Effects]:
     """Keep the manufacturer's root and our certificate."""
-    return _kept(data, replace(data.held, root=event.root, customer=event.customer))
+    return kept(data, replace(data.held, root=event.root, customer=event.customer))
 
 
 def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
     """Open the job; those whose time is over, and one for the same subject that nobody approved, make room."""
     others = tuple(job for job in _open_jobs(data.held, event.at) if not _same_subject(job, event.job))
     record = replace(data.held, jobs=(*others, event.job))
-    return _kept(data, record, Show(JobNoted(event.job, missing=2)))
+    return kept(data, record, Show(JobNoted(event.job, missing=2)))
 
 
 def note_approval(data: CardData, event: Approve) -> tuple[CardData, Effects]:
     """Enter the person's approval; a right PIN forgives the wrong ones before it."""
-    record, old = data.held, given(_job(data.held, event.number))
-    job = replace(old, approvals=(*old.approvals, event.person))
-    jobs = tuple(job if each is old else each for each in record.jobs)
-    record = replace(record, jobs=jobs, people=_people(record, event.person, failures=0))
-    return _kept(data, record, Show(JobNoted(job, missing=2 - len(job.approvals))))
+    record, number = data.held, event.number
+    people = _people(record, event.person, failures=0)
+    jobs = tuple(_approved(each, event.person) if each.number == number else each for each in record.jobs)
+    lists = tuple(_approved(each, event.person) if each.number == number else each for each in record.lists)
+    both: tuple[Job | ListJob, ...] = (*jobs, *lists)
+    approved = next(each for each in both if each.number == number)
+    record = replace(record, people=people, jobs=jobs, lists=lists)
+    return kept(data, record, Show(JobNoted(approved, missing=2 - len(approved.approvals))))
+
+
+def _approved(job: AnyJob, person: str) -> AnyJob:
+    return replace(job, approvals=(*job.approvals, person))
 
 
 def count_failure(data: CardData, event: Approve) -> tuple[CardData, Effects]:
     """Count the wrong PIN, durably, before saying so."""
     failures = given(_person(data.held, event.person)).failures + 1
     record = replace(data.held, people=_people(data.held, event.person, failures=failures))
-    return _kept(data, record, Show(PinRefused(event.person, MAX_FAILURES - failures)))
+    return kept(data, record, Show(PinRefused(event.person, MAX_FAILURES - failures)))
 
 
 def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Effects]:
     """Use up the approvals and enter the intent, durably, before the signature (S6).
 
-    The certificate never begins before the entry that came last, whatever the clock says: a later one is later. A
-    clock that is behind the log by more than a day is wrong now or was wrong then; nothing good can be dated by it.
+    The certificate never begins before the entry that came last, so that a later one is later.
 
     Raises:
-        UsageError: it is; the approvals are still there.
+        UsageError: the clock is behind the log; the approvals are still there.
 
     """
     record, job = data.held, given(_job(data.held, event.number))
-    log = log_of(record) if data.log is None else data.log
-    latest = log[-1].at if log else 0
-    if event.at < latest - DAY:
-        raise UsageError("clock", who="card", expected=f"{time_text(latest)} or later", got=time_text(event.at))
-    at = max(event.at, latest)
+    log = known_log(data)
+    at = signing_time(log, event.at)
     customer = customer_of(record)
     draft = draft_certificate(
         ROLES[job.role],
@@ -224,8 +233,8 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
     )
     jobs = tuple(each for each in record.jobs if each is not job)
     intent = Intent(job.number, ROLES[job.role].value, job.subject, tuple(sorted(job.approvals)), draft.to_be_signed)
-    logged = _logged(replace(data, log=log), intent, at, jobs=jobs)
-    known = replace(logged, draft=draft, job=job, at=at)
+    known = logged(replace(data, log=log), intent, at, jobs=jobs)
+    known = replace(known, draft=draft, job=job, at=at)
     return known, [Persist(known.held), Sign(given(data.signing), draft.to_be_signed)]
 
 
@@ -234,15 +243,16 @@ def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     job, certificate = given(data.job), given(data.draft).assemble(event.signature)
     result = Result(job.number, event.signature, sha256(certificate).digest())
     is_ours = job.role is CardRole.UNIT and job.public_key == compress(given(data.authentication).public)
-    known = _logged(data, result, data.at, unit=certificate if is_ours else data.held.unit)
-    return _kept(known, known.held, Show(Certified(job, certificate)))
+    known = logged(data, result, data.at, unit=certificate if is_ours else data.held.unit)
+    return kept(known, known.held, Show(Certified(job, certificate)))
 
 
 def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
     """Enter that nothing was signed; the approvals stay used."""
-    failure = Failure(given(data.job).number, event.reason)
-    known = _logged(data, failure, data.at)
-    return _kept(known, known.held, Close(Fault.UNAVAILABLE, event.reason))
+    number = given(data.listing).number if data.job is None else data.job.number
+    failure = Failure(number, event.reason)
+    known = logged(data, failure, data.at)
+    return kept(known, known.held, Close(Fault.UNAVAILABLE, event.reason))
 
 
 def give_up(_: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
@@ -250,30 +260,12 @@ def give_up(_: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
     return CardData(), [Close(Fault.UNAVAILABLE, event.reason)]
 
 
-def _kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[CardData, Effects]:
-    return replace(data, record=record, draft=None, job=None), [Persist(record), *then]
-
-
-def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
-    """The log, its chain verified.
-
-    Raises:
-        LogBroken: an entry is missing, altered or out of place.
-
-    """
-    return import_lines(b"".join(line + b"\n" for line in record.log))
-
-
-def _logged(data: CardData, what: Happening, at: int, **changes: Any) -> CardData:  # noqa: ANN401 - of the record
-    """With one more entry in the log, and whatever else changes in the record with it."""
-    log = log_of(data.held) if data.log is None else data.log
-    entry = append(log, what, at=at)
-    record = replace(data.held, log=(*data.held.log, entry.line), **changes)
-    return replace(data, record=record, log=(*log, entry))
-
-
 def _job(record: CardRecord, number: bytes) -> Job | None:
     return next((job for job in record.jobs if job.number == number), None)
+
+
+def _any_job(record: CardRecord, number: bytes) -> Job | ListJob | None:
+    return _job(record, number) or list_job(record, number)
 
 
 def _open_jobs(record: CardRecord, at: int) -> tuple[Job, ...]:
@@ -311,7 +303,11 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, Approve, person_may_try, count_failure, STAY),
         row(S.READY, CertificateWanted, two_people_approved_exactly_this, enter_intent, S.SIGNING),
         row(S.SIGNING, Signed, None, enter_result, S.READY),
-        row(S.SIGNING, KeyOperationFailed, None, enter_failure, S.READY),
+        row((S.SIGNING, S.LISTING), KeyOperationFailed, None, enter_failure, S.READY),
+        # revocation lists (S5)
+        row(S.READY, ListProposed, list_is_due, note_list, STAY),
+        row(S.READY, ListWanted, two_people_approved_exactly_this_list, enter_list_intent, S.LISTING),
+        row(S.LISTING, Signed, None, enter_list, S.READY),
     ],
     entries=(S.REQUESTED, S.READY),
 )

@@ -1,15 +1,20 @@
-"""What the chip card of a personalization unit is and knows: states, data, events, what it shows. No decisions."""
+"""What the chip card of a personalization unit is and knows: states, data, events, what it shows; its record and log.
+
+No decisions: those are in `card.py`, with the table, and in `card_lists.py`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Final, NoReturn
+from functools import lru_cache
+from typing import Any, Final, NoReturn
 
-from ..engine import KeyHandle, PublicKey, UsageError, given
-from ..keys.certificates import Draft
-from ..messages import CardRecord, Job, Person
-from ..stores.card_log import LogEntry
+from ..engine import Close, Effects, KeyHandle, Persist, PublicKey, Show, UsageError, given
+from ..keys.certificates import Draft, Role, VerifiedCertificate, trusted_root, verify_issued
+from ..keys.profile import time_text
+from ..messages import CardRecord, Job, ListJob, Person
+from ..stores.card_log import Happening, LogEntry, append, import_lines
 
 SIGNING: Final = "signing"
 """Label of the customer's signing key: certifies, under four eyes, and does nothing else (L13)."""
@@ -17,6 +22,8 @@ AUTHENTICATION: Final = "authentication"
 """Label of the unit's authentication key: opens channels; one person is enough."""
 MAX_FAILURES: Final = 5
 """Wrong PINs in a row that lock a person."""
+DAY: Final = 24 * 3600
+"""Seconds."""
 
 
 class CardState(Enum):
@@ -29,6 +36,7 @@ class CardState(Enum):
     REQUESTED = auto()
     READY = auto()
     SIGNING = auto()
+    LISTING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,14 @@ class JobProposed:
     """Somebody wants a certificate made; it takes two people's approval. `at`: unix seconds."""
 
     job: Job
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListProposed:
+    """Somebody wants certificates revoked, or a list renewed; it takes two people's approval. `at`: unix seconds."""
+
+    job: ListJob
     at: int
 
 
@@ -93,6 +109,14 @@ class CertificateWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ListWanted:
+    """The revocation list of a job is to be signed now. `number`: of the job; `at`: unix seconds."""
+
+    number: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestMade:
     """The signing key exists; a PKCS#10 request (DER) asks the manufacturer to certify it."""
 
@@ -103,7 +127,7 @@ class RequestMade:
 class JobNoted:
     """The job is open; `missing` approvals are still needed."""
 
-    job: Job
+    job: Job | ListJob
     missing: int
 
 
@@ -124,6 +148,14 @@ class Certified:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The revocation list of a job was signed and entered in the log, DER."""
+
+    job: ListJob
+    crl: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CardData:
     """What a card knows.
 
@@ -133,7 +165,7 @@ class CardData:
         log: the record's log with its chain verified, once it has been needed.
         wish: what the customer asked for, while the card is being furnished.
         draft: what waits for its signature.
-        job: the job that is being signed.
+        job, listing: the certificate or the revocation list that is being signed.
         at: when, unix seconds.
 
     """
@@ -145,9 +177,67 @@ class CardData:
     wish: Furnish | None = None
     draft: Draft | None = field(default=None, repr=False)
     job: Job | None = None
+    listing: ListJob | None = None
     at: int = 0
 
     @property
     def held(self) -> CardRecord:
         """The durable record of a card that is no longer blank."""
         return given(self.record)
+
+
+# The durable record and the log ------------------------------------------------------------------------------
+
+
+def customer_of(record: CardRecord) -> VerifiedCertificate:
+    """The customer's certificate, verified under the root that came with it."""
+    return _customer(given(record.root), given(record.customer), record.name)
+
+
+@lru_cache(maxsize=16)
+def _customer(root: bytes, customer: bytes, name: str) -> VerifiedCertificate:
+    """Our own chain, verified once and not for every certificate that we make."""
+    return verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name)
+
+
+def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
+    """The log, its chain verified.
+
+    Raises:
+        LogBroken: an entry is missing, altered or out of place.
+
+    """
+    return import_lines(b"".join(line + b"\n" for line in record.log))
+
+
+def known_log(data: CardData) -> tuple[LogEntry, ...]:
+    """The log, its chain verified now or before."""
+    return log_of(data.held) if data.log is None else data.log
+
+
+def signing_time(log: tuple[LogEntry, ...], at: int) -> int:
+    """The time of what is signed now: never before the entry that came last, whatever the clock says.
+
+    A clock that is behind the log by more than a day is wrong now or was wrong then; nothing good can be dated by it.
+
+    Raises:
+        UsageError: it is.
+
+    """
+    latest = log[-1].at if log else 0
+    if at < latest - DAY:
+        raise UsageError("clock", who="card", expected=f"{time_text(latest)} or later", got=time_text(at))
+    return max(at, latest)
+
+
+def logged(data: CardData, what: Happening, at: int, **changes: Any) -> CardData:  # noqa: ANN401 - of the record
+    """With one more entry in the log, and whatever else changes in the record with it."""
+    log = known_log(data)
+    entry = append(log, what, at=at)
+    record = replace(data.held, log=(*data.held.log, entry.line), **changes)
+    return replace(data, record=record, log=(*log, entry))
+
+
+def kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[CardData, Effects]:
+    """Back at rest with this record, durable before anything is said."""
+    return replace(data, record=record, draft=None, job=None, listing=None), [Persist(record), *then]

@@ -1,4 +1,4 @@
-"""The manufacturer: holds the root key, certifies module identities and customers' signing keys (L1, L6).
+"""The manufacturer: holds the root key, certifies module identities and customers' signing keys (L1, L6), revokes (S5).
 
 Works on its own premises without a channel; requests come as files or from a module on the bench.
 """
@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from ..engine import (
+    STAY,
     Close,
     Effects,
     Fault,
@@ -24,15 +25,19 @@ from ..engine import (
     Sign,
     Signed,
     Table,
+    UsageError,
     given,
     row,
 )
 from ..keys.certificates import Draft, Role, draft_certificate, trusted_root
+from ..keys.profile import SERIAL_NUMBER_BYTES, serial_number, time_text
 from ..keys.requests import read_request
-from ..messages import ManufacturerRecord
+from ..keys.revocation import draft_crl, read_crl
+from ..messages import Booked, ManufacturerRecord, Revoked
 
 ROOT: Final = "root"
-YEAR: Final = 365 * 24 * 3600
+DAY: Final = 24 * 3600
+YEAR: Final = 365 * DAY
 ROOT_SECONDS: Final = 20 * YEAR
 CUSTOMER_SECONDS: Final = 10 * YEAR
 IDENTITY_SECONDS: Final = 15 * YEAR
@@ -46,6 +51,7 @@ class ManufacturerState(Enum):
     ROOTING = auto()
     READY = auto()
     SIGNING = auto()
+    LISTING = auto()
 
 
 S = ManufacturerState
@@ -80,6 +86,30 @@ class IdentityRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoke:
+    """Certificates of ours count no more. `numbers`: their serial numbers, 16 bytes each; `at`: unix seconds."""
+
+    numbers: tuple[bytes, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequested:
+    """A revocation list is to be made of all that is revoked. `days`: until its next update; `at`: unix seconds."""
+
+    days: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A revocation list was signed and entered in the books, DER."""
+
+    number: int
+    crl: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Issued:
     """A certificate was signed and entered in the books, DER."""
 
@@ -90,21 +120,26 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A certificate that waits for its signature."""
+    """A certificate that waits for its signature. `number`: its serial number, 16 bytes."""
 
     role: Role
     subject: str
+    number: bytes
     draft: Draft
 
 
 @dataclass(frozen=True, slots=True)
 class ManufacturerData:
-    """Durable record, the root key's handle once it exists, and the certificate that waits for its signature."""
+    """Durable record, the root key's handle once it exists, and what waits for its signature."""
 
     record: ManufacturerRecord | None = None
     key: KeyHandle | None = None
     wish: Establish | None = None
     pending: Pending | None = field(default=None, repr=False)
+    listing: Draft | None = field(default=None, repr=False)
+
+
+# Guards ------------------------------------------------------------------------------------------------------
 
 
 def request_is_genuine(_: ManufacturerData, event: CustomerRequested) -> bool:
@@ -115,7 +150,18 @@ def request_is_genuine(_: ManufacturerData, event: CustomerRequested) -> bool:
 
 def serial_is_unused(data: ManufacturerData, event: IdentityRequested) -> bool:
     """No module has been delivered under this serial number."""
-    return event.serial not in given(data.record).serials
+    return all(event.serial != booked.subject for booked in given(data.record).identities)
+
+
+def they_are_ours_and_count(data: ManufacturerData, event: Revoke) -> bool:
+    """The books name all of these certificates, each once, and none is revoked."""
+    record = given(data.record)
+    ours = {booked.number for booked in (*record.identities, *record.customers)}
+    ours -= {revoked.number for revoked in record.revoked}
+    return 0 < len(event.numbers) == len(set(event.numbers)) and ours.issuperset(event.numbers)
+
+
+# Actions -----------------------------------------------------------------------------------------------------
 
 
 def make_root_key(data: ManufacturerData, event: Establish) -> tuple[ManufacturerData, Effects]:
@@ -135,7 +181,7 @@ def sign_root(data: ManufacturerData, event: KeyPairMade) -> tuple[ManufacturerD
         not_before=wish.at,
         not_after=wish.at + ROOT_SECONDS,
     )
-    pending = Pending(Role.MANUFACTURER, wish.name, draft)
+    pending = Pending(Role.MANUFACTURER, wish.name, _number(wish.random), draft)
     return replace(data, key=event.key, pending=pending), [Sign(event.key, draft.to_be_signed)]
 
 
@@ -143,7 +189,7 @@ def establish(data: ManufacturerData, event: Signed) -> tuple[ManufacturerData, 
     """Keep root key and certificate."""
     pending = given(data.pending)
     name, root = pending.subject, pending.draft.assemble(event.signature)
-    record = ManufacturerRecord(name=name, root=root, serials=(), customers=())
+    record = ManufacturerRecord(name=name, root=root)
     done = ManufacturerData(record=record, key=data.key)
     return done, [Persist(record, frozenset({ROOT})), Show(Issued(Role.MANUFACTURER, name, root))]
 
@@ -165,24 +211,80 @@ def _sign(
     root = trusted_root(given(data.record).root)
     end = min(at + seconds, root.not_after)
     draft = draft_certificate(role, subject, public, root, random=random, not_before=at, not_after=end)
-    return replace(data, pending=Pending(role, subject, draft)), [Sign(given(data.key), draft.to_be_signed)]
+    pending = Pending(role, subject, _number(random), draft)
+    return replace(data, pending=pending), [Sign(given(data.key), draft.to_be_signed)]
+
+
+def _number(random: bytes) -> bytes:
+    return serial_number(random).to_bytes(SERIAL_NUMBER_BYTES, "big")
 
 
 def issue(data: ManufacturerData, event: Signed) -> tuple[ManufacturerData, Effects]:
     """Enter it in the books, then hand it out."""
     record, pending = given(data.record), given(data.pending)
+    booked = Booked(pending.subject, pending.number)
     if pending.role is Role.IDENTITY:
-        record = replace(record, serials=(*record.serials, pending.subject))
+        record = replace(record, identities=(*record.identities, booked))
     else:
-        record = replace(record, customers=(*record.customers, pending.subject))
+        record = replace(record, customers=(*record.customers, booked))
     issued = Issued(pending.role, pending.subject, pending.draft.assemble(event.signature))
     return replace(data, record=record, pending=None), [Persist(record), Show(issued)]
 
 
+def note_revocation(data: ManufacturerData, event: Revoke) -> tuple[ManufacturerData, Effects]:
+    """Enter it in the books; every list from now on has it.
+
+    Raises:
+        UsageError: the list would be longer than anybody reads.
+
+    """
+    record = given(data.record)
+    revoked = (*record.revoked, *(Revoked(number, event.at) for number in event.numbers))
+    record = replace(record, revoked=revoked)
+    _draft(record, event.at, days=1)
+    return replace(data, record=record), [Persist(record)]
+
+
+def sign_list(data: ManufacturerData, event: ListRequested) -> tuple[ManufacturerData, Effects]:
+    """Draw up the next list.
+
+    It is never dated before the last one. A clock that is more than a day behind that is wrong now or was wrong then.
+
+    Raises:
+        UsageError: it is.
+
+    """
+    record = given(data.record)
+    latest = 0 if record.crl is None else read_crl(record.crl, trusted_root(record.root)).this_update
+    if event.at < latest - DAY:
+        raise UsageError("clock", who="manufacturer", expected=f"{time_text(latest)} or later", got=time_text(event.at))
+    draft = _draft(record, max(event.at, latest), event.days)
+    return replace(data, listing=draft), [Sign(given(data.key), draft.to_be_signed)]
+
+
+def _draft(record: ManufacturerRecord, at: int, days: int) -> Draft:
+    return draft_crl(
+        trusted_root(record.root),
+        {int.from_bytes(each.number, "big"): each.since for each in record.revoked},
+        number=record.lists + 1,
+        this_update=at,
+        next_update=at + days * DAY,
+    )
+
+
+def keep_list(data: ManufacturerData, event: Signed) -> tuple[ManufacturerData, Effects]:
+    """Enter the list and its number in the books, then hand it out."""
+    record, crl = given(data.record), given(data.listing).assemble(event.signature)
+    record = replace(record, lists=record.lists + 1, crl=crl)
+    return replace(data, record=record, listing=None), [Persist(record), Show(Listed(record.lists, crl))]
+
+
 def give_up(data: ManufacturerData, event: KeyOperationFailed) -> tuple[ManufacturerData, Effects]:
     """Nothing was issued."""
-    return replace(data, pending=None, wish=None), [Close(Fault.UNAVAILABLE, event.reason)]
+    return replace(data, pending=None, listing=None, wish=None), [Close(Fault.UNAVAILABLE, event.reason)]
 
+
+# The table ---------------------------------------------------------------------------------------------------
 
 MANUFACTURER: Final = Table[ManufacturerState, ManufacturerData](
     "manufacturer",
@@ -196,8 +298,11 @@ MANUFACTURER: Final = Table[ManufacturerState, ManufacturerData](
         row(S.READY, CustomerRequested, request_is_genuine, sign_customer, S.SIGNING),
         row(S.READY, IdentityRequested, serial_is_unused, sign_identity, S.SIGNING),
         row(S.SIGNING, Signed, None, issue, S.READY),
+        row(S.READY, Revoke, they_are_ours_and_count, note_revocation, STAY),
+        row(S.READY, ListRequested, None, sign_list, S.LISTING),
+        row(S.LISTING, Signed, None, keep_list, S.READY),
         row((S.KEYING, S.ROOTING), KeyOperationFailed, None, give_up, S.BLANK),
-        row(S.SIGNING, KeyOperationFailed, None, give_up, S.READY),
+        row((S.SIGNING, S.LISTING), KeyOperationFailed, None, give_up, S.READY),
     ],
     entries=(S.READY,),
 )

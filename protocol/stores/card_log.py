@@ -1,11 +1,12 @@
-"""The card's log: every certificate has an earlier intent, and nothing goes missing unseen (L12, S6).
+"""The card's log: every certificate and list has an earlier intent, and nothing goes missing unseen (L12, S6).
 
 Only entries, their chain and their text form live here; who appends, and where the log is kept, is for the card.
 In the exported form each line is one entry in JSON (sorted keys, no spaces, ASCII), and `previous` is the SHA-256
 of the line before without its end, so that the chain can be checked with a line reader and sha256sum alone.
 
 The certificate itself is not stored twice: `to_be_signed` of the intent and `signature` of the result are all of
-it, `fingerprint` says that it was put together rightly.
+it, `fingerprint` says that it was put together rightly. Of a list an entry has what the one before had not: what is
+revoked, and since when, is the sum of them.
 """
 
 from __future__ import annotations
@@ -63,13 +64,39 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class ListIntent:
+    """The card is about to sign a revocation list: written before the signature is made.
+
+    What it adds is revoked from this entry on, whatever becomes of the signature.
+
+    Attributes:
+        job: the job that the approvals are for (16 bytes).
+        list_number: of the list; one more than that of the entry of this kind before.
+        added: serial numbers of the certificates that are revoked from now on (16 bytes each), ascending.
+        next_update: Unix seconds; the list itself is of the time of this entry.
+        approvers: who approved exactly this list: at least two different people, sorted.
+        digest: SHA-256 of the list without its signature (32 bytes).
+
+    """
+
+    kind: ClassVar[str] = "list"
+
+    job: bytes
+    list_number: int
+    added: tuple[bytes, ...]
+    next_update: int
+    approvers: tuple[str, ...]
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The signature was made.
 
     Attributes:
         job: of its intent (16 bytes).
-        signature: r || s over the intent's to_be_signed (64 bytes).
-        fingerprint: SHA-256 of the finished certificate (32 bytes).
+        signature: r || s over the intent's to_be_signed, or over the list (64 bytes).
+        fingerprint: SHA-256 of the finished certificate or list (32 bytes).
 
     """
 
@@ -96,7 +123,7 @@ class Failure:
     reason: str
 
 
-Happening: TypeAlias = Intent | Result | Failure
+Happening: TypeAlias = Intent | ListIntent | Result | Failure
 
 
 @dataclass(frozen=True)
@@ -126,14 +153,20 @@ class LogEntry:
             "kind": self.what.kind,
         }
         for field in fields(self.what):
-            value = getattr(self.what, field.name)
-            flat[field.name] = value.hex() if isinstance(value, bytes) else value
+            flat[field.name] = _plain(getattr(self.what, field.name))
         return _TO_JSON.encode(flat).encode("ascii")
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of `line`, which the next entry carries."""
         return hashlib.sha256(self.line).digest()
+
+
+def _plain(value: object) -> object:
+    """A value as JSON takes it: bytes as hexadecimal digits."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value.hex() if isinstance(value, bytes) else value
 
 
 # Writing -----------------------------------------------------------------------------------------------------
@@ -148,11 +181,11 @@ def append(log: Sequence[LogEntry], what: Happening, *, at: int) -> LogEntry:
         at: Unix seconds; an earlier time than that of the entry before is replaced by that.
 
     Raises:
-        UsageError: an intent with fewer than two approvers or for a job that had one, an outcome without an open
-            intent.
+        UsageError: an intent with fewer than two approvers or for a job that had one, a list that is not the next, an
+            outcome without an open intent.
 
     """
-    if fault := _misplaced(what, {entry.what.job: entry.what for entry in log}):
+    if fault := _misplaced(what, {entry.what.job: entry.what for entry in log}, last_list(log)):
         raise UsageError(fault, who=_WHO, got=f"job {what.job.hex()}")
     if not log:
         return LogEntry(0, NOTHING_BEFORE, at, what)
@@ -160,14 +193,21 @@ def append(log: Sequence[LogEntry], what: Happening, *, at: int) -> LogEntry:
     return LogEntry(last.number + 1, last.digest, max(at, last.at), what)
 
 
-def _misplaced(what: Happening, latest: dict[bytes, Happening]) -> str:
-    """Why `what` may not come after the latest happening of each job; empty if it may."""
+def last_list(log: Iterable[LogEntry]) -> int:
+    """The number of the last revocation list that was about to be signed; 0 if none was."""
+    return max((entry.what.list_number for entry in log if isinstance(entry.what, ListIntent)), default=0)
+
+
+def _misplaced(what: Happening, latest: dict[bytes, Happening], lists: int) -> str:
+    """Why `what` may not come after the latest happening of each job and so many lists; empty if it may."""
     before = latest.get(what.job)
-    if isinstance(what, Intent):
+    if isinstance(what, ListIntent) and what.list_number != lists + 1:
+        return f"list {what.list_number} instead of {lists + 1}"
+    if isinstance(what, (Intent, ListIntent)):
         if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
             return "intent without two different approvers"
         return "" if before is None else "second intent for one job"
-    return "" if isinstance(before, Intent) else f"{what.kind} without an open intent"
+    return "" if isinstance(before, (Intent, ListIntent)) else f"{what.kind} without an open intent"
 
 
 # Checking ----------------------------------------------------------------------------------------------------
@@ -180,7 +220,7 @@ def verify_chain(log: Iterable[LogEntry]) -> None:
         LogBroken: with the number of the first entry that does not fit.
 
     """
-    previous, at = NOTHING_BEFORE, 0
+    previous, at, lists = NOTHING_BEFORE, 0, 0
     latest: dict[bytes, Happening] = {}
     for number, entry in enumerate(log):
         if entry.number != number:
@@ -191,16 +231,17 @@ def verify_chain(log: Iterable[LogEntry]) -> None:
             )
         if entry.at < at:
             raise LogBroken("time goes back", number=number, expected=f"at least {at}", got=entry.at)
-        if fault := _misplaced(entry.what, latest):
+        if fault := _misplaced(entry.what, latest, lists):
             raise LogBroken(fault, number=number, got=f"job {entry.what.job.hex()}")
         latest[entry.what.job] = entry.what
+        lists += isinstance(entry.what, ListIntent)
         previous, at = entry.digest, entry.at
 
 
-def open_intents(log: Iterable[LogEntry]) -> tuple[Intent, ...]:
+def open_intents(log: Iterable[LogEntry]) -> tuple[Intent | ListIntent, ...]:
     """The intents that have no outcome: a power cut came between, or the signature is being made."""
     latest = {entry.what.job: entry.what for entry in log}
-    return tuple(what for what in latest.values() if isinstance(what, Intent))
+    return tuple(what for what in latest.values() if isinstance(what, (Intent, ListIntent)))
 
 
 # Text form ---------------------------------------------------------------------------------------------------
@@ -266,6 +307,18 @@ def _happening(flat: object) -> Happening | None:
         }:
             names = tuple(str(name) for name in approvers)
             return Intent(bytes.fromhex(job), role, subject, names, bytes.fromhex(signed))
+        case {
+            "kind": ListIntent.kind,
+            "job": str(job),
+            "list_number": int(number),
+            "added": [*added],
+            "next_update": int(until),
+            "approvers": [*approvers],
+            "digest": str(digest),
+        } if type(number) is int and type(until) is int:
+            names = tuple(str(name) for name in approvers)
+            numbers = tuple(bytes.fromhex(str(each)) for each in added)
+            return ListIntent(bytes.fromhex(job), number, numbers, until, names, bytes.fromhex(digest))
         case {"kind": Result.kind, "job": str(job), "signature": str(signature), "fingerprint": str(fingerprint)}:
             return Result(bytes.fromhex(job), bytes.fromhex(signature), bytes.fromhex(fingerprint))
         case {"kind": Failure.kind, "job": str(job), "reason": str(reason)}:

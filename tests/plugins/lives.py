@@ -311,6 +311,20 @@ def offices() -> None:
         world.card.certify(job.number, public)
 
 
+def lists() -> None:
+    """Revocation lists of manufacturer and card, with keys that fail."""
+    world = World()
+    maker, card = world.manufacturer, world.card
+    maker.revoke(maker.number_of_module(SERIAL))
+    maker.sign_list()
+    with broken(world.vault("manufacturer"), "sign"), suppress(InsituError):
+        maker.sign_list()
+    card.sign_list(world.approved_list(card.number_of(world.central_certificate)).number)
+    job = world.approved_list(card.number_of(card.unit))
+    with broken(world.vault("card"), "sign"), suppress(InsituError):
+        card.sign_list(job.number)
+
+
 ALL: tuple[Callable[[], None], ...] = (
     deliveries,
     personalizations,
@@ -325,6 +339,7 @@ ALL: tuple[Callable[[], None], ...] = (
     symmetric_keys,
     resets,
     offices,
+    lists,
 )
 
 

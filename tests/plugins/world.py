@@ -19,7 +19,7 @@ from insitu.protocol.keys.certificates import trusted_root
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.revocation import draft_crl
 from insitu.protocol.keys.vault import MemoryVault, Vault
-from insitu.protocol.messages import Authorize, CardRole, Job, PayOut
+from insitu.protocol.messages import Authorize, CardRole, Job, ListJob, PayOut
 from insitu.protocol.parties import card as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
@@ -316,6 +316,15 @@ class World:
         card = card or self.card
         known = None if role is CardRole.MODULE else public
         return card.certify(self.approved(role, subject, known, card=card, days=days).number, public)
+
+    def approved_list(self, *added: bytes, card: Card | None = None, days: int = 90) -> ListJob:
+        """A revocation list that both people have approved."""
+        card = card or self.card
+        job = card.propose_list(added, days=days)
+        for person, pin in PINS.items():
+            if person not in job.approvals:
+                card.approve(job, person, pin)
+        return replace(job, approvals=tuple(PINS))
 
     # the operator of the central system
 

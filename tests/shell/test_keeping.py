@@ -98,7 +98,7 @@ def test_the_ports_store_records_of_this_party_only(keeping, record, world: Worl
     perform(Persist(record), ports)
     perform(Show("note"), ports)
     assert (keeping.record, shown) == (record, ["note"])
-    other = ManufacturerRecord(name="x", root=world.root, serials=(), customers=())
+    other = ManufacturerRecord(name="x", root=world.root)
     with pytest.raises(UsageError, match="not a record of this party"):
         perform(Persist(other), ports)
     assert keeping.record == record
@@ -106,7 +106,7 @@ def test_the_ports_store_records_of_this_party_only(keeping, record, world: Worl
 
 def test_a_record_of_another_party_is_not_read(world: World):
     vault = memory("other")
-    vault.commit(encode_record(ManufacturerRecord(name="x", root=world.root, serials=(), customers=())), frozenset())
+    vault.commit(encode_record(ManufacturerRecord(name="x", root=world.root)), frozenset())
     with pytest.raises(DecodeError):
         Keeping(vault, ModuleRecord)
 

@@ -47,8 +47,8 @@ def test_customers_and_modules_are_certified_and_booked(world: World):
     assert [note.role for note in world.shown if isinstance(note, Issued)][-2:] == [Role.CUSTOMER, Role.IDENTITY]
     record = world.new_manufacturer()._keeping.record
     assert record is not None
-    assert record.serials == (SERIAL, "SN-7")
-    assert record.customers == ("Bank", "Second bank")
+    assert [booked.subject for booked in record.identities] == [SERIAL, "SN-7"]
+    assert [booked.subject for booked in record.customers] == ["Bank", "Second bank"]
 
 
 def test_a_serial_number_is_used_once_also_after_a_restart(world: World):

@@ -94,6 +94,7 @@ class UnitByCertificate:
     Attributes:
         root: the manufacturer's, as it came with the customer's certificate.
         serial: the only module that is admitted.
+        crl: the manufacturer's revocation list, as far as there is one (S5).
 
     """
 
@@ -101,6 +102,7 @@ class UnitByCertificate:
     serial: str
     own: Credential = field(repr=False)
     key: KeyHandle
+    crl: VerifiedCrl | None = None
     option: TrustOption = TrustOption.CERTIFICATES
     method: int = Method.SIGNATURES
 
@@ -114,6 +116,7 @@ class UnitByCertificate:
         serial: str,
         *,
         now: int | None = None,
+        crl: VerifiedCrl | None = None,
     ) -> UnitByCertificate:
         """The terms of a unit with the authentication key `key`, for the module `serial`.
 
@@ -124,6 +127,7 @@ class UnitByCertificate:
             key: the pair that it is for.
             serial: the only module that is admitted.
             now: unix seconds at which our own certificates must be valid; None where there is no clock to ask.
+            crl: the manufacturer's revocation list; whether it is current, the caller has judged.
 
         Raises:
             CertificateRefused, KeyMismatch: the unit's certificate does not hold, or is not for this key.
@@ -134,11 +138,17 @@ class UnitByCertificate:
             check_time(customer, now)
             check_time(unit, now)
         check_certificate_matches(key, unit)
-        return cls(root, serial, Credential.x5chain((unit_der, customer.der), key.public), key)
+        return cls(root, serial, Credential.x5chain((unit_der, customer.der), key.public), key, crl)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
-        """The identity of the module that the job is for, and no other (formal model: load-bearing)."""
+        """The identity of the module that the job is for, and no other (formal model: load-bearing).
+
+        Raises:
+            ProtocolError: another's, one that does not hold, has expired or is revoked.
+
+        """
         (identity_der,) = chain_of(claim, 1, "unit")
         identity = verify_issued(identity_der, self.root, Role.IDENTITY, now=at, subject=self.serial)
+        check_unrevoked(identity, self.crl)
         peer = Peer(identity.subject, Role.IDENTITY, identity.public, (identity,))
         return Credential.x5chain((identity_der,), identity.public), peer

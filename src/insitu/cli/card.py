@@ -1,4 +1,4 @@
-"""insitu card: the customer's card in software: keys, people, jobs, approvals, log."""
+"""insitu card: the customer's card in software: keys, people, jobs, approvals, revocation lists, log."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import EnvironmentFault, PublicKey, UsageError
+from ..protocol.engine import EnvironmentFault, PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
-from ..protocol.keys.profile import checked_name
+from ..protocol.keys.profile import checked_name, time_text
 from ..protocol.keys.requests import Request, read_request
-from ..protocol.messages import CardRole, Job
+from ..protocol.keys.revocation import read_crl
+from ..protocol.messages import CardRole, Job, ListJob
 from ..protocol.stores.sealed import StoreKind
 from ..protocol.stores.secret import Secret
 from ..shell import pem
-from ..shell.card import Card
+from ..shell.card import LIST_DAYS, Card
 from ..shell.passphrase import passphrase
 from .common import (
     DIRECTORY,
@@ -134,7 +135,7 @@ def approve(
                 say(f"{approved}, certificate in {file}")
 
 
-def _approve(owner: Card, job: Job, pins: dict[str, bytes]) -> list[str]:
+def _approve(owner: Card, job: Job | ListJob, pins: dict[str, bytes]) -> list[str]:
     """Enter the approvals of these people; who has approved by now.
 
     Who approved before is passed over, so that an attempt that broke off can be made again; but somebody new, or
@@ -151,11 +152,101 @@ def _approve(owner: Card, job: Job, pins: dict[str, bytes]) -> list[str]:
 
 @card.command()
 @store_options()
+@click.option("--module", "serials", multiple=True, help="All certificates of the module with this serial number.")
+@click.option("--certificate", "files", type=PATH, multiple=True, help="This certificate, made by the card (PEM).")
+@click.option("--person", "people", multiple=True, help="Who approves; several if they sit together.")
+@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@click.option(
+    "--days", default=LIST_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity of the list."
+)
+@click.option("--out", type=PATH, help="Where to write the list once approved (PEM).")
+def revoke(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    serials: tuple[str, ...],
+    files: tuple[Path, ...],
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    days: int,
+    out: Path | None,
+) -> None:
+    """Revoke certificates that the card made: they are on the next list, and on all after it.
+
+    The list is signed as soon as two different people have approved exactly this one. Without --person nobody has yet.
+    """
+    if not serials and not files:
+        raise UsageError("what to revoke", expected="--module or --certificate", got="nothing")
+    certificates = [(file, pem.read_certificate(file)) for file in files]
+    if out is not None:
+        check_place(out)
+    pins = _pins(people, pin_files, new=False)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        added = {number for serial in serials for number in owner.numbers_of(serial)}
+        for file, der in certificates:
+            with about(file):
+                added.add(owner.number_of(der))
+        _sign_list(owner, owner.propose_list(added, days=days), pins, out)
+
+
+@card.command()
+@store_options()
+@click.option("--person", "people", multiple=True, help="Renew the list: who approves; several if they sit together.")
+@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@click.option("--days", default=LIST_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Of a renewed list.")
+@click.option("--out", type=PATH, required=True, help="Where to write the list (PEM).")
+def crl(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    days: int,
+    out: Path,
+) -> None:
+    """Write the last revocation list; with --person a new one of the same certificates, once two have approved it."""
+    check_place(out)
+    pins = _pins(people, pin_files, new=False)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        if pins:
+            _sign_list(owner, owner.propose_list(days=days), pins, out)
+            return
+        last = read_crl(owner.crl, owner.customer)
+        if last.number != owner.list_number:
+            raise StateError(
+                f"list {owner.list_number} was not signed, and list {last.number} is out of date",
+                who="card",
+                expected="a new one, with --person",
+                got="none",
+            )
+        pem.write_crl(out, last.der)
+    say(f"list {last.number}, {len(last.revoked)} certificates revoked, until {time_text(last.next_update)}: {out}")
+
+
+def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | None) -> None:
+    approvals = _approve(owner, job, pins) if pins else list(job.approvals)
+    adds = ", ".join(number.hex() for number in job.added) or "nothing"
+    text = f"list {job.list_number} adds {adds}, job {job.number.hex()}: "
+    text += f"approved by {' and '.join(approvals) or 'nobody'}"
+    if len(approvals) < 2:
+        say(f"{text}, {2 - len(approvals)} approval{'' if approvals else 's'} missing")
+        return
+    der = owner.sign_list(job.number)
+    if out is not None:
+        pem.write_crl(out, der)
+    say(f"{text}, signed{'' if out is None else f', in {out}'}")
+
+
+@card.command()
+@store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
-    """People, open jobs and the length of the log."""
+    """People, open jobs, revocation lists and the length of the log."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        record = Card(vault).record
+        owner = Card(vault)
+        record, last, revoked = owner.record, owner.list_number, owner.revoked
     jobs: list[dict[str, object]] = [
         {
             "job": job.number.hex(),
@@ -168,13 +259,39 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         for job in record.jobs
     ]
     people = {person.name: person.failures for person in record.people}
-    facts = {"name": record.name, "people": people, "jobs": jobs, "log_entries": len(record.log)}
+    lists: list[dict[str, object]] = [
+        {
+            "job": job.number.hex(),
+            "list": job.list_number,
+            "adds": [number.hex() for number in job.added],
+            "days": job.days,
+            "approvals": list(job.approvals),
+            "expires": job.expires,
+        }
+        for job in record.lists
+    ]
+    facts = {
+        "name": record.name,
+        "people": people,
+        "jobs": jobs,
+        "lists": lists,
+        "last_list": last,
+        "revoked": {number.hex(): since for number, since in revoked.items()},
+        "log_entries": len(record.log),
+    }
     lines = [f"card of {record.name}, {len(record.log)} log entries"]
     lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
     lines += [
         f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"
         for job, given in zip(jobs, (job.approvals for job in record.jobs), strict=True)
     ]
+    lines += [
+        f"  list {job.list_number} adds {len(job.added)} for {job.days} days: "
+        f"approved by {' and '.join(job.approvals) or 'nobody'}"
+        for job in record.lists
+    ]
+    if last:
+        lines.append(f"  last list {last}, {len(revoked)} certificates revoked")
     emit(as_json, facts, "\n".join(lines))
 
 

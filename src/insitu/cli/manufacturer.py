@@ -1,4 +1,4 @@
-"""insitu manufacturer: root key, customers' signing keys, modules on the bench."""
+"""insitu manufacturer: root key, customers' signing keys, modules on the bench, revocation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
+from ..protocol.engine import UsageError, given
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
+from ..protocol.keys.profile import time_text
+from ..protocol.keys.revocation import read_crl
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from ..shell.manufacturer import Manufacturer
+from ..shell.manufacturer import LIST_DAYS, Manufacturer
 from .common import PATH, Group, about, check_place, create_store, open_store, say, store_options
 
 
@@ -78,3 +81,53 @@ def initialize_module(
                 manufactured_key=manufactured_key,
             )
     say(f"module {serial} delivered: {module}")
+
+
+@manufacturer.command()
+@store_options()
+@click.option("--serial", help="The identity of the module with this serial number.")
+@click.option("--customer", help="The signing key of the customer of this name, if it has one only.")
+@click.option("--certificate", type=PATH, help="This certificate of a customer or of a module's identity (PEM).")
+def revoke(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    serial: str | None,
+    customer: str | None,
+    certificate: Path | None,
+) -> None:
+    """Enter that a certificate counts no more. Nobody learns of it before the next list: insitu manufacturer crl."""
+    if sum(word is not None for word in (serial, customer, certificate)) != 1:
+        raise UsageError("what to revoke", expected="one of --serial, --customer, --certificate")
+    with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
+        here = Manufacturer(vault)
+        if serial is not None:
+            number = here.number_of_module(serial)
+        elif customer is not None:
+            number = here.number_of_customer(customer)
+        else:
+            number = _number_in(here, given(certificate))
+        here.revoke(number)
+    say(f"certificate {number.hex()} is revoked from the next list on")
+
+
+def _number_in(here: Manufacturer, file: Path) -> bytes:
+    der = pem.read_certificate(file)
+    with about(file):
+        return here.number_of(der)
+
+
+@manufacturer.command()
+@store_options()
+@click.option(
+    "--days", default=LIST_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity of the list."
+)
+@click.option("--out", type=PATH, required=True, help="Where to write the list (PEM).")
+def crl(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, days: int, out: Path) -> None:
+    """Sign a new revocation list of identities and customers' signing keys."""
+    check_place(out)
+    with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
+        here = Manufacturer(vault)
+        crl = read_crl(here.sign_list(days), trusted_root(here.root))
+    pem.write_crl(out, crl.der)
+    say(f"list {crl.number}, {len(crl.revoked)} certificates revoked, until {time_text(crl.next_update)}: {out}")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import PublicKey, StateError
+from ..protocol.engine import PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text
-from ..protocol.messages import KeyPolicy
+from ..protocol.messages import KeyPolicy, TrustOption
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
@@ -47,6 +47,7 @@ def unit() -> None:
 @trust_options
 @click.option("--serial", required=True, help="The module that the approved job is for; no other is personalized.")
 @click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
+@click.option("--crl", type=PATH, help="The manufacturer's revocation list (PEM); modules on it are refused.")
 @click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
@@ -60,6 +61,7 @@ def personalize(
     declare_wired: bool,
     serial: str,
     central: Path,
+    crl: Path | None,
     manufactured_key: bool,
     out: Path | None,
     wait: float,
@@ -72,6 +74,8 @@ def personalize(
     """
     teller = Teller(as_json=as_json)
     where = parse_link(link, trust)
+    if crl is not None and OPTIONS[trust] is not TrustOption.CERTIFICATES:
+        raise UsageError("a revocation list is for --trust certificates", expected="no --crl", got=f"--trust {trust}")
     central_der = pem.read_certificate(central)
     if out is not None:
         check_place(out)
@@ -80,6 +84,9 @@ def personalize(
         owner = Card(vault)
         with about(central):
             here = Unit(owner, central_der, compare=_ask_person, blocking=True, show=teller.show)
+        if crl is not None:
+            with about(crl):
+                here.heed(pem.read_crl(crl))
 
         async def main() -> None:
             expected = _certified_before(owner, here, serial)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 
 from ..protocol.desk import Desk
 from ..protocol.engine import KeyHandle, ProtocolError, PublicKey, StateError, UsageError, given
-from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
-from ..protocol.keys.profile import checked_name
+from ..protocol.keys.certificates import CertificateRefused, Role, VerifiedCertificate, trusted_root, verify_issued
+from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, checked_name, serial_number, time_text
 from ..protocol.keys.public import compress
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import CardRecord, CardRole, Job, Person
+from ..protocol.messages import CardRecord, CardRole, Job, ListJob, Person
 from ..protocol.parties.card import CARD, customer_of, log_of, pin_verifier, resting_state
 from ..protocol.parties.card_data import (
     AUTHENTICATION,
@@ -25,14 +26,20 @@ from ..protocol.parties.card_data import (
     Furnish,
     JobNoted,
     JobProposed,
+    Listed,
+    ListProposed,
+    ListWanted,
     PinRefused,
     RequestMade,
 )
-from ..protocol.stores.card_log import Intent, Result, export_lines
+from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
+from ..protocol.stores.card_log import Intent, Result, export_lines, last_list
 from .keeping import Keeping, Show, ignore, wall_clock
 
 APPROVAL_SECONDS = 24 * 3600
 """How long a job stays open for approvals and signature, unless said otherwise."""
+LIST_DAYS = 90
+"""How long a revocation list is relied on, unless said otherwise: time for two people to meet and renew it."""
 
 
 class Card:
@@ -190,7 +197,7 @@ class Card:
         self._submit(JobProposed(job, now))
         return job
 
-    def approve(self, job: Job, person: str, pin: bytes) -> int:
+    def approve(self, job: Job | ListJob, person: str, pin: bytes) -> int:
         """Enter the approval of `person`; how many are still missing.
 
         Raises:
@@ -211,7 +218,8 @@ class Card:
         """Say what the card would refuse an approval for, in words that a person can use."""
         record = self._installed()
         known = {each.name: each for each in record.people}
-        job = next((each for each in record.jobs if each.number == number and now <= each.expires), None)
+        jobs: tuple[Job | ListJob, ...] = (*record.jobs, *record.lists)
+        job = next((each for each in jobs if each.number == number and now <= each.expires), None)
         if person not in known:
             raise StateError("nobody of that name approves here", who="card", expected=" or ".join(known), got=person)
         if known[person].failures >= MAX_FAILURES:
@@ -264,6 +272,123 @@ class Card:
                 case Result(job=job, fingerprint=fingerprint) if jobs.get(job) == serial:
                     latest = fingerprint
         return latest
+
+    # revocation
+
+    @property
+    def crl(self) -> bytes:
+        """The last revocation list that was signed, DER.
+
+        Raises:
+            StateError: there is none.
+
+        """
+        crl = self._installed().crl
+        if crl is None:
+            raise StateError("no revocation list", who="card", expected="one approved by two people", got="none yet")
+        return crl
+
+    @property
+    def list_number(self) -> int:
+        """The number of the last revocation list; 0 for none. A list whose signature failed has one all the same."""
+        return last_list(log_of(self.record))
+
+    @property
+    def revoked(self) -> Mapping[bytes, int]:
+        """Serial numbers of the certificates that are revoked, 16 bytes, and since when, unix seconds."""
+        return revoked_in(log_of(self.record))
+
+    def numbers_of(self, serial: str) -> tuple[bytes, ...]:
+        """Serial numbers of the certificates that this card made for the module `serial`; 16 bytes each, ascending.
+
+        Raises:
+            StateError: it made none, or all are revoked.
+
+        """
+        log = log_of(self._installed())
+        issued = {number for number, made in issued_in(log).items() if (made.role, made.subject) == ("module", serial)}
+        if not issued:
+            raise StateError(f"no certificate for {serial}", who="card", expected="one that the log names", got="none")
+        return self._countable(issued, f"the certificates for {serial}")
+
+    def number_of(self, certificate: bytes) -> bytes:
+        """The serial number of a certificate (DER) that this card made, 16 bytes.
+
+        Raises:
+            CertificateRefused: it did not make it.
+            StateError: it is revoked.
+
+        """
+        log, fingerprint = log_of(self._installed()), sha256(certificate).digest()
+        results = (entry.what for entry in log if isinstance(entry.what, Result))
+        job = next((result.job for result in results if result.fingerprint == fingerprint), None)
+        if job is None:
+            raise CertificateRefused("issuer", "certificate", expected="one that the card's log names", got="another")
+        number = serial_number(job).to_bytes(SERIAL_NUMBER_BYTES, "big")
+        return self._countable({number}, "the certificate")[0]
+
+    def _countable(self, issued: set[bytes], what: str) -> tuple[bytes, ...]:
+        revoked = self.revoked
+        if not issued - revoked.keys():
+            since = time_text(max(revoked[number] for number in issued))
+            raise StateError(f"{what} is revoked", who="card", expected="one that counts", got=f"revoked since {since}")
+        return tuple(sorted(issued - revoked.keys()))
+
+    def propose_list(
+        self, added: Iterable[bytes] = (), *, days: int = LIST_DAYS, seconds: int = APPROVAL_SECONDS
+    ) -> ListJob:
+        """Open a job for the next revocation list, or find the one that is open for exactly this list.
+
+        Args:
+            added: serial numbers of the certificates, 16 bytes each, that it revokes besides those that are revoked.
+            days: until its next update.
+            seconds: how long approvals count.
+
+        Raises:
+            StateError: a certificate that this card did not make or that is revoked, or too many lists are open.
+
+        """
+        record, now, numbers = self._installed(), self._now(), tuple(sorted(set(added)))
+        for job in open_lists(record, now):
+            if (job.added, job.days) == (numbers, days):
+                return job
+        job = ListJob(
+            number=self._entropy(16),
+            list_number=self.list_number + 1,
+            added=numbers,
+            days=days,
+            expires=now + seconds,
+            approvals=(),
+        )
+        self._submit(ListProposed(job, now))
+        return job
+
+    def sign_list(self, number: bytes) -> bytes:
+        """Sign the revocation list of an approved job; DER, entered in the log before it leaves.
+
+        Raises:
+            StateError: not approved by two people, expired, used, or another list came first.
+            UsageError: the clock is behind the log, or the list is longer than anybody reads.
+
+        """
+        notes = self._submit(ListWanted(number, self._now()))
+        return next(note.crl for note in notes if isinstance(note, Listed))
+
+    def check_counts(self, certificate: VerifiedCertificate) -> None:
+        """Make sure that a certificate by this card is not one that its people have revoked.
+
+        Raises:
+            CertificateRefused: it is.
+
+        """
+        since = self.revoked.get(certificate.serial_number.to_bytes(SERIAL_NUMBER_BYTES, "big"))
+        if since is not None:
+            raise CertificateRefused(
+                "revocation",
+                f"{certificate.role.value} certificate of {certificate.subject}",
+                expected="one that counts",
+                got=f"revoked since {time_text(since)}",
+            )
 
     def export_log(self) -> bytes:
         """The log as JSON Lines, oldest first."""

@@ -6,9 +6,11 @@ import secrets
 from collections.abc import Callable
 
 from ..protocol.desk import Desk
-from ..protocol.engine import PublicKey, StateError, given
+from ..protocol.engine import PublicKey, StateError
+from ..protocol.keys.certificates import CertificateRefused, Role, trusted_root, verify_issued
+from ..protocol.keys.profile import SERIAL_NUMBER_BYTES
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import ManufacturerRecord
+from ..protocol.messages import Booked, ManufacturerRecord
 from ..protocol.parties.manufacturer import (
     MANUFACTURER,
     ROOT,
@@ -16,14 +18,20 @@ from ..protocol.parties.manufacturer import (
     Establish,
     IdentityRequested,
     Issued,
+    Listed,
+    ListRequested,
     ManufacturerData,
     ManufacturerState,
+    Revoke,
 )
 from .keeping import Keeping, Show, ignore, wall_clock
 
+LIST_DAYS = 90
+"""How long a revocation list is relied on, unless said otherwise."""
+
 
 class Manufacturer:
-    """Certifies customers' signing keys and modules' identities (L1, L6).
+    """Certifies customers' signing keys and modules' identities (L1, L6), and revokes them (S5).
 
     Args:
         vault: its key memory and books.
@@ -45,9 +53,21 @@ class Manufacturer:
         self._show = show
 
     @property
+    def record(self) -> ManufacturerRecord:
+        """The books.
+
+        Raises:
+            StateError: there is no manufacturer yet.
+
+        """
+        if self._keeping.record is None:
+            raise StateError("the manufacturer is not set up", who="manufacturer", expected="a root key", got="none")
+        return self._keeping.record
+
+    @property
     def root(self) -> bytes:
         """The root certificate, DER."""
-        return given(self._keeping.record).root
+        return self.record.root
 
     def establish(self, name: str) -> bytes:
         """Make the root key; the root certificate, DER.
@@ -75,16 +95,83 @@ class Manufacturer:
             StateError: a module with this serial number was delivered before.
 
         """
-        if serial in given(self._keeping.record).serials:
+        if any(serial == booked.subject for booked in self.record.identities):
             raise StateError(f"serial number {serial} is used", who="manufacturer", expected="one never delivered")
         return self._issue(IdentityRequested(serial, public, self._entropy(16), self._now()))
 
+    def number_of_module(self, serial: str) -> bytes:
+        """The serial number of the identity certificate of the module `serial`, 16 bytes.
+
+        Raises:
+            StateError: none was certified under this serial number, or it is revoked.
+
+        """
+        found = [booked for booked in self.record.identities if booked.subject == serial]
+        return self._countable(found, f"module {serial}")
+
+    def number_of_customer(self, name: str) -> bytes:
+        """The serial number of the one certificate of the customer `name` that counts, 16 bytes.
+
+        Raises:
+            StateError: there is none, or there are several.
+
+        """
+        return self._countable([booked for booked in self.record.customers if booked.subject == name], name)
+
+    def number_of(self, certificate: bytes) -> bytes:
+        """The serial number of a customer's or an identity certificate (DER), 16 bytes.
+
+        Raises:
+            CertificateRefused: it is not one of ours.
+            StateError: it is revoked.
+
+        """
+        root = trusted_root(self.root)
+        for role in (Role.CUSTOMER, Role.IDENTITY):
+            try:
+                verified = verify_issued(certificate, root, role, now=None)
+            except CertificateRefused:
+                continue
+            number = verified.serial_number.to_bytes(SERIAL_NUMBER_BYTES, "big")
+            return self._countable([Booked(verified.subject, number)], f"the certificate of {verified.subject}")
+        raise CertificateRefused("issuer", "certificate", expected="one that we made for others", got="another")
+
+    def _countable(self, found: list[Booked], what: str) -> bytes:
+        revoked = {each.number for each in self.record.revoked}
+        counting = [booked.number for booked in found if booked.number not in revoked]
+        if len(counting) == 1:
+            return counting[0]
+        got = f"{len(counting)} certificates" if counting else "a revoked one" if found else "none"
+        raise StateError(f"what to revoke: {what}", who="manufacturer", expected="one certificate that counts", got=got)
+
+    def revoke(self, number: bytes) -> None:
+        """Enter that a certificate of ours counts no more; the next list says so.
+
+        Raises:
+            StateError: it is not one of ours, or is revoked.
+            UsageError: no list can be longer.
+
+        """
+        self._submit(Revoke((number,), self._now()))
+
+    def sign_list(self, days: int = LIST_DAYS) -> bytes:
+        """Sign a new revocation list of all that is revoked, DER; it is relied on for so many days.
+
+        Raises:
+            UsageError: the clock is behind that of the last list.
+
+        """
+        return next(note.crl for note in self._submit(ListRequested(days, self._now())) if isinstance(note, Listed))
+
     def _issue(self, event: object) -> bytes:
+        return next(note.certificate for note in self._submit(event) if isinstance(note, Issued))
+
+    def _submit(self, event: object) -> list[object]:
         record = self._keeping.record
         state = ManufacturerState.BLANK if record is None else ManufacturerState.READY
         data = ManufacturerData(record=record, key=self._keeping.vault.find(ROOT))
         desk = Desk(MANUFACTURER, state, data, self._keeping.ports(self._show))
         try:
-            return next(note.certificate for note in desk.submit(event) if isinstance(note, Issued))
+            return desk.submit(event)
         finally:
             self._keeping.vault.roll_back()

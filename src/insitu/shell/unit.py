@@ -12,6 +12,7 @@ from ..protocol.channel.trust import ByCable, Terms, UnitByCertificate
 from ..protocol.driver import run
 from ..protocol.engine import Consult, InsituError, KeyKind, LookUp, PublicKey, StateError
 from ..protocol.keys.certificates import Role, verify_issued
+from ..protocol.keys.revocation import VerifiedCrl, check_current, check_unrevoked, read_crl
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
 from ..protocol.parties.unit import (
     UNIT,
@@ -51,7 +52,7 @@ class Unit:
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Raises:
-        CertificateRefused: `central` is not a central system's certificate by this card's customer.
+        CertificateRefused: `central` is not a central system's certificate by this card's customer, or is revoked.
 
     """
 
@@ -66,7 +67,8 @@ class Unit:
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
     ) -> None:
-        verify_issued(central, card.customer, Role.CENTRAL, now=now())
+        card.check_counts(verify_issued(central, card.customer, Role.CENTRAL, now=now()))
+        self._crl: VerifiedCrl | None = None
         self._card = card
         self._central = central
         self._entropy = entropy
@@ -75,6 +77,18 @@ class Unit:
         self._now = now
         self._show = show
         self._busy = False
+
+    def heed(self, crl: bytes) -> None:
+        """From now on, personalize no module whose identity is on the manufacturer's revocation list (DER) (S5).
+
+        Raises:
+            CertificateRefused: the list is not the manufacturer's, is out of date, or names this card's customer.
+
+        """
+        verified = read_crl(crl, self._card.root)
+        check_current(verified, self._now())
+        check_unrevoked(self._card.customer, verified)
+        self._crl = verified
 
     def check(self, serial: str) -> None:
         """Make sure, before a link is opened, that the job for this module stands.
@@ -167,7 +181,10 @@ class Unit:
         card = self._card
         if option is TrustOption.PHYSICAL:
             return ByCable.of(card.record.name, card.keys.generate(SESSION_KEY, KeyKind.P256, b""), wired=wired)
-        return UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, serial, now=self._now())
+        card.check_counts(verify_issued(card.unit, card.customer, Role.UNIT, now=None))
+        return UnitByCertificate.of(
+            card.root, card.customer, card.unit, card.authentication, serial, now=self._now(), crl=self._crl
+        )
 
     def _ports(self, show: Show) -> Ports:
         return Ports(

@@ -8,11 +8,13 @@ from world import NOW, PINS, SERIAL, YEAR, World
 
 from insitu.protocol.engine import Close, Fault, KeyKind, KeyOperationFailed, Persist, ProtocolError, Refused, Show
 from insitu.protocol.keys.certificates import Role, trusted_root, verify_issued
+from insitu.protocol.messages import Booked
 from insitu.protocol.parties.manufacturer import (
     MANUFACTURER,
     CustomerRequested,
     IdentityRequested,
     Issued,
+    Listed,
     ManufacturerData,
     ManufacturerState,
 )
@@ -39,12 +41,12 @@ def test_the_books_are_written_before_anything_is_handed_out(maker: Recorder):
         kinds = [type(effect) for effect in moment.step.effects]
         if Show in kinds:
             assert kinds == [Persist, Show]
-            assert isinstance(moment.step.effects[1].note, Issued)
+            assert isinstance(moment.step.effects[1].note, (Issued, Listed))
 
 
 def test_a_serial_number_is_certified_once(world: World, maker: Recorder):
     data = maker.at(S.READY, IdentityRequested).data
-    data = replace(data, record=replace(data.record, serials=(SERIAL,)))
+    data = replace(data, record=replace(data.record, identities=(Booked(SERIAL, bytes(16)),)))
     public = world.card.authentication.public
     for serial, accepted in ((SERIAL, False), ("SN-2", True), (SERIAL.lower(), True)):
         event = IdentityRequested(serial, public, bytes(16), NOW)
@@ -83,7 +85,13 @@ def test_what_it_certifies_holds_and_never_outlives_the_root(world: World):
 def test_the_books_name_modules_and_customers(world: World):
     record = world.manufacturer._keeping.record
     assert record is not None
-    assert (record.serials, record.customers) == ((SERIAL,), ("Bank",))
+    identity, root = world.module.record.identity, trusted_root(world.root)
+    assert identity is not None
+    for booked, der, role in zip(
+        (*record.identities, *record.customers), (identity, world.customer), (Role.IDENTITY, Role.CUSTOMER), strict=True
+    ):
+        certificate = verify_issued(der, root, role, now=NOW)
+        assert booked == Booked(certificate.subject, certificate.serial_number.to_bytes(16, "big"))
 
 
 @pytest.mark.parametrize("state", [S.KEYING, S.ROOTING, S.SIGNING], ids=lambda state: state.name)
