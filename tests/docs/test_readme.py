@@ -79,6 +79,10 @@ def test_operating_life(lived: tuple[Path, str]) -> None:
     assert re.search(r"key KCV\(CMAC\)=[0-9A-F]{10} waits for module SM-0001, number 2", output)
     assert "module SM-0001 is disabled" in output
     assert output.count("module SM-0001 is personalized") == 2
+    assert re.search(r"list 1 of [0-9A-F ]+: 1 certificates revoked", output)
+    assert "the manufacturer's list waits for 1 modules" in output
+    assert "module.pem: OK" in output
+    assert "error stolen.pem: verification failed" in output
     assert "audit trail: " in output
 
 

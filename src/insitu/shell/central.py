@@ -22,6 +22,7 @@ from ..protocol.driver import Orders, run
 from ..protocol.engine import KeyHandle, KeyKind, LookUp, PublicKey, StateError, UsageError, given
 from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
 from ..protocol.keys.requests import draft_request
+from ..protocol.keys.revocation import check_unrevoked, read_crl
 from ..protocol.keys.software import STORAGE
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import Authorize, CentralRecord, KeyOrder, PayOut, Purpose, decode_record
@@ -139,7 +140,7 @@ class Central:
         The caller answers for the path that `root` came by (L9).
 
         Raises:
-            CertificateRefused: the customer's certificate is not by this root.
+            CertificateRefused: the customer's certificate is not by this root, or is on the list of it that is here.
             UsageError: customers of another manufacturer are trusted already.
             StateError: the key was disabled before.
             RegistryAway: the registry does not answer.
@@ -149,6 +150,7 @@ class Central:
         if record.root not in (None, root):
             raise UsageError("another manufacturer's root", who="central", expected="the root trusted so far")
         verified = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=self._now())
+        self.check_unrevoked(verified)
         if record.root is None:
             self.commit(
                 CentralRecord(record.name, certificate=record.certificate, root=root, announced=record.announced)
@@ -187,6 +189,18 @@ class Central:
         own, root = self._key().public, self.record.root
         found = (_issuer(issuer.certificate, issuer.seal, own, root) for issuer in self.registry.issuers())
         return tuple(certificate for certificate in found if certificate is not None)
+
+    def check_unrevoked(self, certificate: VerifiedCertificate) -> None:
+        """Make sure that a certificate by the manufacturer is not on its newest list here (S5).
+
+        Raises:
+            CertificateRefused: it is.
+            RegistryAway: the registry does not answer.
+
+        """
+        for crl in self.registry.crls():
+            if crl.issuer == certificate.issuer_fingerprint and self.record.root is not None:
+                check_unrevoked(certificate, read_crl(crl.der, trusted_root(self.record.root)))
 
     async def ask(self, query: Callable[[], R]) -> R:
         """Ask the registry, from a worker thread if it takes time."""

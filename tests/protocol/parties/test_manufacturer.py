@@ -4,19 +4,34 @@ from dataclasses import replace
 
 import pytest
 from recorder import Recorder, classified, one_of_each
-from world import NOW, PINS, SERIAL, YEAR, World
+from world import DAY, NOW, PINS, SERIAL, YEAR, World
 
-from insitu.protocol.engine import Close, Fault, KeyKind, KeyOperationFailed, Persist, ProtocolError, Refused, Show
+from insitu.protocol.engine import (
+    Close,
+    Fault,
+    KeyKind,
+    KeyOperationFailed,
+    Persist,
+    ProtocolError,
+    Refused,
+    Show,
+    Sign,
+    Signed,
+    UsageError,
+)
 from insitu.protocol.keys.certificates import Role, trusted_root, verify_issued
-from insitu.protocol.messages import Booked
+from insitu.protocol.keys.revocation import read_crl
+from insitu.protocol.messages import Booked, Revoked
 from insitu.protocol.parties.manufacturer import (
     MANUFACTURER,
     CustomerRequested,
     IdentityRequested,
     Issued,
     Listed,
+    ListRequested,
     ManufacturerData,
     ManufacturerState,
+    Revoke,
 )
 
 S = ManufacturerState
@@ -94,11 +109,11 @@ def test_the_books_name_modules_and_customers(world: World):
         assert booked == Booked(certificate.subject, certificate.serial_number.to_bytes(16, "big"))
 
 
-@pytest.mark.parametrize("state", [S.KEYING, S.ROOTING, S.SIGNING], ids=lambda state: state.name)
+@pytest.mark.parametrize("state", [S.KEYING, S.ROOTING, S.SIGNING, S.LISTING], ids=lambda state: state.name)
 def test_a_key_that_fails_leaves_the_books_as_they_were(maker: Recorder, state):
     data = maker.data_in(state)[0]
     step = MANUFACTURER.step(state, data, KeyOperationFailed("gone"))
-    assert step.state is (S.READY if state is S.SIGNING else S.BLANK)
+    assert step.state is (S.READY if state in (S.SIGNING, S.LISTING) else S.BLANK)
     assert step.effects == (Close(Fault.UNAVAILABLE, "gone"),)
     assert step.data == ManufacturerData(record=data.record, key=data.key)
 
@@ -111,3 +126,99 @@ def test_two_manufacturers_have_nothing_in_common(world: World):
         verify_issued(
             other.manufacturer.certify_identity("SN-7", key), trusted_root(world.root), Role.IDENTITY, now=NOW
         )
+
+
+# Revocation (S5)
+
+
+@pytest.fixture
+def office(world: World) -> ManufacturerData:
+    record = world.manufacturer._keeping.record
+    assert record is not None
+    return ManufacturerData(record=record, key=world.vault("manufacturer").find("root"))
+
+
+def booked(data: ManufacturerData) -> tuple[bytes, bytes]:
+    """The numbers of the one identity and the one customer."""
+    assert data.record is not None
+    return data.record.identities[0].number, data.record.customers[0].number
+
+
+def test_only_what_the_books_name_and_what_counts_is_revoked_once(office: ManufacturerData):
+    identity, customer = booked(office)
+    for numbers in ((identity,), (customer,), (identity, customer)):
+        step = MANUFACTURER.step(S.READY, office, Revoke(numbers, NOW))
+        assert step.data.record is not None
+        assert step.data.record.revoked == tuple(Revoked(number, NOW) for number in numbers)
+        assert step.effects == (Persist(step.data.record),)
+    once = MANUFACTURER.step(S.READY, office, Revoke((identity,), NOW)).data
+    refused = [
+        (office, ()),
+        (office, (b"x" * 16,)),
+        (office, (identity, b"x" * 16)),
+        (office, (identity, identity)),
+        (once, (identity,)),
+        (once, (customer, identity)),
+    ]
+    for data, numbers in refused:
+        with pytest.raises(Refused):
+            MANUFACTURER.step(S.READY, data, Revoke(numbers, NOW))
+
+
+def test_no_more_is_revoked_than_a_list_can_hold(office: ManufacturerData):
+    assert office.record is not None
+    many = tuple(Booked(f"SN-{count}", (1 << 126 | count).to_bytes(16, "big")) for count in range(1, 1001))
+    data = replace(office, record=replace(office.record, identities=many))
+    numbers = tuple(each.number for each in many)
+    assert MANUFACTURER.step(S.READY, data, Revoke(numbers[:800], NOW)).data.record
+    with pytest.raises(UsageError, match="revocation list"):
+        MANUFACTURER.step(S.READY, data, Revoke(numbers, NOW))
+
+
+def listed(world: World, data: ManufacturerData, at: int, days: int = 90) -> ManufacturerData:
+    step = MANUFACTURER.step(S.READY, data, ListRequested(days, at))
+    (sign,) = step.effects
+    assert isinstance(sign, Sign)
+    done = MANUFACTURER.step(step.state, step.data, Signed(world.vault("manufacturer").sign(sign.key, sign.message)))
+    persist, show = done.effects
+    assert persist == Persist(done.data.record)
+    assert done.data.record is not None
+    assert show == Show(Listed(done.data.record.lists, done.data.record.crl or b""))
+    assert done.state is S.READY
+    return done.data
+
+
+def test_every_list_has_the_next_number_and_all_that_is_revoked(world: World, office: ManufacturerData):
+    root = trusted_root(world.root)
+    identity, customer = booked(office)
+    data = listed(world, office, NOW)
+    data = MANUFACTURER.step(S.READY, data, Revoke((identity,), NOW + 5)).data
+    data = listed(world, data, NOW + 6)
+    data = MANUFACTURER.step(S.READY, data, Revoke((customer,), NOW + 7)).data
+    data = listed(world, data, NOW + 8, days=7)
+    assert data.record is not None
+    crl = read_crl(data.record.crl or b"", root)
+    assert (crl.number, crl.this_update, crl.next_update) == (3, NOW + 8, NOW + 8 + 7 * DAY)
+    since = {number.to_bytes(16, "big"): at for number, at in crl.revoked.items()}
+    assert since == {identity: NOW + 5, customer: NOW + 7}
+
+
+def test_a_list_that_could_not_be_signed_uses_no_number(world: World, office: ManufacturerData):
+    step = MANUFACTURER.step(S.READY, office, ListRequested(90, NOW))
+    failed = MANUFACTURER.step(S.LISTING, step.data, KeyOperationFailed("gone")).data
+    assert failed == office
+    record = listed(world, failed, NOW).record
+    assert record is not None
+    assert record.lists == 1
+
+
+@pytest.mark.parametrize(("behind", "accepted"), [(0, True), (DAY, True), (DAY + 1, False)])
+def test_a_clock_behind_the_last_list_dates_none_back(world: World, office: ManufacturerData, behind, accepted):
+    data = listed(world, office, NOW)
+    if not accepted:
+        with pytest.raises(UsageError, match="manufacturer: clock"):
+            MANUFACTURER.step(S.READY, data, ListRequested(90, NOW - behind))
+        return
+    record = listed(world, data, NOW - behind).record
+    assert record is not None
+    assert read_crl(record.crl or b"", trusted_root(world.root)).this_update == NOW

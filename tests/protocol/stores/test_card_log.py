@@ -15,12 +15,14 @@ from insitu.protocol.stores.card_log import (
     Failure,
     Happening,
     Intent,
+    ListIntent,
     LogBroken,
     LogEntry,
     Result,
     append,
     export_lines,
     import_lines,
+    last_list,
     open_intents,
     verify_chain,
 )
@@ -34,6 +36,10 @@ def intent(job: bytes = JOBS[0], approvers: tuple[str, ...] = ("ann", "bob")) ->
 
 def result(job: bytes = JOBS[0]) -> Result:
     return Result(job, bytes(64), b"f" * 32)
+
+
+def listed(number: int = 1, job: bytes = JOBS[4], approvers: tuple[str, ...] = ("ann", "bob")) -> ListIntent:
+    return ListIntent(job, number, (bytes(16), b"\xff" * 16), 1_800_000_000, approvers, b"d" * 32)
 
 
 def log_of(*happenings: Happening) -> tuple[LogEntry, ...]:
@@ -51,12 +57,14 @@ LOG = log_of(
     intent(JOBS[2]),
     intent(JOBS[3], ("ann", "bob", "eve")),
     result(JOBS[2]),
+    listed(),
+    result(JOBS[4]),
 )
 
 
 def test_the_chain_holds():
     verify_chain(LOG)
-    assert [entry.number for entry in LOG] == list(range(7))
+    assert [entry.number for entry in LOG] == list(range(9))
     assert LOG[0].previous == NOTHING_BEFORE
     assert all(entry.previous == before.digest for before, entry in pairwise(LOG))
     assert open_intents(LOG) == (LOG[5].what,)
@@ -85,6 +93,21 @@ def test_export_and_import():
     assert import_lines(b"") == ()
 
 
+def test_a_list_as_it_is_exported():
+    assert export_lines(LOG[7:8]).decode() == (
+        '{"added":["' + 32 * "0" + '","' + 32 * "f" + '"],"approvers":["ann","bob"],"at":1700000007,'
+        '"digest":"' + 32 * "64" + '","job":"' + 16 * "04" + '","kind":"list","list_number":1,'
+        '"next_update":1800000000,"number":7,"previous":"' + LOG[6].digest.hex() + '"}\n'
+    )
+
+
+def test_lists_are_counted_without_gaps():
+    assert last_list(()) == 0
+    assert last_list(LOG) == 1
+    assert last_list(log_of(listed(), Failure(JOBS[4], "gone"), listed(2, JOBS[3]))) == 2
+    assert open_intents(log_of(listed())) == (listed(),)
+
+
 # Appending ----------------------------------------------------------------------------------------------------
 
 
@@ -102,6 +125,13 @@ def test_export_and_import():
         (log_of(intent(), result()), Failure(JOBS[0], ""), "failure without an open intent"),
         (log_of(intent(), Failure(JOBS[0], "")), result(), "result without an open intent"),
         (log_of(intent()), result(JOBS[1]), "result without an open intent"),
+        ((), listed(0), "list 0 instead of 1"),
+        ((), listed(2), "list 2 instead of 1"),
+        (log_of(listed()), listed(1, JOBS[3]), "list 1 instead of 2"),
+        (log_of(listed()), listed(2), "second intent for one job"),
+        (log_of(listed(), Failure(JOBS[4], "")), result(JOBS[4]), "result without an open intent"),
+        ((), listed(approvers=("ann",)), "two different approvers"),
+        ((), listed(approvers=("bob", "ann")), "two different approvers"),
     ],
 )
 def test_what_does_not_follow_is_neither_appended_nor_accepted(log, what, message):
@@ -179,6 +209,10 @@ def test_one_changed_byte_of_an_export_is_noticed_unless_in_the_last_line(data):
         LOG[0].line.replace(b'"subject":"SM-1"', b'"subject":"SM-1","more":1'),
         LOG[0].line.replace(b",", b", "),
         LOG[0].line + b"\r",
+        LOG[7].line.replace(b'"list_number":1', b'"list_number":true'),
+        LOG[7].line.replace(b'"next_update":1800000000', b'"next_update":1800000000.0'),
+        LOG[7].line.replace(b'"added":[', b'"added":[7,'),
+        LOG[7].line.replace(b'"digest"', b'"digests"'),
     ],
 )
 def test_other_lines_are_refused(line):
