@@ -15,6 +15,7 @@ from ..engine import (
     SecretUsed,
     Send,
     Show,
+    StateError,
     UnwrapKey,
     UseSecret,
     given,
@@ -32,6 +33,46 @@ from .work_data import (
     WorkData,
     secret_label,
 )
+
+# Refusals ------------------------------------------------------------------------------------------------------
+
+
+class SecretUnusable(StateError):
+    """A symmetric key cannot be used now."""
+
+
+class SecretMissing(SecretUnusable):
+    """No key for this usage is here: none was loaded, or it is erased."""
+
+
+class SecretExpired(SecretUnusable):
+    """The key's time is over, or it was used as often as it may be; it is erased."""
+
+
+class SecretUnvouched(SecretUnusable):
+    """Nobody vouches for the store since the program began: neither a counter nor a contact with the host (S8)."""
+
+
+class MethodExcluded(SecretUnusable):
+    """Policy does not admit the older method (L11)."""
+
+
+def why_unusable(data: WorkData, event: SecretWanted) -> SecretUnusable | None:
+    """Why the guards below do not let a key be used; None: for another reason, say because one is being loaded."""
+    usage = event.usage.value
+    found = data.secret_for(event.usage)
+    if found is None:
+        return SecretMissing("no such key", who="module", expected=f"a key for {usage}, loaded by the host")
+    if _is_over(data, found[1], event.at):
+        return SecretExpired(f"the key for {usage} has expired", who="module", expected="a new one from the host")
+    if not data.vouched:
+        return SecretUnvouched(
+            f"nobody vouches for the key for {usage}", who="module", expected="a contact with the host"
+        )
+    if not data.legacy and is_legacy(event.operation):
+        return MethodExcluded("older method", who="module", expected="a policy that admits it")
+    return None
+
 
 # Guards ------------------------------------------------------------------------------------------------------
 

@@ -174,15 +174,22 @@ class OsFiles:
 
 
 class _HeldLock:
-    """An open file with a lock on it, which ends with it or with the process."""
+    """An open file with a lock on it, which ends with it or with the process.
+
+    A process that was forked off shares the open file, and so the lock: closing is not enough to give it back, and it
+    is not the other process's to give back.
+    """
 
     def __init__(self, file: int) -> None:
         self._file: int | None = file
+        self._process = os.getpid()
 
     def release(self) -> None:
         """See Lock."""
         if self._file is not None:
             file, self._file = self._file, None
+            if self._process == os.getpid():
+                _unlock(file)
             os.close(file)
 
 
@@ -200,6 +207,14 @@ def _lock(file: int) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unlock(file: int) -> None:
+    """Give back what `_lock` took. Windows shares no locks, and does so as the file is closed."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 OS_FILES: Final = OsFiles()

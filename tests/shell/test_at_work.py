@@ -23,11 +23,14 @@ from insitu.protocol.engine import (
     StateError,
     UsageError,
 )
+from insitu.protocol.keys.port import KeyRefused
 from insitu.protocol.messages import PAYLOAD_MAX
 from insitu.protocol.parties.central_data import AttentionCalled
 from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.parties.work_keys import MethodExcluded, SecretExpired, SecretMissing, SecretUnvouched
 from insitu.protocol.stores.registry import CommandKind
 from insitu.shell.at_work import at_work
+from insitu.shell.module import Module
 from insitu.shell.work import Work
 from insitu.transports.links import Address, Link, open_link, serve_links
 
@@ -164,7 +167,7 @@ async def test_instructions_wait_until_they_are_taken(world, autojump_clock):
 
 async def test_symmetric_keys_are_used_until_they_expire(world, autojump_clock):
     async with online(world) as (work, orders):
-        with pytest.raises(StateError, match="SecretWanted refused"):
+        with pytest.raises(SecretMissing):
             await work.use(SecretUsage.MAC, Cmac(b"x"))
         world.load_key(SecretUsage.MAC, uses=2)
         world.load_key(SecretUsage.PIN)
@@ -174,15 +177,32 @@ async def test_symmetric_keys_are_used_until_they_expire(world, autojump_clock):
         assert len(await work.use(SecretUsage.MAC, Cmac(b"x"))) == 16
         assert len(await work.use(SecretUsage.PIN, EncipherPin("1234", CARD_NUMBER))) == 16
         for legacy in (RetailMac(b"x"), EncipherPin("1234", CARD_NUMBER, PinFormat.ISO_0)):
-            with pytest.raises(StateError):
+            with pytest.raises(MethodExcluded):
                 await work.use(SecretUsage.MAC if isinstance(legacy, RetailMac) else SecretUsage.PIN, legacy)
     assert len(await work.use(SecretUsage.MAC, Cmac(b"x"))) == 16  # also without a session
-    with pytest.raises(StateError, match="expired"):
+    with pytest.raises(SecretExpired):
+        await work.use(SecretUsage.MAC, Cmac(b"x"))
+    with pytest.raises(SecretMissing):
         await work.use(SecretUsage.MAC, Cmac(b"x"))
     world.module_clock.at = NOW + 2 * DAY
     await work.look_at_clock()
     assert world.module.record.keys == ()
     assert world.vault("SN-1").labels() == {"identity", "operating-0"}
+
+
+async def test_a_key_is_not_for_everything_and_nobody_vouches_after_a_restart(world, autojump_clock):
+    async with online(world) as (work, orders):
+        world.load_key(SecretUsage.PIN)
+        await look(orders)
+        while not world.module.record.keys:
+            await trio.sleep(0.01)
+        with pytest.raises(KeyRefused):
+            await work.use(SecretUsage.PIN, Cmac(b"x"))
+        with pytest.raises(KeyRefused, match="PIN"):
+            await work.use(SecretUsage.PIN, EncipherPin("12x4", CARD_NUMBER))
+    later = Module(world.module.keys, now=world.module_clock)
+    with pytest.raises(SecretUnvouched):
+        await later.at_work.use(SecretUsage.PIN, EncipherPin("1234", CARD_NUMBER))
 
 
 async def test_nobody_is_asked_without_a_session(world, autojump_clock):

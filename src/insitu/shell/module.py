@@ -32,7 +32,7 @@ from ..protocol.parties.module_data import (
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
 from .keeping import Keeping, Show, ignore, wall_clock
-from .work import Work
+from .work import NotOperating, Work
 
 SESSION_KEY = "session"
 """Label of the fresh pair that the physical option uses; never committed."""
@@ -136,12 +136,12 @@ class Module:
         """Erase operating key and certificates (L8) and end the sessions that run; the new epoch.
 
         Raises:
-            StateError: there is nothing to erase: the module does not operate.
+            NotOperating: there is nothing to erase.
 
         """
         if self.state is not ModuleState.OPERATING:
             got = self.state.name.lower()
-            raise StateError("nothing to erase", who="module", expected="an operating module", got=got)
+            raise NotOperating("nothing to erase", who="module", expected="an operating module", got=got)
         try:
             self.at_work.reset_by_hand()
         finally:  # also where storage failed: what the sessions know no longer holds

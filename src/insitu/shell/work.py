@@ -17,6 +17,7 @@ from ..protocol.channel.trust import ModuleAtWork
 from ..protocol.desk import Desk
 from ..protocol.driver import Order, run
 from ..protocol.engine import SecretOperation, SecretUsage, StateError, given
+from ..protocol.keys.port import KeyRefused
 from ..protocol.messages import Authorize, HeldInstruction, ModuleCondition, ModuleRecord, OpenTransaction, Purpose
 from ..protocol.parties.work import WORK
 from ..protocol.parties.work_data import (
@@ -34,11 +35,20 @@ from ..protocol.parties.work_data import (
     WorkData,
     WorkState,
 )
+from ..protocol.parties.work_keys import why_unusable
 from ..protocol.progress import StateEntered
 from ..protocol.session import Session
 from .keeping import Keeping, Show
 
 N = TypeVar("N")
+
+
+class NotOperating(StateError):
+    """The module was not personalized, or it was reset."""
+
+
+class NotOnline(StateError):
+    """No session with the central system is open for business."""
 
 
 class Work:
@@ -129,11 +139,13 @@ class Work:
 
         Raises:
             UsageError: a field that cannot travel.
-            StateError: the module is not online, or too much is open.
+            NotOnline: the module is not online.
+            NotOperating: it was reset meanwhile.
+            StateError: too much is open.
 
         """
         if not self.online:
-            raise StateError("no authorization now", who="module", expected="a session with the central system")
+            raise NotOnline("no authorization now", who="module", expected="a session with the central system")
         tag = next(self._tags)
         note = await self._submit(AuthorizationWanted(tag, card, account, amount, currency), AuthorizationAsked, tag)
         try:
@@ -161,7 +173,8 @@ class Work:
 
         Raises:
             UsageError: it is longer than PAYLOAD_MAX.
-            StateError: too much is waiting, or the module does not operate.
+            StateError: too much is waiting.
+            NotOperating: the module does not operate.
 
         """
         tag = next(self._tags)
@@ -171,15 +184,21 @@ class Work:
         """Use a symmetric key that the central system loaded; the MAC or the encrypted PIN block.
 
         Raises:
-            StateError: there is no such key, it has expired, policy does not admit the method, or nobody vouches for
-                the store since the program began.
+            SecretUnusable: there is no such key, it has expired, policy does not admit the method, or nobody vouches
+                for the store since the program began; its class says which.
+            NotOperating: the module does not operate.
+            KeyRefused: the key is not for that, or the operation carries what no method takes, say a PIN of letters.
 
         """
         tag = next(self._tags)
         wanted = SecretWanted(tag, usage, operation, self._now())
-        answer = await self._submit(wanted, SecretAnswered, tag)
+        why = why_unusable(self._present, wanted) if self._is_operating else None  # before anything is erased
+        try:
+            answer = await self._submit(wanted, SecretAnswered, tag)
+        except StateError as error:
+            raise why or error from None
         if answer.result is None:
-            raise StateError(answer.reason, who="module", expected=f"a usable key for {usage.value}")
+            raise why or KeyRefused(answer.reason, who="module", expected=f"what the key for {usage.value} can do")
         return answer.result
 
     async def take(self, number: int) -> None:
@@ -227,6 +246,11 @@ class Work:
         record = self._keeping.record
         return record is not None and record.condition is ModuleCondition.OPERATING
 
+    @property
+    def _present(self) -> WorkData:
+        session = self._session
+        return self._data() if session is None or session.closed else session.data
+
     def _data(self) -> WorkData:
         record = given(self._keeping.record)
         found = (self._keeping.vault.find_secret(held.label) for held in record.keys)
@@ -235,7 +259,7 @@ class Work:
 
     def _desk(self) -> Desk[WorkState, WorkData]:
         if not self._is_operating:
-            raise StateError("the module does not operate", who="module", expected="a personalized module")
+            raise NotOperating("the module does not operate", who="module", expected="a personalized module")
         return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(self._show))
 
     async def _submit(self, event: object, answer: type[N] | None = None, tag: int = 0) -> N:
@@ -247,9 +271,13 @@ class Work:
             order = Order(event)
             try:
                 await orders.send(order)
-                await order.wait()
+                with trio.CancelScope(shield=True):  # taken: whoever gives up must know what it led to
+                    await order.wait()
                 break
-            except (trio.BrokenResourceError, trio.ClosedResourceError, StateError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError):  # it was cancelled, and ends at once
+                while self._session is session:
+                    await self._arrived.wait()
+            except StateError:
                 if not session.closed:
                     raise
         else:
@@ -270,7 +298,7 @@ class Work:
     async def _await(self, note: type[N], number: int) -> N:
         while (note, number) not in self._waiting:
             if not self._is_operating:
-                raise StateError("the module was reset", who="module", expected="an answer")
+                raise NotOperating("the module was reset", who="module", expected="an answer")
             await self._arrived.wait()
         return self._waiting.pop((note, number))  # type: ignore[return-value]
 
