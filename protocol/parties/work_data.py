@@ -113,6 +113,14 @@ class PayOutInstructed:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeWanted:
+    """A pay-out was instructed before the program began, and nobody has told yet what the customer got."""
+
+    number: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class PayloadKept:
     """The payload is durable, has this number, and reaches the host sooner or later, once."""
 

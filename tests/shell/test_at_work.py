@@ -27,6 +27,7 @@ from insitu.protocol.keys.port import KeyRefused
 from insitu.protocol.messages import PAYLOAD_MAX
 from insitu.protocol.parties.central_data import AttentionCalled
 from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.parties.work_data import InstructionCame, OutcomeWanted
 from insitu.protocol.parties.work_keys import MethodExcluded, SecretExpired, SecretMissing, SecretUnvouched
 from insitu.protocol.stores.registry import CommandKind
 from insitu.shell.at_work import at_work
@@ -163,6 +164,22 @@ async def test_instructions_wait_until_they_are_taken(world, autojump_clock):
         assert work.instructions == ()
         with pytest.raises(StateError):
             await work.take(1)
+
+
+async def test_a_controller_that_has_heard_nothing_is_told_what_it_has_to_do(world, autojump_clock):
+    """After a restart: the outcome of what was instructed, and instructions that wait; nothing of what is done."""
+    async with online(world) as (work, orders):
+        for number in (1, 2):
+            answer = await work.authorize(*PAYMENT)
+            assert answer.number == number
+        await work.settle(1, 5000)
+        world.command(CommandKind.INSTRUCT, b"open the safe")
+        await look(orders)
+        while not work.instructions:
+            await trio.sleep(0.1)
+    module, heard = world.blank_module(), len(world.shown)
+    module.at_work.remind()
+    assert world.shown[heard:] == [OutcomeWanted(2, 5000), InstructionCame(1, b"open the safe")]
 
 
 async def test_symmetric_keys_are_used_until_they_expire(world, autojump_clock):

@@ -18,6 +18,7 @@ from insitu.protocol.parties.work_data import PayOutInstructed
 from insitu.shell.central_program import CentralProgram, read_command
 from insitu.shell.programs import (
     BACK_OFF,
+    HASTE_SECONDS,
     LARGEST_LINE,
     MOST_WAITING,
     ModuleProgram,
@@ -115,6 +116,16 @@ async def test_a_silent_unit_costs_its_deadline_and_no_more(stage, autojump_cloc
     await stage.personalize()
     assert stage.world.module.state is ModuleState.OPERATING
     await silent.aclose()
+
+
+async def test_a_silent_one_makes_room_for_a_unit_that_waits(stage, autojump_clock):
+    """Nobody keeps units away from a module by saying nothing."""
+    await stage.start_module(central=False)
+    async with (await open_link(UNITS)).stream, (await open_link(UNITS)).stream:
+        began = trio.current_time()
+        await stage.personalize()
+        assert trio.current_time() - began < 3 * HASTE_SECONDS
+    assert stage.told == ["module: somebody who has not proved himself makes room for the next one"] * 2
 
 
 async def test_once_it_ends_when_it_operates(autojump_clock):

@@ -26,6 +26,7 @@ def told() -> list[dict[str, object]]:
     personalize(world)
     line: Line = contact(world).start()
     line.module.order(wanted())
+    world.module.at_work.remind()
     line.module.order(TransactionSettled(1, 5000))
     line.module.order(PayloadGiven(2, b"x"))
     world.command(CommandKind.INSTRUCT, b"x")

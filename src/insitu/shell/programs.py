@@ -18,7 +18,7 @@ import trio
 from ..protocol.engine import InsituError, StateError, UsageError
 from ..protocol.messages import Authorize, TrustOption
 from ..protocol.parties.module_data import ModuleState
-from ..protocol.progress import SessionEnded
+from ..protocol.progress import Secured, SessionEnded
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, open_link, serve_links
 from ..transports.tcp import PeerLimits
@@ -33,6 +33,8 @@ UNITS: Final = PeerLimits(peers=16, per_host=4)
 """Who may wait at a module's TCP port; one is served at a time."""
 TURN_SECONDS: Final = 60.0
 """How long a unit waits for its turn."""
+HASTE_SECONDS: Final = 2.0
+"""How long somebody has for the handshake while others wait for their turn; alone, as long as a handshake may take."""
 LARGEST_LINE: Final = 4096
 """Bytes of a request."""
 
@@ -117,6 +119,8 @@ class ModuleProgram:
         """Until cancelled, or until the module operates if `once`; `ready` gets the address once open."""
         async with trio.open_nursery() as nursery:
             ready(await self._open(nursery))
+            if requests is not None:
+                self._module.at_work.remind()
             if self._central is not None:
                 nursery.start_soon(self._work, self._central)
             nursery.start_soon(self._watch_clock)
@@ -141,12 +145,33 @@ class ModuleProgram:
             await self._one_unit.acquire()
         if patience.cancelled_caught:
             return
+        known = trio.Event()
+
+        def note(shown: object) -> None:
+            if isinstance(shown, Secured):
+                known.set()
+            self._note_end(shown)
+
         try:
-            await self._module.meet_unit(link.stream, self._option, wired=link.attests_wired, also_show=self._note_end)
-        except (InsituError, TransportError) as error:
-            self._tell(str(error))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._make_haste, known, nursery.cancel_scope)
+                try:
+                    await self._module.meet_unit(link.stream, self._option, wired=link.attests_wired, also_show=note)
+                except (InsituError, TransportError) as error:
+                    self._tell(str(error))
+                nursery.cancel_scope.cancel()
         finally:
             self._one_unit.release()
+
+    async def _make_haste(self, known: trio.Event, scope: trio.CancelScope) -> None:
+        """Who has not proved himself in time leaves as soon as somebody else waits."""
+        with trio.move_on_after(HASTE_SECONDS):
+            await known.wait()
+        while not known.is_set():
+            if self._one_unit.statistics().tasks_waiting:
+                self._tell("module: somebody who has not proved himself makes room for the next one")
+                scope.cancel()
+            await trio.sleep(HASTE_SECONDS / 10)
 
     def _note_end(self, note: object) -> None:
         """What the session did is durable; work need not wait until the unit has taken leave of the link."""

@@ -23,6 +23,7 @@ from ..protocol.parties.work_data import (
     KeyExpired,
     KeysErased,
     KeyTaken,
+    OutcomeWanted,
     PayloadKept,
     PayloadReceived,
     PayOutInstructed,
@@ -105,6 +106,8 @@ def _facts_of_work(note: object) -> Facts | None:
             facts: Facts = {"number": number, "approved": approved, "amount": amount, "reference": reference}
         case AuthorizationAsked(_, number) | PayloadKept(_, number) | PayloadReceived(number):
             facts = {"number": number}
+        case OutcomeWanted(number, amount):
+            facts = {"number": number, "amount": amount}
         case InstructionCame(number, content):
             facts = {"number": number, "content": content.hex()}
         case KeyTaken(key, not_after, uses):
@@ -144,6 +147,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     "PayOutInstructed": lambda f: (
         f"transaction {f['number']}: {'pay out' if f['approved'] else 'refused,'} {f['amount']} {f['reference']}"
     ),
+    "OutcomeWanted": lambda f: f"transaction {f['number']}: what became of the {f['amount']} to be paid out?",
     "KeysErased": lambda f: f"erased key and certificates; epoch {f['epoch']} begins",
     "ModulePersonalized": lambda f: f"{f['serial']} personalized, certificate {f['certificate']}",
     "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",

@@ -23,7 +23,9 @@ from ..protocol.parties.work import WORK
 from ..protocol.parties.work_data import (
     AuthorizationAsked,
     AuthorizationWanted,
+    InstructionCame,
     InstructionTaken,
+    OutcomeWanted,
     PayloadGiven,
     PayloadKept,
     PayOutInstructed,
@@ -226,6 +228,14 @@ class Work:
         self._desk().submit(ResetByHand())
         self._asked = ()
         self._wake()
+
+    def remind(self) -> None:
+        """Show what an ATM controller that heard nothing yet has to do: outcomes to tell, instructions to take."""
+        for each in self.unsettled:
+            if each.instructed is not None:
+                self._outer_show(OutcomeWanted(each.number, each.instructed))
+        for held in self.instructions:
+            self._outer_show(InstructionCame(held.number, held.content))
 
     @property
     def unsettled(self) -> tuple[OpenTransaction, ...]:
