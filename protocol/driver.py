@@ -34,15 +34,13 @@ from .engine import (
     StopTimer,
 )
 from .ports import Ports, perform
+from .session import HANDSHAKE_FRAME as HANDSHAKE_FRAME
+from .session import SEND_SECONDS as SEND_SECONDS
 from .session import Outcome, Session, Transmit
 
 S = TypeVar("S", bound=Enum)
 D = TypeVar("D")
 
-HANDSHAKE_FRAME: Final = 10_240
-"""Bytes of the longest frame before the channel stands: two certificates of 4,096 bytes and what is around them."""
-SEND_SECONDS: Final = 60.0
-"""How long a peer may leave one flight unread before the session ends."""
 FAREWELL_SECONDS: Final = 5.0
 """How long closing the link in good order may take before it is cut."""
 

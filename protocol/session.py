@@ -47,6 +47,10 @@ D = TypeVar("D")
 HANDSHAKE_SECONDS: Final = 30.0
 """How long the whole handshake may take (SECURITY: resource limits)."""
 HANDSHAKE_TIMER: Final = "handshake"
+HANDSHAKE_FRAME: Final = 10_240
+"""Bytes of the longest frame before the channel stands: two certificates of 4,096 bytes and what is around them."""
+SEND_SECONDS: Final = 60.0
+"""How long a peer may leave one flight unread before whoever runs the session says that it is `lost`."""
 
 
 @dataclass(frozen=True, slots=True)

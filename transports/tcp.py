@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -162,10 +163,10 @@ class PeerGate:
 
 def _room_for(peers: int) -> int:
     """How many of `peers` may connect and leave descriptors for the rest; asks the system for more if need be."""
-    try:
-        import resource
-    except ImportError:  # no such limit off POSIX
+    if sys.platform == "win32":  # no such limit there
         return peers
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < peers + RESERVE:
         wanted = peers + RESERVE if hard == resource.RLIM_INFINITY else min(peers + RESERVE, hard)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -118,33 +116,3 @@ def test_many_threads_call_at_once(world: World, host: str, store: dict[str, Any
         for thread in threads:
             thread.join(20)
     assert sorted(numbers) == list(range(1, 9))
-
-
-# Windows, by construction --------------------------------------------------------------------------------------
-
-HIDDEN = """
-import builtins
-real = builtins.__import__
-POSIX = {"fcntl", "termios", "tty", "pty", "grp", "pwd", "resource", "syslog", "curses", "crypt", "spwd", "posix"}
-def hiding(name, globals=None, locals=None, fromlist=(), level=0):
-    importer = (globals or {}).get("__name__", "")
-    if level == 0 and name.partition(".")[0] in POSIX and importer.partition(".")[0] == "insitu":
-        raise ImportError(f"{importer} wants {name}, which only POSIX has")
-    return real(name, globals, locals, fromlist, level)
-builtins.__import__ = hiding
-import insitu.embed
-"""
-
-
-def test_nothing_on_the_way_is_for_posix_only():
-    """What is imported to run a module in a thread over TCP; locks are asked of the system that is there."""
-    run = "from pathlib import Path\nmodule = insitu.embed.Controller"
-    subprocess.run([sys.executable, "-c", HIDDEN + run], check=True, timeout=60)
-    wrong = subprocess.run(
-        [sys.executable, "-c", HIDDEN + "exec('import fcntl', {'__name__': 'insitu.x'})"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "which only POSIX has" in wrong.stderr

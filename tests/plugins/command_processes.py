@@ -32,10 +32,12 @@ PATIENCE = 30.0
 class Process:
     """A command in a process of its own. Made by `running`."""
 
-    def __init__(self, words: Words, out: int | IO[bytes] = subprocess.PIPE) -> None:
+    def __init__(
+        self, words: Words, out: int | IO[bytes] = subprocess.PIPE, program: tuple[str, ...] = ("-m", "insitu")
+    ) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "insitu", *words],
+            [sys.executable, *program, *words],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.PIPE,
@@ -144,9 +146,11 @@ class Process:
 
 
 @contextmanager
-def running(*words: str | Path, out: int | IO[bytes] = subprocess.PIPE) -> Iterator[Process]:
+def running(
+    *words: str | Path, out: int | IO[bytes] = subprocess.PIPE, program: tuple[str, ...] = ("-m", "insitu")
+) -> Iterator[Process]:
     """A command in a process of its own; killed at the end of the block if it runs on."""
-    process = Process([str(word) for word in words], out)
+    process = Process([str(word) for word in words], out, program)
     try:
         yield process
     finally:

@@ -100,7 +100,7 @@ class SerialPort(trio.abc.Stream):
         who = f"serial {path}"
         if baud < 1:
             raise AddressError("no such speed", who=who, expected="a baud rate above 0", got=baud)
-        if os.name != "posix":
+        if sys.platform == "win32":
             raise Unsupported("serial ports are supported on POSIX systems only", who=who, got=sys.platform)
         return cls(_open(path, baud, who), path, baud)
 

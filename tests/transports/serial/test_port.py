@@ -207,7 +207,7 @@ def test_without_pyserial(monkeypatch):
 
 
 def test_on_another_system(monkeypatch):
-    monkeypatch.setattr(port_module.os, "name", "nt")
+    monkeypatch.setattr(port_module.sys, "platform", "win32")
     with pytest.raises(Unsupported, match="POSIX"):
         SerialPort.open("COM3")
 

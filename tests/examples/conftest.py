@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from commands import _bank, _stranger, bank, later, stranger
+
+__all__ = ["_bank", "_stranger", "bank", "later", "stranger"]
