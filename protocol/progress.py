@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .messages import Intent
+from .messages import Intent, TrustOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,15 @@ class Secured:
     intent: Intent
     method: int
     suite: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProved:
+    """The other side proved, to this `party` in the channel, what the trust option asks for: it is `peer` (A5)."""
+
+    party: str
+    peer: str
+    option: TrustOption
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,22 @@ The loop of whoever runs it (driver.py does, with trio; any other loop can):
 3. stop when `closed`; `error` then says why, or is None if the session ended in good order.
 
 A peer's fault ends the session for good: the peer is told one code, the party's table is told ChannelLost, and
-whatever arrives later changes nothing. The handshake's own states are in channel/edhoc; the party's table begins
-to see events when its channel stands.
+whatever arrives later changes nothing. The handshake's own states are in channel/edhoc; where the trust option has
+something to prove in the channel, that has a table of its own (channel/trust/stage.py); the party's table begins to
+see events when both are through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast, runtime_checkable
 
 from .channel.handshake import Handshake
+from .channel.opened import ChannelOpened
 from .channel.records import Records
+from .channel.trust import ProofStage
 from .engine import (
     ChannelLost,
     Close,
@@ -104,6 +107,8 @@ class Session(Generic[S, D]):
         self._handshake = handshake
         self._handshake_seconds = handshake_seconds
         self._records: Records | None = None
+        self._stage: ProofStage | None = None
+        self._opened: ChannelOpened | None = None
         self._before = state, data
         self._sent = False
         self._timed = isinstance(data, Timed)
@@ -190,7 +195,7 @@ class Session(Generic[S, D]):
         late = ProtocolError("no answer in time", who=self.party, expected=timer, fault=Fault.TIMEOUT)
         if timer == HANDSHAKE_TIMER:
             return self.fail(late) if self._records is None else []
-        if DeadlinePassed not in self._table.accepts(self.state):
+        if self._stage is not None or DeadlinePassed not in self._table.accepts(self.state):
             return self.fail(late)
         self.error = late
         try:
@@ -260,6 +265,7 @@ class Session(Generic[S, D]):
             self._records = Records(established, initiator=self._handshake.initiator)
             secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
             out += [StopTimer(HANDSHAKE_TIMER), Show(secured)]
+            self._opened, self._stage = opened, self._handshake.stage()
             try:
                 out += self._step(opened, at)
             except InsituError as error:  # after message_4, without which the peer could not read why
@@ -267,23 +273,44 @@ class Session(Generic[S, D]):
         return out
 
     def _step(self, event: object, at: int) -> Outcome:
-        """One step of the party; if a message cannot be sealed, nothing has changed."""
+        """One step of the stage of proof or of the party; if a message cannot be sealed, nothing has changed."""
+        if self._stage is not None:
+            return self._prove(self._stage, event, at)
         if self._timed:
             self.data = cast("D", cast("Timed", self.data).at_time(at))
         step = self._table.step(self.state, self.data, event)
-        out: Outcome = [Show(StateEntered(self.party, step.state.name, type(event).__name__))]
+        out, close = self._sealed(step.effects)
+        self._before = self.state, self.data
+        self._sent = any(isinstance(effect, Send) for effect in step.effects)
+        self.state, self.data = step.state, step.data
+        out.insert(0, Show(StateEntered(self.party, step.state.name, type(event).__name__)))
+        return out if close is None else out + self._close(close)
+
+    def _prove(self, stage: ProofStage, event: object, at: int) -> Outcome:
+        """One step of the stage of proof; the party hears of the channel when it is through."""
+        effects = stage.step(event)
+        out, close = self._sealed(effects)
+        self._sent = any(isinstance(effect, Send) for effect in effects)
+        out.insert(0, Show(StateEntered(stage.name, stage.state.name, type(event).__name__)))
+        if close is not None:
+            return out + self.fail(_told(close, self.party))
+        if stage.proved is not None and self._opened is not None:
+            self._stage = None
+            out += self._step(replace(self._opened, peer=stage.proved), at)
+        return out
+
+    def _sealed(self, effects: Iterable[Effect]) -> tuple[Outcome, Close | None]:
+        """The effects with messages sealed, and without the Close, which comes last."""
+        out: Outcome = []
         close: Close | None = None
-        for effect in step.effects:
+        for effect in effects:
             if isinstance(effect, Send):
                 out += self._send(effect.message)
             elif isinstance(effect, Close):
                 close = effect
             else:
                 out.append(effect)
-        self._before = self.state, self.data
-        self._sent = any(isinstance(effect, Send) for effect in step.effects)
-        self.state, self.data = step.state, step.data
-        return out if close is None else out + self._close(close)
+        return out, close
 
     def _send(self, message: object) -> Outcome:
         if self._records is None:
@@ -301,6 +328,10 @@ class Session(Generic[S, D]):
             out += self._farewell(effect.fault)
         reason = "" if self.error is None else str(self.error)
         return [*out, Show(SessionEnded(self.party, reason)), effect]
+
+
+def _told(close: Close, party: str) -> ProtocolError:
+    return ProtocolError(close.reason, who=party, fault=close.fault or Fault.UNTRUSTED)
 
 
 class PeerRefusedError(ProtocolError):

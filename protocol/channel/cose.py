@@ -125,6 +125,15 @@ def to_be_signed(algorithm: Algorithm, payload: bytes, *, external_aad: bytes = 
     return sig_structure(_only_alg(algorithm), external_aad, payload)
 
 
+HMAC_256: Final = 5
+"""HMAC with SHA-256 and a tag of 32 bytes (RFC 9053 section 3.1)."""
+
+
+def to_be_maced(payload: bytes, *, external_aad: bytes) -> bytes:
+    """MAC_structure of a COSE_Mac0 under HMAC_256 (RFC 9052 section 6.3), whose protected header says that alone."""
+    return encode(["MAC0", encode({HEADER_ALG: HMAC_256}), external_aad, payload])
+
+
 def verify_signature(algorithm: Algorithm, public: PublicKey, message: bytes, signature: bytes) -> bool:
     """Whether `signature` (raw) over `message` holds under `public`; False too where the key is not for `algorithm`.
 

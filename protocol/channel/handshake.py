@@ -38,9 +38,10 @@ from .edhoc import (
     begin_responder,
     classify,
 )
+from .edhoc.credentials import X5Chain
 from .opened import ChannelOpened, Peer
 from .records import BINDING, WRAPPING
-from .trust import SUITES, Terms
+from .trust import SUITES, ProofStage, Terms
 
 INTENT_LABEL: Final = 0xFF01
 """EAD label of the Intent, critical; for private use (RFC 9528 section 10.5)."""
@@ -109,8 +110,8 @@ class Handshake:
                 raise ProtocolError(
                     "what the module asks for",
                     who="channel",
-                    expected=f"{wanted} under {terms.option.name.lower()}",
-                    got=f"{intent.purpose.name.lower()} under {intent.option.name.lower()}",
+                    expected=f"{wanted} under {terms.option.text}",
+                    got=f"{intent.purpose.name.lower()} under {intent.option.text}",
                     fault=Fault.UNSUPPORTED,
                 )
 
@@ -136,6 +137,10 @@ class Handshake:
         if not isinstance(self._data, Established):
             raise self.error
         return self._data
+
+    def stage(self) -> ProofStage | None:
+        """What the trust option has still to prove in the channel, once `opened`; None: nothing."""
+        return None if self.opened is None else self._terms.stage(self.opened)
 
     def start(self, at: int) -> list[Effect]:
         """The link is up; the initiator speaks."""
@@ -173,12 +178,14 @@ class Handshake:
             self.error = self._data.error
         if isinstance(self._data, Established) and self.opened is None and self._peer is not None:
             intent, exporter = _intent_of(self._data.facts.ead_1), self._data.exporter
+            own = self._terms.own.id_cred
             self.opened = ChannelOpened(
                 peer=self._peer,
                 intent=intent,
                 binding=exporter(BINDING, b"", BINDING_BYTES),
                 at=at,
                 wrapping=exporter(WRAPPING, b"", WRAPPING_BYTES) if intent.purpose is Purpose.OPERATE else b"",
+                presented=own.certificates if isinstance(own, X5Chain) else (),
             )
         return out
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..engine import PublicKey
 from ..keys.certificates import Role, VerifiedCertificate
-from ..messages import Intent
+from ..messages import Intent, TrustOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Peer:
         role: the role its certificate proves; None: it proved nothing but the possession of a fresh key.
         public: the key that it used in the handshake.
         chain: the certificates that were verified for it, end entity first; empty without a role.
+        proved: the trust option whose proof in the channel vouches for the name; None where there was none.
 
     """
 
@@ -25,6 +26,12 @@ class Peer:
     role: Role | None
     public: PublicKey
     chain: tuple[VerifiedCertificate, ...] = ()
+    proved: TrustOption | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a certificate or a proof vouches for the name; else a person has to (A1)."""
+        return self.role is not None or self.proved is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class ChannelOpened:
         at: unix seconds.
         wrapping: 32 bytes from the exporter, key block protection key of this channel; empty where no symmetric key
             can cross it.
+        presented: the certificates that this side showed in the handshake, DER; they do not cross again.
 
     """
 
@@ -46,3 +54,4 @@ class ChannelOpened:
     binding: bytes = field(repr=False)
     at: int
     wrapping: bytes = field(default=b"", repr=False)
+    presented: tuple[bytes, ...] = field(default=(), repr=False)

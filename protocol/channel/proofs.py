@@ -2,16 +2,38 @@
 
 Each is a COSE Sig_structure ("Signature1", RFC 9052 section 4.4) whose external_aad binds it to its place: the
 exporter value of the channel it was made for, or the challenge it answers. The payload is a CBOR array that
-begins with a label of its own, so that no statement can be taken for another.
+begins with a label of its own, so that no statement can be taken for another. What is proved by a MAC instead is a COSE
+MAC_structure ("MAC0", section 6.3) of the same build.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from hashlib import sha256
 
 from ..engine import PublicKey
 from ..messages import encode
-from .cose import ES256, to_be_signed
+from .cose import ES256, to_be_maced, to_be_signed
+
+
+class Side(Enum):
+    """Who makes a proof by a shared secret."""
+
+    MODULE = "module"
+    UNIT = "unit"
+
+
+def possession_of_secret(binding: bytes, option: str, side: Side, serial: str) -> bytes:
+    """What a side makes a MAC over to show that it holds what a trust option asks for (formal models: tPM, tPU).
+
+    Args:
+        binding: the channel's exporter value, 32 bytes.
+        option: name of the trust option.
+        side: who proves.
+        serial: the module's serial number.
+
+    """
+    return to_be_maced(encode(["insitu proof", option, side.value, serial]), external_aad=binding)
 
 
 def possession(binding: bytes, serial: str, public: PublicKey) -> bytes:

@@ -20,6 +20,8 @@ class SecretUsage(Enum):
     PIN = "pin"
     WRAPPING = "wrapping"
     """Protects other keys at rest; never leaves the memory that made it."""
+    PROOF = "proof"
+    """Shared with one other party, to prove that oneself is who shares it; never crosses a link."""
 
 
 class SecretAlgorithm(Enum):
@@ -27,6 +29,8 @@ class SecretAlgorithm(Enum):
 
     AES = "aes"
     TDES = "tdes"
+    HMAC = "hmac"
+    """With SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,14 @@ class EncipherPin(Unshown):
     format: PinFormat = PinFormat.ISO_4
 
 
-SecretOperation: TypeAlias = Cmac | RetailMac | EncipherPin
+@dataclass(frozen=True, slots=True)
+class Prove(Unshown):
+    """HMAC-SHA-256 of a statement that both sides of a trust option know, 32 bytes (channel/trust/mutual.py)."""
+
+    statement: bytes = field(repr=False)
+
+
+SecretOperation: TypeAlias = Cmac | RetailMac | EncipherPin | Prove
 
 
 def is_legacy(what: SecretHandle | SecretOperation) -> bool:

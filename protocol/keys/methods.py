@@ -5,6 +5,7 @@ Key bytes come from key memory and go back to nobody; errors name no value, sinc
 
 from __future__ import annotations
 
+from hmac import digest
 from typing import Final
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -17,6 +18,7 @@ from ..engine import (
     Cmac,
     EncipherPin,
     PinFormat,
+    Prove,
     RetailMac,
     SecretAlgorithm,
     SecretHandle,
@@ -32,6 +34,7 @@ _BITS: Final = {
     (SecretUsage.PIN, SecretAlgorithm.AES): (128, 192, 256),
     (SecretUsage.PIN, SecretAlgorithm.TDES): (128, 192),
     (SecretUsage.WRAPPING, SecretAlgorithm.AES): (256,),
+    (SecretUsage.PROOF, SecretAlgorithm.HMAC): (128, 256),
 }
 _DES_BLOCK: Final = 8
 _PIN_DIGITS: Final = (4, 12)
@@ -49,7 +52,10 @@ def check_value(algorithm: SecretAlgorithm, key: bytes) -> str:
     """The check value, named by its method (ANSI X9.24-1, X9.143).
 
     AES: the first 5 bytes of the CMAC over a block of zeros. TDES: the first 3 bytes of the encrypted block of zeros.
+    HMAC: the first 5 bytes of the HMAC over nothing.
     """
+    if algorithm is SecretAlgorithm.HMAC:
+        return f"KCV(HMAC)={digest(key, b'', 'sha256')[:5].hex().upper()}"
     if algorithm is SecretAlgorithm.AES:
         return f"KCV(CMAC)={cmac(key, bytes(16))[:5].hex().upper()}"
     return f"KCV(ENC)={_tdes(key, bytes(_DES_BLOCK))[:3].hex().upper()}"
@@ -109,6 +115,8 @@ def perform(handle: SecretHandle, key: bytes, operation: SecretOperation, entrop
     match operation:
         case Cmac(data):
             return cmac(key, data)
+        case Prove(statement):
+            return digest(key, statement, "sha256")
         case RetailMac(data, padding):
             return _retail_mac(key, _padded(data, padding))
         case EncipherPin(pin, pan, pin_format):
@@ -124,6 +132,8 @@ def _needs(operation: SecretOperation) -> tuple[SecretUsage, SecretAlgorithm]:
     match operation:
         case Cmac():
             return SecretUsage.MAC, SecretAlgorithm.AES
+        case Prove():
+            return SecretUsage.PROOF, SecretAlgorithm.HMAC
         case RetailMac():
             return SecretUsage.MAC, SecretAlgorithm.TDES
         case EncipherPin(format=PinFormat.ISO_4):

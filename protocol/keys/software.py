@@ -171,6 +171,18 @@ class SoftwareKeyStore(Uncopied):
         key = draw(self._entropy, WRAPPING_BYTES)
         return self._keep_secret(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, key)
 
+    def share(self, label: str, key: bytes) -> SecretHandle:
+        """Keep a key for proofs whose twin another party holds (A5): 16 or 32 bytes.
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyRefused: it is no such key.
+
+        """
+        self._check_new(label)
+        check_key(SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
+        return self._keep_secret(label, SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
+
     def new_secret_block(self, usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> tuple[str, str]:
         """A new random symmetric key, as a block under the storage key, with its check value.
 

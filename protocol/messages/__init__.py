@@ -51,6 +51,7 @@ from .records import (
     Person,
     Revoked,
 )
+from .trust import Proof
 from .wire import FieldError, array, decode_record, encode_record, message, record
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "Payload",
     "Person",
     "Personalized",
+    "Proof",
     "Purpose",
     "Received",
     "RefusedAs",

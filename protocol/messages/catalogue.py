@@ -5,7 +5,7 @@ CDDL::
     Message = GenerateKeyPair / ModuleKey / Certificates / Personalized / Status
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
             / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
-            / FaultNotice / Revocations / Beat / TimeTold
+            / Proof / FaultNotice / Revocations / Beat / TimeTold
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from .fields import shown
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
 from .personalization import Certificates, GenerateKeyPair, ModuleKey, Personalized, Status
+from .trust import Proof
 from .wire import NUMBER_KEY, Layout, layout_of
 
 Message: TypeAlias = (
@@ -57,6 +58,7 @@ Message: TypeAlias = (
     | LoadKey
     | KeyLoaded
     | Declined
+    | Proof
     | FaultNotice
     | Revocations
     | Beat

@@ -47,6 +47,8 @@ class TrustOption(IntEnum):
         trust-option = &(
           physical: 0,
           certificates: 1,
+          certificates-one-way: 2,
+          shipped-key: 4,
         )
     """
 
@@ -54,6 +56,15 @@ class TrustOption(IntEnum):
     """A wired local link and nothing else (A1)."""
     CERTIFICATES = 1
     """Certificates that end at the manufacturer's root, both ways (A2)."""
+    CERTIFICATES_ONE_WAY = 2
+    """The module's certificate at set-up, the unit's as it hands over (A3)."""
+    SHIPPED_KEY = 4
+    """A random key whose twin travels in the accompanying documents (A5)."""
+
+    @property
+    def text(self) -> str:
+        """Its name everywhere: in commands, output and documents."""
+        return self.name.lower().replace("_", "-")
 
 
 @array

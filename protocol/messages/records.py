@@ -119,6 +119,7 @@ class ModuleRecord:
         inbox: instructions that the ATM controller has not taken yet, ascending.
         crl: the manufacturer's certificate revocation list, as far as one came (S5).
         keys: symmetric keys, at most one for each usage.
+        shared: labels of the keys for proofs that came at manufacture; they outlast every reset (A5).
 
     CDDL::
 
@@ -141,6 +142,7 @@ class ModuleRecord:
           16: [*64 HeldInstruction],     ; inbox
           ? 17: bstr .size (1..32768),   ; CRL
           18: [*8 HeldKey],
+          19: [*4 tstr .size (1..64)],   ; labels of shared keys
         }
 
     """
@@ -163,6 +165,7 @@ class ModuleRecord:
     inbox: Annotated[tuple[HeldInstruction, ...], Key(16), Size(0, MOST_OPEN)] = ()
     crl: Annotated[bytes | None, Key(17), Size(1, CRL_MAX)] = None
     keys: Annotated[tuple[HeldKey, ...], Key(18), Size(0, 8)] = ()
+    shared: Annotated[tuple[Annotated[str, NAME], ...], Key(19), Size(0, 4)] = ()
 
     @property
     def fingerprint(self) -> bytes | None:
@@ -172,8 +175,13 @@ class ModuleRecord:
     @property
     def labels(self) -> frozenset[str]:
         """The labels of all keys that belong to this record once the module operates."""
-        own = (IDENTITY if self.identity else None, self.key, *(held.label for held in self.keys))
-        return frozenset(label for label in own if label is not None)
+        own = (self.key, *(held.label for held in self.keys))
+        return self.lasting.union(label for label in own if label is not None)
+
+    @property
+    def lasting(self) -> frozenset[str]:
+        """The labels of the keys that came at manufacture and outlast every reset."""
+        return frozenset((IDENTITY, *self.shared) if self.identity else self.shared)
 
     def written(self, **changes: Any) -> ModuleRecord:  # noqa: ANN401 - fields of the record
         """The record of the next generation, with these changes."""

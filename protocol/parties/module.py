@@ -176,8 +176,9 @@ def _delivered(data: ModuleData, wish: Initialize, identity: bytes | None) -> tu
         latest=trusted_root(wish.root).not_before,
         identity=identity,
         generation=1,
+        shared=wish.shared,
     )
-    keep = frozenset({IDENTITY, MANUFACTURED} if data.made else {IDENTITY} if identity else ())
+    keep = record.lasting | ({MANUFACTURED} if data.made else frozenset())
     return ModuleData(record=record, made=data.made), [Persist(record, keep)]
 
 

@@ -53,6 +53,7 @@ class Initialize:
         root: DER of the manufacturer's root certificate.
         identity: make an identity key pair, to be certified by the manufacturer.
         manufactured_key: also make the key pair that the first personalization may use by policy (L3).
+        shared: labels of keys for proofs that were put into key memory, to be kept.
 
     Raises:
         UsageError: no certificate could name this serial number; a key pair at manufacture without an identity.
@@ -63,6 +64,7 @@ class Initialize:
     root: bytes = field(repr=False)
     identity: bool = True
     manufactured_key: bool = False
+    shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checked_name(self.serial)

@@ -1,4 +1,4 @@
-"""All tables of the product: the parties as they enter a module's life, then the two sides of the handshake."""
+"""All tables of the product: the parties as they enter a module's life, then the handshake, then proofs, both sides."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from ..channel.edhoc.initiator import INITIATOR
 from ..channel.edhoc.responder import RESPONDER
+from ..channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..engine import Table
 from .card import CARD
 from .central import CENTRAL
@@ -14,4 +15,7 @@ from .module import MODULE
 from .unit import UNIT
 from .work import WORK
 
-TABLES: Final[tuple[Table[Any, Any], ...]] = (MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, INITIATOR, RESPONDER)
+TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL),
+    *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF),
+)

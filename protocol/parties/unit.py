@@ -144,6 +144,7 @@ class UnitData:
         policy: whether a key pair made at manufacture is admitted.
         customer, central: DER of the certificates to hand over.
         peer, binding, at: of the open channel.
+        presented: the certificates that the module saw in the handshake, DER.
         public: the key that the module presented.
         certificate: what the card made of it, DER.
 
@@ -158,6 +159,7 @@ class UnitData:
     peer: Peer | None = None
     binding: bytes = field(default=b"", repr=False)
     at: int = 0
+    presented: tuple[bytes, ...] = field(default=(), repr=False)
     public: PublicKey | None = None
     certificate: bytes | None = field(default=None, repr=False)
 
@@ -192,9 +194,9 @@ def possession_is_proved(data: UnitData, event: ModuleKey) -> bool:
     return verify_signature(ES256, public, proofs.possession(data.binding, data.serial, public), event.proof)
 
 
-def a_certified_module_proves_possession(data: UnitData, event: ModuleKey) -> bool:
-    """The module has an identity, so that nobody has to compare fingerprints; and it holds the key."""
-    return given(data.peer).role is Role.IDENTITY and possession_is_proved(data, event)
+def a_known_module_proves_possession(data: UnitData, event: ModuleKey) -> bool:
+    """A certificate or proof vouches for the module, so nobody has to compare; and it holds the key."""
+    return given(data.peer).is_known and possession_is_proved(data, event)
 
 
 def the_new_key_confirms(data: UnitData, event: Personalized) -> bool:
@@ -212,7 +214,8 @@ _AWAIT_MODULE: Final = StartTimer("module", MACHINE_SECONDS)
 def order_key_pair(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effects]:
     """Prescribe salt, policy and time; crosses in one flight with message_4."""
     order = GenerateKeyPair(job=given(data.job), salt=data.salt, policy=data.policy, time=event.at)
-    known = replace(data, peer=event.peer, binding=event.binding, at=event.at)
+    presented = event.presented
+    known = replace(data, peer=event.peer, binding=event.binding, at=event.at, presented=presented)
     return known, [Send(order), _AWAIT_MODULE]
 
 
@@ -242,7 +245,7 @@ def _ask_card(data: UnitData, public: PublicKey) -> LookUp:
 
 def hand_over(data: UnitData, event: ModuleCertified) -> tuple[UnitData, Effects]:
     """Send what the module does not have yet: the customer's certificate crossed if the handshake used it."""
-    customer = data.customer if given(data.peer).role is None else None
+    customer = None if data.customer in data.presented else data.customer
     message = Certificates(module=event.certificate, central=data.central, customer=customer)
     return replace(data, certificate=event.certificate), [Send(message), _AWAIT_MODULE]
 
@@ -288,7 +291,7 @@ UNIT: Final = Table[UnitState, UnitData](
         row(S.READY, ChannelOpened, it_wants_personalization, order_key_pair, S.AWAITING_KEY),
         row(S.READY, ChannelOpened, it_only_reports, await_status, S.AWAITING_STATUS),
         row(S.READY, ChannelOpened, there_is_no_job_for_it, decline, S.FAILED),
-        row(S.AWAITING_KEY, ModuleKey, a_certified_module_proves_possession, have_it_certified, S.CERTIFYING),
+        row(S.AWAITING_KEY, ModuleKey, a_known_module_proves_possession, have_it_certified, S.CERTIFYING),
         row(S.AWAITING_KEY, ModuleKey, possession_is_proved, have_it_compared, S.COMPARING),
         row(S.COMPARING, FingerprintsAgree, None, have_the_key_certified, S.CERTIFYING),
         row(S.COMPARING, FingerprintsDiffer, None, give_up, S.FAILED),

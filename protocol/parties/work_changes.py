@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..engine import Effect, Effects, Persist, Show, StopTimer
-from ..messages import IDENTITY, ModuleCondition, ModuleRecord, Outcome, Payload, encode_message
+from ..messages import ModuleCondition, ModuleRecord, Outcome, Payload, encode_message
 from .work_data import KeysErased, PayloadGiven, TransactionSettled, WorkData, answer_timer
 
 
@@ -63,7 +63,7 @@ def erased(data: WorkData) -> tuple[WorkData, Effects]:
         last=old.last,
         heard=old.heard,
         crl=old.crl,
+        shared=old.shared,
     )
-    keep = frozenset({IDENTITY} if record.identity else ())
     note = KeysErased(record.epoch, len(old.outbox) + len(old.inbox))
-    return WorkData(record), [StopTimer("peer"), Persist(record, keep), Show(note)]
+    return WorkData(record), [StopTimer("peer"), Persist(record, record.lasting), Show(note)]

@@ -28,7 +28,7 @@ from insitu.protocol.parties.work_data import (
 )
 from insitu.protocol.stores.registry import CommandKind
 
-OPTIONS = (TrustOption.CERTIFICATES, TrustOption.PHYSICAL)
+OPTIONS = tuple(TrustOption)
 
 
 @contextmanager

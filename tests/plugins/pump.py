@@ -263,6 +263,7 @@ def meeting(
     """A module meets a unit, not begun yet."""
     module = module or world.module
     unit = unit or world.new_unit()
+    world.equip(option, module)
     theirs = option if unit_option is None else unit_option
     return Line(
         Side("module", module.meet_unit(NoStream(), option, wired=True)),  # type: ignore[arg-type]
@@ -310,7 +311,7 @@ def sound(world: World, line: Line | None = None) -> None:
     """What holds after any attack: old state or new, S2, nothing certified outside the log, no stray key."""
     record = world.module.record
     operating = record.condition is ModuleCondition.OPERATING
-    assert world.vault(SERIAL).labels() == (record.labels if operating else {"identity"})
+    assert world.vault(SERIAL).labels() == (record.labels if operating else record.lasting)
     if operating:
         key = world.operating_key(world.module)
         ModuleAtWork.of(record, key)

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 
 import pytest
 
+from insitu.protocol.channel.trust import SHIPPED
 from insitu.protocol.engine import KeyHandle, KeyKind, PublicKey, SecretAlgorithm, SecretUsage
 from insitu.protocol.keys.certificates import trusted_root
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.revocation import draft_crl
 from insitu.protocol.keys.vault import MemoryVault, Vault
-from insitu.protocol.messages import Authorize, CardRole, Job, ListJob, PayOut
+from insitu.protocol.messages import Authorize, CardRole, Job, ListJob, PayOut, TrustOption
 from insitu.protocol.parties import card as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
@@ -29,6 +31,7 @@ from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
 from insitu.shell.module import Module
 from insitu.shell.operator import order_key
+from insitu.shell.trusting import Means
 from insitu.shell.unit import Unit
 
 NOW = 1_800_000_000
@@ -163,6 +166,16 @@ class Beginning:
 _BEGINNINGS: dict[str, Beginning] = {}
 
 
+def shipped_key(serial: str) -> bytes:
+    """What the documents of a module of the worlds say; in reality it is random."""
+    return sha256(serial.encode()).digest()[:16]
+
+
+def means_for(serial: str) -> Means:
+    """What a person with the documents tells the unit."""
+    return Means(shipped_key=shipped_key(serial))
+
+
 @dataclass
 class World:
     """All parties, ready for the module's first personalization.
@@ -276,6 +289,15 @@ class World:
         module.initialize(serial, self.root, certify, manufactured_key=manufactured_key)
         return module
 
+    def equip(self, option: TrustOption, module: Module | None = None) -> None:
+        """Give the module, late, what it would have got at manufacture for this trust option."""
+        module = module or self.module
+        keys = module.keys
+        if option is TrustOption.SHIPPED_KEY and keys.find_secret(SHIPPED) is None:
+            keys.storage.share(SHIPPED, shipped_key(module.record.serial))
+            record = replace(module.record, shared=(SHIPPED,))
+            module._keeping.commit(record, keys.labels())
+
     def certify_identity(self, made: object) -> bytes:
         """What the manufacturer's bench does with an IdentityMade."""
         return self.manufacturer.certify_identity(made.serial, made.key.public)  # type: ignore[attr-defined]
@@ -288,7 +310,8 @@ class World:
     ) -> Unit:
         """A unit with the card, once more: nothing of earlier sessions is in it."""
         about = self._about(f"unit {len(self.shown)}")
-        return Unit(card or self.card, central or self.central_certificate, compare=compare, now=self.clock, **about)
+        certificate = central or self.central_certificate
+        return Unit(card or self.card, certificate, compare=compare, means=means_for, now=self.clock, **about)
 
     # four eyes
 

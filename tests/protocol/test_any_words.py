@@ -37,6 +37,7 @@ def module_before_a_unit(world: World, option: TrustOption) -> Trap:
     else:
         vault = card.keys
         terms = UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, SERIAL)
+    world.equip(option)
     return Trap(Side("module", world.module.meet_unit(NoStream(), option, wired=True)), Intruder(terms, vault))  # type: ignore[arg-type]
 
 

@@ -85,6 +85,7 @@ def places(world: World, option: TrustOption) -> Iterator[tuple[str, int]]:
 def test_power_goes_before_any_effect_of_a_personalization(option):
     for name, number in places(World(), option):
         world = World()
+        world.equip(option)
         world.approved(CardRole.MODULE, SERIAL)
         line = meeting(world, option)
         side = next(each for each in line.sides if each.name == name)

@@ -35,6 +35,7 @@ def ends(request: pytest.FixtureRequest) -> tuple[trio.abc.Stream, trio.abc.Stre
 
 @pytest.mark.parametrize("option", TrustOption, ids=lambda option: option.name.lower())
 async def test_a_personalization_over_any_stream(world: World, ends, option):
+    world.equip(option)
     world.approved(CardRole.MODULE, SERIAL)
     module, unit = await together(
         lambda: world.module.meet_unit(ends[0], option, wired=True),
@@ -44,7 +45,7 @@ async def test_a_personalization_over_any_stream(world: World, ends, option):
     assert unit.result == ModulePersonalized(SERIAL, world.module.record.module)
     assert await closed(ends[0])
     assert await closed(ends[1])
-    assert world.vault(SERIAL).labels() == {"identity", "operating-0"}
+    assert world.vault(SERIAL).labels() == {"operating-0", *world.module.record.lasting}
     assert world.vault("card").labels() == {"signing", "authentication"}
 
 

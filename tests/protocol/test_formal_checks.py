@@ -153,6 +153,7 @@ def personalize_over_the_cable_with_own_anchor(world: World) -> bool:
 
 
 def take_over(world: World, other: World, intruder: Intruder, option: TrustOption) -> bool:
+    world.equip(option)
     trap = Trap(Side("module", world.module.meet_unit(NoStream(), option, wired=True)), intruder)  # type: ignore[arg-type]
     if not intruder.is_in:
         return False

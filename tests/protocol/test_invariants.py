@@ -63,6 +63,8 @@ def is_let_in(line: Line) -> bool:
 def test_s1_from_operating_the_only_way_back_is_a_reset(world: World):
     """Meetings with units, of either option, again and again, with approved jobs: nothing moves."""
     personalize(world)
+    for option in OPTIONS:
+        world.equip(option)
     record, labels = world.module.record, world.vault(SERIAL).labels()
     for option in OPTIONS * 2:
         line = personalize(world, option)

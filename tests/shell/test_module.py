@@ -20,7 +20,8 @@ from insitu.protocol.messages import CardRole, ModuleCondition, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.work_data import WorkState
 from insitu.protocol.stores.counter import CounterFailed, MemoryCounter, RolledBack
-from insitu.shell.module import SESSION_KEY, Module
+from insitu.shell.module import Module
+from insitu.shell.trusting import SESSION_KEY
 
 OPTIONS = list(TrustOption)
 
@@ -84,9 +85,10 @@ def test_delivery_that_fails_leaves_it_blank_and_usable(world: World):
 def test_no_key_of_a_session_outlives_it(world: World, option):
     world.approved(CardRole.MODULE, SERIAL)
     line = meeting(world, option)
-    assert (SESSION_KEY in world.vault(SERIAL).labels()) is (option is TrustOption.PHYSICAL)
+    certified = (TrustOption.CERTIFICATES, TrustOption.CERTIFICATES_ONE_WAY)
+    assert (SESSION_KEY in world.vault(SERIAL).labels()) is (option not in certified)
     line.finish()
-    assert world.vault(SERIAL).labels() == {"identity"}
+    assert world.vault(SERIAL).labels() == world.module.record.lasting
 
 
 def test_the_physical_option_wants_a_wire_and_the_other_an_identity(world: World):

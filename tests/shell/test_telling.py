@@ -11,6 +11,7 @@ from pump import Line, contact, personalize, sent_to_reset
 from world import CARD_NUMBER, DAY, NOW, World, wanted
 
 from insitu.protocol.engine import PublicKey, SecretAlgorithm
+from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled, CommandConcluded
 from insitu.protocol.parties.module_data import KeyMade
 from insitu.protocol.parties.work_data import PayloadGiven, PayOutInstructed, TimePassed, TransactionSettled
@@ -23,14 +24,14 @@ from insitu.shell.telling import _LINES, facts_of, key_fingerprint, line_of
 def told() -> list[dict[str, object]]:
     """All notes of a whole life."""
     world = World()
-    personalize(world)
+    personalize(world, TrustOption.SHIPPED_KEY)
     line: Line = contact(world).start()
     line.module.order(wanted())
     world.module.at_work.remind()
     line.module.order(TransactionSettled(1, 5000))
     line.module.order(PayloadGiven(2, b"x"))
     world.command(CommandKind.INSTRUCT, b"x")
-    for algorithm in SecretAlgorithm:
+    for algorithm in (SecretAlgorithm.AES, SecretAlgorithm.TDES):
         world.load_key(algorithm=algorithm)
     line.peer.order(AttentionCalled())
     line.module.order(TimePassed(NOW + 9 * DAY))

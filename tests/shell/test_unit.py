@@ -125,6 +125,7 @@ def test_the_policy_decides_which_key_is_certified(world: World, policy, made):
 
 def inquiry(world: World, option: TrustOption = TrustOption.CERTIFICATES, serial: str = SERIAL) -> Line:
     unit = world.new_unit()
+    world.equip(option)
     return Line(
         Side("module", world.module.meet_unit(NoStream(), option, wired=True)),  # type: ignore[arg-type]
         Side("unit", unit.inquire(NoStream(), serial, option, wired=True)),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 
 from insitu.protocol import driver, session
 from insitu.protocol.channel import handshake, records
-from insitu.protocol.channel.trust import SUITES
+from insitu.protocol.channel.trust import SUITES, ByShippedKey, ModuleOneWay, UnitOneWay
 from insitu.protocol.channel.trust.certificates import ModuleByIdentity, UnitByCertificate
 from insitu.protocol.channel.trust.operating import SKEW_SECONDS, CentralAtWork, ModuleAtWork
 from insitu.protocol.channel.trust.physical import ByCable
@@ -22,7 +22,16 @@ from insitu.shell import card
 from insitu.transports import framing, tcp
 from insitu.transports.serial import arq, endpoint, frames, link, port
 
-TERMS: Final = (ByCable, ModuleByIdentity, UnitByCertificate, ModuleAtWork, CentralAtWork)
+TERMS: Final = (
+    ByCable,
+    ByShippedKey,
+    ModuleOneWay,
+    UnitOneWay,
+    ModuleByIdentity,
+    UnitByCertificate,
+    ModuleAtWork,
+    CentralAtWork,
+)
 TEXT: Final = (Path(__file__).parents[2] / "specs" / "protocol.md").read_text(encoding="utf-8")
 
 SAID: Final = {
@@ -97,13 +106,14 @@ def test_every_fault_has_its_code():
 
 def test_purposes_and_options():
     purposes = ", ".join(f"{purpose.value} {purpose.name.lower()}" for purpose in Purpose)
-    options = ", ".join(f"{option.value} {option.name.lower()}" for option in TrustOption)
+    options = ", ".join(f"{option.value} {option.text}" for option in TrustOption)
     assert f"purpose {purposes}; option {options}" in " ".join(TEXT.split())
 
 
 def test_methods():
     method = {terms: next(field.default for field in fields(terms) if field.name == "method") for terms in TERMS}
-    assert method.pop(ByCable) == 3
+    assert {method.pop(ByCable), method.pop(ByShippedKey)} == {3}
+    assert {method.pop(ModuleOneWay), method.pop(UnitOneWay)} == {1}
     assert set(method.values()) == {0}
 
 

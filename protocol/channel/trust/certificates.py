@@ -17,7 +17,8 @@ from ...keys.revocation import VerifiedCrl, check_unrevoked, read_crl
 from ...messages import ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
-from ..opened import Peer
+from ..opened import ChannelOpened, Peer
+from .stage import ProofStage
 from .terms import chain_of, check_unexpired
 
 
@@ -86,6 +87,10 @@ class ModuleByIdentity:
         peer = Peer(unit.subject, Role.UNIT, unit.public, (unit, customer))
         return Credential.x5chain((unit_der, customer_der), unit.public), peer
 
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """Nothing besides the handshake."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class UnitByCertificate:
@@ -147,8 +152,24 @@ class UnitByCertificate:
             ProtocolError: another's, one that does not hold, has expired or is revoked.
 
         """
-        (identity_der,) = chain_of(claim, 1, "unit")
-        identity = verify_issued(identity_der, self.root, Role.IDENTITY, now=at, subject=self.serial)
-        check_unrevoked(identity, self.crl)
-        peer = Peer(identity.subject, Role.IDENTITY, identity.public, (identity,))
-        return Credential.x5chain((identity_der,), identity.public), peer
+        return identity_of(claim, self.root, self.serial, self.crl, at)
+
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """Nothing besides the handshake."""
+        return None
+
+
+def identity_of(
+    claim: IdCred, root: VerifiedCertificate, serial: str, crl: VerifiedCrl | None, at: int
+) -> tuple[Credential, Peer]:
+    """The identity of the module `serial`, and no other.
+
+    Raises:
+        ProtocolError: another's, one that does not hold, has expired or is revoked.
+
+    """
+    (identity_der,) = chain_of(claim, 1, "unit")
+    identity = verify_issued(identity_der, root, Role.IDENTITY, now=at, subject=serial)
+    check_unrevoked(identity, crl)
+    peer = Peer(identity.subject, Role.IDENTITY, identity.public, (identity,))
+    return Credential.x5chain((identity_der,), identity.public), peer

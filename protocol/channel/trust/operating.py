@@ -15,7 +15,8 @@ from ...keys.port import KeyMissing, check_certificate_matches
 from ...messages import ModuleCondition, ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
-from ..opened import Peer
+from ..opened import ChannelOpened, Peer
+from .stage import ProofStage
 from .terms import chain_of
 
 SKEW_SECONDS: Final = 300
@@ -68,6 +69,10 @@ class ModuleAtWork:
             )
         return credential, Peer(self.central.subject, Role.CENTRAL, self.central.public, (self.central,))
 
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """Nothing besides the handshake."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class CentralAtWork:
@@ -109,6 +114,10 @@ class CentralAtWork:
         return Credential.x5chain((module_der,), module.public), Peer(
             module.subject, Role.MODULE, module.public, (module, customer)
         )
+
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """Nothing besides the handshake."""
+        return None
 
 
 def _issued_by_one_of(

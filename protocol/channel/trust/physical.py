@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...engine import KeyHandle, ProtocolError, UsageError
-from ...keys.profile import NAME_RULE, is_name
-from ...messages import TrustOption, decode
-from ..edhoc.credentials import Credential, IdCred, Kccs, write_ccs
+from ...engine import KeyHandle, UsageError
+from ...messages import TrustOption
+from ..edhoc.credentials import Credential, IdCred
 from ..edhoc.suites import Method
-from ..opened import Peer
-
-_CLAIM_SUB = 2
+from ..opened import ChannelOpened, Peer
+from .stage import ProofStage
+from .terms import anybody, fresh_credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,12 @@ class ByCable:
                 expected="a serial port, or a cable declared as such",
                 got="a link that attests no wire",
             )
-        return cls(Credential.kccs(write_ccs(key.public, subject=name)), key)
+        return cls(fresh_credential(name, key), key)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
         """Anybody with a key of its own; `at` plays no part, since nothing is certified."""
-        if not isinstance(claim, Kccs):
-            raise ProtocolError("credential", who="channel", expected="kccs", got=type(claim).__name__)
-        credential = Credential.kccs(claim.ccs)
-        claims = decode(claim.ccs)
-        name = claims.get(_CLAIM_SUB) if isinstance(claims, dict) else None
-        if not isinstance(name, str) or not is_name(name):
-            raise ProtocolError(
-                "subject of a claims set", who="channel", expected=NAME_RULE, got="another" if name else "none"
-            )
-        return credential, Peer(name, None, credential.public)
+        return anybody(claim)
+
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """People compare, later."""
+        return None

@@ -11,10 +11,11 @@ from typing import Final, Protocol
 
 from ...engine import KeyHandle, ProtocolError
 from ...keys.certificates import CertificateRefused, VerifiedCertificate
-from ...keys.profile import time_text
-from ...messages import TrustOption
-from ..edhoc.credentials import Credential, IdCred, X5Chain
-from ..opened import Peer
+from ...keys.profile import NAME_RULE, is_name, time_text
+from ...messages import TrustOption, decode
+from ..edhoc.credentials import Credential, IdCred, Kccs, X5Chain, write_ccs
+from ..opened import ChannelOpened, Peer
+from .stage import ProofStage
 
 SUITES: Final = (3, 2)
 """EDHOC cipher suites in order of preference: both P-256 and ES256, 3 with tags of 16 bytes (RFC 9528 section 3.6)."""
@@ -63,6 +64,50 @@ class Terms(Protocol):
 
         """
         ...
+
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """What is to be proved in the channel, which stands, before the party hears of it; None: nothing."""
+        ...
+
+
+_CLAIM_SUB: Final = 2
+
+
+def fresh_credential(name: str, key: KeyHandle) -> Credential:
+    """A claims set by value around `key`, a pair made for one session, for who says that its name is `name`."""
+    return Credential.kccs(write_ccs(key.public, subject=name))
+
+
+def anybody(claim: IdCred) -> tuple[Credential, Peer]:
+    """Whoever brings a claims set with a name (RFC 9528 appendix D.5): nothing is proved but a fresh key.
+
+    Raises:
+        ProtocolError: another kind of credential, or no name.
+
+    """
+    if not isinstance(claim, Kccs):
+        raise ProtocolError("credential", who="channel", expected="kccs", got=type(claim).__name__)
+    credential = Credential.kccs(claim.ccs)
+    claims = decode(claim.ccs)
+    name = claims.get(_CLAIM_SUB) if isinstance(claims, dict) else None
+    if not isinstance(name, str) or not is_name(name):
+        raise ProtocolError(
+            "subject of a claims set", who="channel", expected=NAME_RULE, got="another" if name else "none"
+        )
+    return credential, Peer(name, None, credential.public)
+
+
+def named(claim: IdCred, serial: str) -> tuple[Credential, Peer]:
+    """The same, of a module that says at least that it is the one that the job is for.
+
+    Raises:
+        ProtocolError: it says something else.
+
+    """
+    credential, peer = anybody(claim)
+    if peer.name != serial:
+        raise ProtocolError("serial number", who="unit", expected=serial, got=peer.name)
+    return credential, peer
 
 
 def chain_of(claim: IdCred, length: int, who: str) -> tuple[bytes, ...]:

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 import trio
 
 from ..protocol.channel.handshake import Handshake
-from ..protocol.channel.trust import ByCable, ModuleByIdentity, Terms
+from ..protocol.channel.trust import SHIPPED, Terms
 from ..protocol.desk import Desk
 from ..protocol.driver import run
-from ..protocol.engine import KeyKind, StateError, given
+from ..protocol.engine import StateError, given
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import IDENTITY, ModuleRecord, Purpose, TrustOption
+from ..protocol.messages import ModuleRecord, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import (
     MANUFACTURED,
@@ -32,10 +32,8 @@ from ..protocol.parties.module_data import (
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
 from .keeping import Keeping, Show, ignore, wall_clock
+from .trusting import ModuleHas, module_terms
 from .work import NotOperating, Work
-
-SESSION_KEY = "session"
-"""Label of the fresh pair that the physical option uses; never committed."""
 
 
 class Module:
@@ -108,6 +106,7 @@ class Module:
         certify: Callable[[IdentityMade], bytes] | None,
         *,
         manufactured_key: bool = False,
+        shipped_key: bytes | None = None,
     ) -> None:
         """Delivery, on the manufacturer's bench (L1).
 
@@ -116,6 +115,7 @@ class Module:
             root: the manufacturer's root certificate, DER.
             certify: gets the identity key certified, DER; None: a module without identity.
             manufactured_key: also make the pair that the first personalization may use by policy.
+            shipped_key: 16 random bytes whose twin goes into the accompanying documents (A5).
 
         Raises:
             StateError: the module is not blank, or the certificate is for another key.
@@ -124,8 +124,11 @@ class Module:
 
         """
         desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
-        wish = Initialize(serial, root, identity=certify is not None, manufactured_key=manufactured_key)
+        shared = () if shipped_key is None else (SHIPPED,)
+        wish = Initialize(serial, root, identity=certify is not None, manufactured_key=manufactured_key, shared=shared)
         try:
+            if shipped_key is not None and self.state is ModuleState.BLANK:
+                self._keeping.vault.storage.share(SHIPPED, shipped_key)
             made = [note for note in desk.submit(wish) if isinstance(note, IdentityMade)]
             if certify is not None:
                 desk.submit(IdentityCertified(certify(made[0])))
@@ -171,12 +174,7 @@ class Module:
             with self._only_one("unit") as scope:
                 vault, record = self._keeping.vault, self.record
                 try:
-                    terms: Terms
-                    if option is TrustOption.PHYSICAL:
-                        fresh = vault.generate(SESSION_KEY, KeyKind.P256, b"")
-                        terms = ByCable.of(record.serial, fresh, wired=wired)
-                    else:
-                        terms = ModuleByIdentity.of(record, vault.find(IDENTITY))
+                    terms = module_terms(option, ModuleHas(record, vault, wired=wired))
                     purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
                     await self._session(stream, terms, purpose, scope, also_show)
                 finally:

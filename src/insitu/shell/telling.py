@@ -28,7 +28,7 @@ from ..protocol.parties.work_data import (
     PayloadReceived,
     PayOutInstructed,
 )
-from ..protocol.progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
+from ..protocol.progress import MessageReceived, MessageSent, PeerProved, Secured, SessionEnded, StateEntered
 
 Facts = dict[str, object]
 
@@ -51,14 +51,16 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": party, "state": state, "event": event}
         case MessageSent(party, message, size) | MessageReceived(party, message, size):
             return {"note": name, "party": party, "message": message, "bytes": size}
+        case PeerProved(party, peer, option):
+            return {"note": name, "party": party, "peer": peer, "trust": option.text}
         case Secured(party, peer, intent, method, suite):
-            purpose, option = intent.purpose.name.lower(), intent.option.name.lower()
+            purpose, trust = intent.purpose.name.lower(), intent.option.text
             return {
                 "note": name,
                 "party": party,
                 "peer": peer,
                 "purpose": purpose,
-                "trust": option,
+                "trust": trust,
                 "method": method,
                 "suite": suite,
             }
@@ -141,6 +143,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     "Secured": lambda f: (
         f"channel to {f['peer']} for {f['purpose']}: trust {f['trust']}, EDHOC method {f['method']}, suite {f['suite']}"
     ),
+    "PeerProved": lambda f: f"{f['peer']} proved itself by {f['trust']}",
     "SessionEnded": lambda f: f"session ended{': ' if f['reason'] else ''}{f['reason']}",
     "KeyMade": lambda f: f"made its key pair    {f['fingerprint']}",
     "KeyPresented": lambda f: f"was shown the key    {f['fingerprint']}",

@@ -8,9 +8,8 @@ from collections.abc import Callable
 import trio
 
 from ..protocol.channel.handshake import Handshake
-from ..protocol.channel.trust import ByCable, Terms, UnitByCertificate
 from ..protocol.driver import run
-from ..protocol.engine import Consult, InsituError, KeyKind, LookUp, PublicKey, StateError
+from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import VerifiedCrl, check_current, check_unrevoked, read_crl
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
@@ -31,13 +30,17 @@ from ..protocol.ports import Ports
 from ..protocol.session import Session
 from .card import Card
 from .keeping import Show, ignore, wall_clock
-
-SESSION_KEY = "session"
+from .trusting import NOTHING, Means, UnitHas, unit_terms
 
 
 def nobody_compares(public: PublicKey) -> bool:
     """There is no person at the module."""
     return False
+
+
+def nothing_given(serial: str) -> Means:
+    """Neither people nor documents contribute anything."""
+    return NOTHING
 
 
 class Unit:
@@ -48,6 +51,7 @@ class Unit:
         central: the central system's certificate, made by this card, DER.
         compare: asks the person whether the module shows the fingerprint of this key; only the physical option needs
             it. Without it nobody compared, and nothing is certified.
+        means: what people and documents contribute to the trust option, for the module of this serial number.
         blocking: card and person take time: they are asked from a worker thread.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
@@ -62,6 +66,7 @@ class Unit:
         central: bytes,
         *,
         compare: Callable[[PublicKey], bool] = nobody_compares,
+        means: Callable[[str], Means] = nothing_given,
         blocking: bool = False,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
@@ -73,6 +78,7 @@ class Unit:
         self._central = central
         self._entropy = entropy
         self._compare = compare
+        self._means = means
         self._blocking = blocking
         self._now = now
         self._show = show
@@ -166,7 +172,8 @@ class Unit:
             raise StateError("a session is running", who="unit", expected="one module at a time")
         self._busy = True
         try:
-            handshake = Handshake.respond(self._terms(data.serial, option, wired=wired), purposes, self._entropy(64))
+            has = UnitHas(self._card, data.serial, self._now(), self._crl, self._means(data.serial), wired=wired)
+            handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
             await run(session, stream, self._ports(show), now=self._now)
         finally:
@@ -176,15 +183,6 @@ class Unit:
             if isinstance(note, (ModulePersonalized, ModuleReported)):
                 return note
         raise StateError("no result", who="unit", expected="a personalized module", got=session.state.name)
-
-    def _terms(self, serial: str, option: TrustOption, *, wired: bool) -> Terms:
-        card = self._card
-        if option is TrustOption.PHYSICAL:
-            return ByCable.of(card.record.name, card.keys.generate(SESSION_KEY, KeyKind.P256, b""), wired=wired)
-        card.check_counts(verify_issued(card.unit, card.customer, Role.UNIT, now=None))
-        return UnitByCertificate.of(
-            card.root, card.customer, card.unit, card.authentication, serial, now=self._now(), crl=self._crl
-        )
 
     def _ports(self, show: Show) -> Ports:
         return Ports(

@@ -65,7 +65,7 @@ def test_three_parts_are_too_long_for_a_retail_mac():
         read_component(MAC, TDES, text)
 
 
-@given(st.binary(min_size=16, max_size=16), st.integers(0, 127), st.sampled_from(SecretAlgorithm))
+@given(st.binary(min_size=16, max_size=16), st.integers(0, 127), st.sampled_from((AES, TDES)))
 def test_a_slip_is_noticed(component, bit, algorithm):
     """All but a slip in a parity bit, which changes nothing."""
     value = check_value(algorithm, component)

@@ -43,6 +43,7 @@ def test_numbers_are_those_of_the_protocol() -> None:
         3: "Certificates",
         4: "Personalized",
         5: "Status",
+        6: "Proof",
         16: "Authorize",
         17: "PayOut",
         18: "ResetRequest",

@@ -327,6 +327,13 @@ def is_deterministic_by_cbor2(data: bytes) -> bool:
     except Exception:
         return False
     try:
-        return encode(item) == data
+        return encode(item) == data and not has_tags(item)
     except UsageError:
         return False
+
+
+def has_tags(item: object) -> bool:
+    """Whether cbor2 read a tag that it leaves to others; `decode` admits none unless told so."""
+    if isinstance(item, dict):
+        return any(map(has_tags, (*item.keys(), *item.values())))
+    return isinstance(item, cbor2.CBORTag) or (isinstance(item, (list, tuple)) and any(map(has_tags, item)))

@@ -128,7 +128,7 @@ def test_without_an_identity_nothing_is_signed_before_a_person_compared(unit: Re
     assert {each.step.state for each in moments} == {S.CERTIFYING, S.COMPARING}
     for moment in moments:
         asked = moment.step.effects[-1]
-        if moment.data.peer.role is None:
+        if not moment.data.peer.is_known:
             assert asked == Consult(ComparisonNeeded(moment.step.data.public))
         else:
             assert isinstance(asked, LookUp)
@@ -153,7 +153,8 @@ def signed_by(world: World, statement: bytes, label: str = "new") -> bytes:
 def awaiting(world: World, unit: Recorder) -> tuple[World, Any, Any]:
     """A unit that waits for a key, and the public half of a new pair."""
     public = world.vault("new key").generate("new", KeyKind.P256, b"").public
-    data = replace(unit.data_in(S.AWAITING_KEY)[0], serial=SERIAL, binding=bytes(range(32)))
+    peer = Peer(SERIAL, Role.IDENTITY, public)
+    data = replace(unit.data_in(S.AWAITING_KEY)[0], serial=SERIAL, binding=bytes(range(32)), peer=peer)
     return world, data, public
 
 
@@ -230,7 +231,8 @@ def refused(state: UnitState, data: Any, event: object) -> bool:
 @pytest.mark.parametrize(("role", "crosses"), [(Role.IDENTITY, False), (None, True)])
 def test_the_customers_certificate_crosses_once(unit: Recorder, role, crosses):
     moment = unit.at(S.CERTIFYING, ModuleCertified)
-    data = replace(moment.data, peer=replace(moment.data.peer, role=role))
+    presented = () if crosses else (b"unit", moment.data.customer)
+    data = replace(moment.data, peer=replace(moment.data.peer, role=role), presented=presented)
     step = UNIT.step(S.CERTIFYING, data, moment.event)
     message = next(effect.message for effect in step.effects if isinstance(effect, Send))
     assert message == Certificates(

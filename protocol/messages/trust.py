@@ -1,0 +1,27 @@
+"""What crosses the channel before a personalization, where a trust option has steps of its own. Declarations only."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from .fields import Key, Size
+from .wire import message
+
+
+@message(6)
+class Proof:
+    """Either side, module first: it holds what the trust option asks for (A5 to A8).
+
+    Attributes:
+        mac: HMAC-SHA-256 over option, role, serial number and this channel's exporter value; 32 bytes.
+
+    CDDL::
+
+        Proof = {
+          0: 6,
+          1: bstr .size 32,  ; MAC
+        }
+
+    """
+
+    mac: Annotated[bytes, Key(1), Size(32)]
