@@ -20,6 +20,7 @@ from insitu.embed import Controller, ModuleEnded, NoAnswer
 from insitu.protocol.engine import EnvironmentFault, SecretUsage, StateError, UsageError
 from insitu.protocol.parties.work_keys import MethodExcluded, SecretMissing
 from insitu.protocol.stores.atomic import StoreUncertain
+from insitu.protocol.stores.counter import CounterFailed
 from insitu.protocol.stores.files import StoreLocked
 from insitu.protocol.stores.registry import CommandKind
 from insitu.transports.errors import AddressError, AddressInUse
@@ -354,7 +355,7 @@ def test_a_listener_cannot_call_but_stop(store: dict[str, Any]):
     refused: list[StateError] = []
 
     def listen(note: object) -> None:
-        for call in (module.status, lambda: module.send(b"x"), module.reset_by_hand):
+        for call in (module.status, lambda: module.send(b"x"), module.reset_by_hand, module.start):
             try:
                 call()
             except StateError as error:
@@ -364,7 +365,34 @@ def test_a_listener_cannot_call_but_stop(store: dict[str, Any]):
     with Controller(**store, on_note=listen) as module:
         module.send(b"something to note")
         until(lambda: not module.runs)
-    assert {error.summary for error in refused} == {"the module's own thread cannot wait for itself"}
+    assert {error.summary for error in refused} == {
+        "the module's own thread cannot wait for itself",
+        "the module runs",
+    }
+    module.start()
+    module.stop()
+
+
+def test_a_start_from_within_a_start_is_refused(store: dict[str, Any]):
+    """Say, by a hook of the program's that the counter calls: nobody waits for himself."""
+    refused: list[StateError] = []
+
+    class Counter:
+        def read(self) -> int:
+            with pytest.raises(StateError) as error:
+                module.start()
+            refused.append(error.value)
+            raise CounterFailed("away", who="counter")
+
+        def advance(self, to: int) -> None:
+            raise AssertionError("never")
+
+    module = Controller(**store, counter=Counter())
+    began = time.monotonic()
+    with pytest.raises(CounterFailed):
+        module.start()
+    assert time.monotonic() - began < 20
+    assert [error.summary for error in refused] == ["the module is being started"]
 
 
 # Ends ----------------------------------------------------------------------------------------------------------

@@ -138,11 +138,15 @@ class Controller:
             NoAnswer: it takes too long.
 
         """
-        with self._starting:
+        if not self._starting.acquire(blocking=False):
+            raise StateError("the module is being started", who="controller", expected="one start at a time")
+        try:
             if self._thread is not None and self._thread.runs:
                 raise StateError("the module runs", who="controller", expected="a module that was not started")
             self._thread = TrioThread(self._main, self._tell)
             self._thread.start(timeout)
+        finally:
+            self._starting.release()
         return self
 
     def stop(self, timeout: float = PATIENCE) -> None:
