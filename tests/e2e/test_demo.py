@@ -276,7 +276,9 @@ def test_physical_over_tcp_is_refused_before_anything_is_replaced(tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     ran = insitu("demo", "--link", "tcp", "--trust", "physical", "--out", tmp_path, "--json")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.error.startswith("trust option physical is for a wired local link only (expected --link serial")
+    assert ran.error.startswith(
+        "trust option physical is for a wired local link only (expected --link device or serial, got tcp)"
+    )
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

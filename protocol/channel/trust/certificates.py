@@ -30,7 +30,7 @@ def _own_identity(root: bytes, identity: bytes, serial: str) -> tuple[VerifiedCe
 
 
 @lru_cache(maxsize=16)
-def _own_unit(unit: bytes, customer: VerifiedCertificate) -> VerifiedCertificate:
+def own_unit(unit: bytes, customer: VerifiedCertificate) -> VerifiedCertificate:
     """A unit's own certificate, verified once and not for every session."""
     return verify_issued(unit, customer, Role.UNIT, now=None)
 
@@ -138,7 +138,7 @@ class UnitByCertificate:
             CertificateRefused, KeyMismatch: the unit's certificate does not hold, or is not for this key.
 
         """
-        unit = _own_unit(unit_der, customer)
+        unit = own_unit(unit_der, customer)
         if now is not None:
             check_time(customer, now)
             check_time(unit, now)

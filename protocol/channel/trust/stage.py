@@ -46,7 +46,7 @@ class ProofStage:
     @property
     def name(self) -> str:
         """The name of the table."""
-        return self._table.name
+        return self._table.party
 
     @property
     def proved(self) -> Peer | None:

@@ -233,7 +233,7 @@ def check_place(path: Path) -> None:
 
 # Links -------------------------------------------------------------------------------------------------------
 
-OPTIONS: Final = {"certificates": TrustOption.CERTIFICATES, "physical": TrustOption.PHYSICAL}
+OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
 def trust_options(command: F) -> F:
@@ -245,7 +245,7 @@ def trust_options(command: F) -> F:
             type=click.Choice(sorted(OPTIONS)),
             default="certificates",
             show_default=True,
-            help="How module and unit trust each other. physical: a person compares fingerprints.",
+            help="How module and unit trust each other; `insitu trust` says what each is good for.",
         ),
         click.option(
             "--declare-wired",
@@ -266,15 +266,13 @@ def parse_link(text: str, trust: str) -> Address:
         UsageError: not for this link (A1).
 
     """
+    from ..protocol.channel.trust.options import check_link
     from ..transports.links import Address
 
     where = Address.parse(text)
     if where.kind == "memory":
         raise UsageError("a link within one program", expected="tcp or serial", got=text)
-    if where.kind == "tcp" and OPTIONS[trust] is TrustOption.PHYSICAL:
-        raise UsageError(
-            "trust option physical is for a wired local link only", expected="--link serial:PATH", got=text
-        )
+    check_link(OPTIONS[trust], where.kind, got=text)
     return where
 
 

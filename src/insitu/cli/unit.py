@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -35,6 +36,9 @@ from .common import (
     store_options,
     trust_options,
 )
+
+IDENTIFYING: Final = (TrustOption.CERTIFICATES, TrustOption.CERTIFICATES_ONE_WAY)
+"""Options under which a module proves an identity that its manufacturer can revoke."""
 
 
 @click.group(cls=Group)
@@ -74,8 +78,8 @@ def personalize(
     """
     teller = Teller(as_json=as_json)
     where = parse_link(link, trust)
-    if crl is not None and OPTIONS[trust] is not TrustOption.CERTIFICATES:
-        raise UsageError("a revocation list is for --trust certificates", expected="no --crl", got=f"--trust {trust}")
+    if crl is not None and OPTIONS[trust] not in IDENTIFYING:
+        raise UsageError("a revocation list names identities", expected="--trust certificates", got=f"--trust {trust}")
     central_der = pem.read_certificate(central)
     if out is not None:
         check_place(out)

@@ -7,6 +7,7 @@ from functools import partial
 
 import trio
 
+from ..protocol.channel.trust import SHIPPED_BYTES
 from ..protocol.engine import PublicKey
 from ..protocol.keys.requests import read_request
 from ..protocol.keys.vault import MemoryVault
@@ -20,6 +21,7 @@ from ..shell.central import Central
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
 from ..shell.telling import facts_of, key_fingerprint
+from ..shell.trusting import Means
 from ..shell.unit import Unit
 from ..transports.memory import memory_pair
 from ..transports.tap import Tap
@@ -63,14 +65,17 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
     central_der = certified(CardRole.CENTRAL, request.subject, request.public)
     central.trust(root, customer, actor=names.CENTRAL)
     central.install(central_der)
-    module.initialize(names.SERIAL, root, lambda made: maker.certify_identity(made.serial, made.key.public))
+    key = secrets.token_bytes(SHIPPED_BYTES)
+    module.initialize(
+        names.SERIAL, root, lambda made: maker.certify_identity(made.serial, made.key.public), shipped_key=key
+    )
     for name, der in (("manufacturer", root), ("customer", customer), ("unit", unit_der), ("central", central_der)):
         pem.write_certificate(stage.pem(name), der)
     report.begin_at(module.state.name)
-    option = TrustOption.PHYSICAL if report.trust == "physical" else TrustOption.CERTIFICATES
+    option = next(each for each in TrustOption if each.text == report.trust)
     for round_number in (1, 2):
         _approved(card, pins, CardRole.MODULE, names.SERIAL, None)
-        unit = Unit(card, central_der, compare=same_as_shown, show=show)
+        unit = Unit(card, central_der, compare=same_as_shown, means=lambda _: Means(shipped_key=key), show=show)
         here, there = memory_pair()
         wire = Tap(there)
         async with trio.open_nursery() as nursery:

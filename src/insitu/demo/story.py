@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from ..protocol.channel.trust.options import check_link
 from ..protocol.engine import UsageError
+from ..protocol.messages import TrustOption
 from .in_memory import act_in_memory
 from .report import Report
 from .separate import act_with_processes
 from .stage import Stage
+
+OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
 def check(link: str, trust: str) -> None:
@@ -16,10 +22,9 @@ def check(link: str, trust: str) -> None:
         UsageError: the trust option is not for this link (A1).
 
     """
-    if trust == "physical" and link == "tcp":
-        raise UsageError(
-            "trust option physical is for a wired local link only", expected="--link serial or memory", got="tcp"
-        )
+    check_link(OPTIONS[trust], link)
+    if OPTIONS[trust] is TrustOption.SHIPPED_KEY and link != "memory":
+        raise UsageError("trust option shipped-key", expected="--link memory", got=link)
 
 
 async def tell(stage: Stage, report: Report, *, baud: int) -> None:

@@ -19,8 +19,8 @@ from ..protocol.channel.trust import (
     UnitByCertificate,
     UnitOneWay,
 )
+from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.engine import KeyHandle, KeyKind, UsageError
-from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import VerifiedCrl
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import IDENTITY, ModuleRecord, TrustOption
@@ -147,7 +147,7 @@ def _unit_by_cable(has: UnitHas) -> Terms:
 
 def _unit_by_certificate(has: UnitHas) -> Terms:
     card = has.card
-    card.check_counts(verify_issued(card.unit, card.customer, Role.UNIT, now=None))
+    card.check_counts(own_unit(card.unit, card.customer))
     return UnitByCertificate.of(
         card.root, card.customer, card.unit, card.authentication, has.serial, now=has.now, crl=has.crl
     )

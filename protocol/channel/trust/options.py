@@ -1,0 +1,84 @@
+"""What each trust option needs, protects against and does not: said wherever somebody chooses one, and nowhere else.
+
+Facts for people and for commands (`insitu trust`); what an option does is in the file of its own beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ...engine import UsageError
+from ...messages import TrustOption
+
+ANY_LINK: Final = frozenset({"memory", "serial", "device", "bluetooth", "tcp", "tls"})
+"""Kinds of link, as in transports/links.py."""
+WIRED_LINK: Final = frozenset({"memory", "serial", "device"})
+"""Kinds of link that may be a cable to this one machine; whether one is, its port attests or its operator declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A trust option in words.
+
+    Attributes:
+        links: the kinds of link that it may be used over.
+        needs: what must be there beforehand.
+        protects: against whom it does.
+        leaves: against whom it does not.
+
+    """
+
+    links: frozenset[str]
+    needs: str
+    protects: str
+    leaves: str
+
+
+DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
+    TrustOption.PHYSICAL: Description(
+        WIRED_LINK,
+        needs="a wired local port that attests itself, or a cable that the operator answers for (`--declare-wired`); "
+        "a person who compares the fingerprints on both sides and says yes before anything is signed",
+        protects="listeners; somebody in the cable, as long as the person really compares",
+        leaves="somebody in the cable, if the person says yes without looking; another module that claims the expected "
+        "serial number",
+    ),
+    TrustOption.CERTIFICATES: Description(
+        ANY_LINK,
+        needs="an identity made in the module and signed by its manufacturer; a customer's key signed by the same "
+        "manufacturer; the expected serial number",
+        protects="listeners and active attackers on the link; a swapped or stolen other module; a unit of nobody's",
+        leaves="a manufacturer who signs wrong keys; a stolen card together with two PINs and its passphrase; a stolen "
+        "module of exactly the expected serial number",
+    ),
+    TrustOption.CERTIFICATES_ONE_WAY: Description(
+        ANY_LINK,
+        needs="the same; the unit's certificate for its authentication key may be missing",
+        protects="the same, when the module checks what it is handed over",
+        leaves="the same; besides, anybody can open a channel to the module and learn its identity and a new public "
+        "key",
+    ),
+    TrustOption.SHIPPED_KEY: Description(
+        ANY_LINK,
+        needs="the random key that was printed for this one module when it was made; the expected serial number",
+        protects="listeners and active attackers on the link who have not seen the documents; a swapped module",
+        leaves="whoever reads or copies the documents, at the maker's, under way or at the bank: he can pose to either "
+        "side",
+    ),
+}
+
+
+def check_link(option: TrustOption, kind: str, *, got: str = "") -> None:
+    """Make sure that the option may be used over a link of this kind.
+
+    Raises:
+        UsageError: not over this one (A1).
+
+    """
+    allowed = DESCRIPTIONS[option].links
+    if kind not in allowed:
+        only = "a wired local link" if allowed == WIRED_LINK else "certain links"
+        kinds = " or ".join(sorted(allowed - {"memory"}))
+        raise UsageError(f"trust option {option.text} is for {only} only", expected=f"--link {kinds}", got=got or kind)
