@@ -256,8 +256,10 @@ async def relay(
             nursery.start_soon(_Way(left, right, to_right, f"{seed}/right").run, nursery.cancel_scope)
             nursery.start_soon(_Way(right, left, to_left, f"{seed}/left").run, nursery.cancel_scope)
     finally:
-        await trio.aclose_forcefully(left)
-        await trio.aclose_forcefully(right)
+        try:
+            await trio.aclose_forcefully(left)
+        finally:  # closing is where a cancellation is felt
+            await trio.aclose_forcefully(right)
 
 
 class _Way:

@@ -194,3 +194,12 @@ async def test_ends_pass_a_relay_one_by_one(autojump_clock):
         await right.send_eof()
         assert await left.receive_some() == b"answer"
         assert await left.receive_some() == b""
+
+
+async def test_a_cancelled_relay_closes_both_ends():
+    (left, far_left), (right, far_right) = memory_pair(), memory_pair()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(relay, far_left, far_right)
+        nursery.cancel_scope.cancel()
+    for end in (left, right):
+        assert await end.receive_some() == b""
