@@ -56,6 +56,12 @@ class FrameTruncated(FrameError):
     """The stream ended within a frame."""
 
 
+class PeerRefused(TransportError, trio.BrokenResourceError):
+    """The peer's fault: TLS does not take it for the one that was expected, or it does not take us. Exit code 3."""
+
+    exit_code = 3
+
+
 class LinkError(TransportError):
     """Nobody's fault here: a port, line or network that does not do its work. Exit code 4."""
 
@@ -92,6 +98,10 @@ class PortDenied(LinkError):
 
 class NotASerialPort(LinkError):
     """The path exists but is no serial port, or refuses the settings asked for."""
+
+
+class NotADevice(LinkError):
+    """The path exists but is no device or stream that can be waited on."""
 
 
 class Unsupported(LinkError):

@@ -1,8 +1,4 @@
-"""Links by address: one line of text opens or awaits a stream over any transport.
-
-    tcp:HOST:PORT            tcp:[::1]:4711, tcp:*:4711 (to listen at every address of this machine)
-    serial:PATH[?baud=9600]  serial:/dev/ttyUSB0?baud=115200
-    memory:[NAME]            within one program (one trio run)
+"""Links by address: one line of text (addresses.py) opens or awaits a stream over any transport.
 
 Nothing here knows what crosses a link, except for one thing that policy above needs: whether the transport itself
 attests that the two ends are joined by a wire on this spot (REQUIREMENTS A1, SECURITY: physical trust).
@@ -10,67 +6,31 @@ attests that the two ends are joined by a wire on this spot (REQUIREMENTS A1, SE
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import trio
 
-from . import tcp
-from .errors import AddressError, AddressInUse, ConnectionRefused, LinkBroken
+from . import bluetooth, tcp, tls
+from .addresses import Address, Kind
+from .bluetooth import BluetoothStream
+from .errors import AddressError, AddressInUse, ConnectionRefused, LinkBroken, TransportError
 from .memory import DEFAULT_CAPACITY, MemoryStream, memory_pair
 from .serial.arq import Timing
+from .serial.device import DevicePort
 from .serial.link import SerialLink, SerialListener
-from .serial.port import DEFAULT_BAUD, SerialPort
+from .serial.port import SerialPort
+from .serial.threaded import ThreadedPort
 from .tcp import DEFAULT_LIMITS, PeerGate, PeerLimits
+from .tls import TlsOptions, TlsStream
 
-Kind: TypeAlias = Literal["memory", "tcp", "serial"]
+__all__ = ["Address", "Handler", "Kind", "Link", "open_link", "serve_links"]
+
 Handler: TypeAlias = Callable[["Link"], Awaitable[None]]
 
-_FORMS: Final = "tcp:HOST:PORT, serial:PATH[?baud=N] or memory:[NAME]"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A link address, taken apart.
-
-    Attributes:
-        kind: the transport.
-        place: host, device path or name.
-        port: of TCP; 0 otherwise.
-        baud: of serial lines; 0 otherwise.
-
-    """
-
-    kind: Kind
-    place: str
-    port: int = 0
-    baud: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Read an address.
-
-        Raises:
-            AddressError: not one of the forms above.
-
-        """
-        kind, colon, rest = text.partition(":")
-        if colon and kind == "tcp":
-            return _parse_tcp(text, rest)
-        if colon and kind == "serial":
-            return _parse_serial(text, rest)
-        if colon and kind == "memory":
-            return cls("memory", rest)
-        raise AddressError("not a link address", who="link", expected=_FORMS, got=repr(text))
-
-    def __str__(self) -> str:
-        """The address as text; parses to an equal one."""
-        if self.kind == "tcp":
-            return f"tcp:{tcp.place(self.place, self.port)}"
-        if self.kind == "serial":
-            return f"serial:{self.place}?baud={self.baud}"
-        return f"memory:{self.place}"
+_Port: TypeAlias = "SerialPort | ThreadedPort | DevicePort"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -82,14 +42,17 @@ class Link(trio.abc.AsyncResource):
         description: the link for people: address, and who is at the other end where that shows.
         attests_wired: the physical trust option may be used: the transport object attests a wired local port, or it
             is a serial port that the operator declared to be one. Memory attests itself; a network never does.
-        stream: reliable bytes in order; over a serial line that is the SerialLink, not the bare port.
+        stream: reliable bytes in order; over a serial line or device that is the SerialLink, not the bare port. It can
+            be closed by halves (trio.abc.HalfCloseableStream) except over TLS and Bluetooth.
+        numeric_comparison: a Bluetooth link whose devices the operator declares paired by numeric comparison.
 
     """
 
     kind: Kind
     description: str
     attests_wired: bool
-    stream: trio.abc.HalfCloseableStream
+    stream: trio.abc.Stream
+    numeric_comparison: bool = False
 
     def __repr__(self) -> str:
         """Kind, description and attestation."""
@@ -125,7 +88,11 @@ async def open_link(
         return _tcp_link(await tcp.connect(where.place, where.port, timeout=timeout))
     if where.kind == "memory":
         return _memory_link(where, await _dial(where))
-    port = SerialPort.open(where.place, baud=where.baud)
+    if where.tls is not None:
+        return _tls_link(await tls.connect(where.place, where.port, where.tls, timeout=timeout))
+    if where.kind == "bluetooth":
+        return _bluetooth_link(where, await bluetooth.connect(where.place, where.port, timeout=timeout))
+    port = await _open_port(where)
     link = await SerialLink.call(port, timing=Timing(where.baud), timeout=timeout)
     return _serial_link(where, link, port, declared_wired)
 
@@ -141,13 +108,14 @@ async def serve_links(
     """Wait for peers at `address` and run `handler(link)` for each; until cancelled, or the serial line is lost.
 
     On a serial line one session follows another on the open port; a new call breaks the session before it. Links that
-    the handler leaves open are closed. The handler deals with its own errors: one that escapes ends the serving.
+    the handler leaves open are closed. The handler deals with its own errors: one that escapes ends the serving. A peer
+    that does not prove itself to TLS is dropped; the handler does not hear of it.
 
     Args:
         address: as text or taken apart.
         handler: called with each Link, in a task of its own.
         declared_wired: as in `open_link`.
-        limits: of TCP peers at once.
+        limits: of peers at once, over TCP, TLS and Bluetooth.
         task_status: `nursery.start` answers the addresses listened at, with the port chosen for port 0.
 
     Raises:
@@ -160,11 +128,15 @@ async def serve_links(
         await _serve_tcp(where, handler, limits, task_status)
     elif where.kind == "memory":
         await _serve_memory(where, handler, task_status)
+    elif where.tls is not None:
+        await _serve_tls(where, where.tls, handler, limits, task_status)
+    elif where.kind == "bluetooth":
+        await _serve_bluetooth(where, handler, limits, task_status)
     else:
         await _serve_serial(where, handler, declared_wired, task_status)
 
 
-# TCP.
+# TCP and TLS.
 
 
 async def _serve_tcp(
@@ -174,12 +146,44 @@ async def _serve_tcp(
         async with _tcp_link(stream) as link:
             await handler(link)
 
+    await _serve_sockets(where, attend, limits, task_status)
+
+
+async def _serve_sockets(
+    where: Address, attend: tcp.Handler, limits: PeerLimits, task_status: trio.TaskStatus[list[Address]]
+) -> None:
     gate = PeerGate(limits)
     listeners = await tcp.listen(None if where.place == "*" else where.place, where.port)
     async with trio.open_nursery() as nursery:
         for listener in listeners:
             nursery.start_soon(gate.serve, listener, attend)
-        task_status.started([Address.parse(f"tcp:{tcp.end_of(each.socket, peer=False)}") for each in listeners])
+        places = [Address.parse(f"tcp:{tcp.end_of(each.socket, peer=False)}") for each in listeners]
+        task_status.started([replace(where, place=each.place, port=each.port) for each in places])
+
+
+async def _serve_tls(
+    where: Address,
+    options: TlsOptions,
+    handler: Handler,
+    limits: PeerLimits,
+    task_status: trio.TaskStatus[list[Address]],
+) -> None:
+    context = tls.check(options, serves=True)
+
+    async def attend(stream: trio.SocketStream) -> None:
+        try:
+            secured = await tls.answer(stream, context, options)
+        except TransportError:  # nobody yet, as far as the handler is concerned
+            return
+        async with _tls_link(secured) as link:
+            await handler(link)
+
+    await _serve_sockets(where, attend, limits, task_status)
+
+
+def _tls_link(stream: TlsStream) -> Link:
+    here, there = (tcp.end_of(stream.socket, peer=peer) for peer in (False, True))
+    return Link("tls", f"tls {there} (here {here})", attests_wired=False, stream=stream)
 
 
 def _tcp_link(stream: trio.SocketStream) -> Link:
@@ -187,7 +191,43 @@ def _tcp_link(stream: trio.SocketStream) -> Link:
     return Link("tcp", f"tcp {there} (here {here})", attests_wired=False, stream=stream)
 
 
-# Serial.
+# Bluetooth.
+
+
+async def _serve_bluetooth(
+    where: Address, handler: Handler, limits: PeerLimits, task_status: trio.TaskStatus[list[Address]]
+) -> None:
+    slots = trio.Semaphore(limits.peers)
+
+    async def attend(stream: BluetoothStream) -> None:
+        try:
+            async with _bluetooth_link(where, stream) as link:
+                await handler(link)
+        finally:
+            slots.release()
+
+    async with bluetooth.listening(where.place, where.port) as listener, trio.open_nursery() as nursery:
+        task_status.started([where])
+        while True:
+            await slots.acquire()
+            nursery.start_soon(attend, await listener.accept())
+
+
+def _bluetooth_link(where: Address, stream: BluetoothStream) -> Link:
+    note = "paired by numeric comparison, as declared" if where.numeric_comparison else "pairing not declared"
+    text = f"bluetooth {where.place}/{where.port}, {note}"
+    return Link("bluetooth", text, attests_wired=False, stream=stream, numeric_comparison=where.numeric_comparison)
+
+
+# Serial lines and devices.
+
+
+async def _open_port(where: Address) -> _Port:
+    if where.kind == "device":
+        return await DevicePort.open(where.place)
+    if where.is_url or os.name != "posix":
+        return await ThreadedPort.open(where.place, baud=where.baud)
+    return SerialPort.open(where.place, baud=where.baud)
 
 
 async def _serve_serial(
@@ -197,7 +237,7 @@ async def _serve_serial(
         async with _serial_link(where, stream, port, declared_wired) as link:
             await handler(link)
 
-    port = SerialPort.open(where.place, baud=where.baud)
+    port = await _open_port(where)
     async with SerialListener(port, timing=Timing(where.baud)) as listener:
         async with trio.open_nursery() as nursery:
             task_status.started([where])
@@ -214,11 +254,11 @@ async def _next_session(listener: SerialListener) -> SerialLink | None:
         return None
 
 
-def _serial_link(where: Address, stream: SerialLink, port: SerialPort, declared_wired: bool) -> Link:
+def _serial_link(where: Address, stream: SerialLink, port: _Port, declared_wired: bool) -> Link:
     attested = port.attests_wired
     note = "" if attested else ", declared wired" if declared_wired else ", not attested as wired"
-    text = f"serial {where.place} at {where.baud} baud{note}"
-    return Link("serial", text, attests_wired=attested or declared_wired, stream=stream)
+    text = f"{where.kind} {where.place} at {where.baud} baud{note}"
+    return Link(where.kind, text, attests_wired=attested or declared_wired, stream=stream)
 
 
 # Memory.
@@ -274,36 +314,6 @@ def _memory_link(where: Address, stream: MemoryStream) -> Link:
 
 def _checked(address: str | Address, declared_wired: bool) -> Address:
     where = Address.parse(address) if isinstance(address, str) else address
-    if declared_wired and where.kind == "tcp":
-        raise AddressError(
-            "a network is never a wired local port", who=str(where), expected="a serial line", got="declared wired"
-        )
+    if declared_wired and where.never_wired:
+        raise AddressError(where.never_wired, who=str(where), expected="a serial line", got="declared wired")
     return where
-
-
-def _parse_tcp(text: str, rest: str) -> Address:
-    host, _, digits = rest.rpartition(":")
-    port = _number(digits)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""
-    if not host or port is None or port > tcp.LAST_PORT:
-        expected = f"tcp:HOST:PORT with a port of 0 to {tcp.LAST_PORT}, IPv6 addresses in brackets"
-        raise AddressError("not a TCP address", who="link", expected=expected, got=repr(text))
-    return Address("tcp", host, port=port)
-
-
-def _parse_serial(text: str, rest: str) -> Address:
-    path, mark, query = rest.partition("?")
-    name, _, value = query.partition("=") if mark else ("baud", "=", str(DEFAULT_BAUD))
-    baud = _number(value) if name == "baud" else 0
-    if not path or not baud:
-        expected = "serial:PATH or serial:PATH?baud=N with N above 0"
-        raise AddressError("not a serial address", who="link", expected=expected, got=repr(text))
-    return Address("serial", path, baud=baud)
-
-
-def _number(text: str) -> int | None:
-    """A decimal number of at most nine digits; None for anything else."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -66,7 +66,14 @@ def connect(address: str) -> socket.socket:
         ("tcp:127.0.0.1:65536", 2, ("0 to 65535",)),
         ("serial:/dev/ttyS0?baud=0", 2, ("N above 0",)),
         ("pigeon:coop", 2, ("expected tcp:HOST:PORT, serial:PATH",)),
-        ("memory:", 2, ("expected tcp or serial",)),
+        ("memory:", 2, ("expected a link between programs",)),
+        ("serial:socket://127.0.0.1:1", 4, ("serial socket://127.0.0.1:1: nobody listens there",)),
+        ("serial:spy:///dev/ttyS0", 2, ("expected serial:socket://HOST:PORT",)),
+        ("device:/dev/nope", 4, ("device /dev/nope: no such device",)),
+        ("device:/dev/null", 4, ("device /dev/null: a device that is always ready",)),
+        ("bluetooth:00:11:22:33:44:55/31", 2, ("a channel of 1 to 30",)),
+        ("tls:127.0.0.1:1", 2, ("expected ca=FILE&certificate=FILE&key=FILE",)),
+        ("tls:127.0.0.1:1?ca=no&certificate=no&key=no", 2, ("key file no", "No such file")),
     ],
 )
 def test_a_link_that_cannot_be(approved, link, code, says):
@@ -74,13 +81,45 @@ def test_a_link_that_cannot_be(approved, link, code, says):
         refused(code, *approved.personalize(link), says=says)
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        "tcp:127.0.0.1:0",
+        "tls:127.0.0.1:0?ca=a&certificate=b&key=c",
+        "serial:socket://127.0.0.1:1?baud=9600",
+        "serial:rfc2217://127.0.0.1:1?baud=9600",
+    ],
+)
 @pytest.mark.parametrize("side", ["unit", "module"])
-def test_the_physical_option_never_over_a_network(approved, side):
-    link = "tcp:127.0.0.1:0"
+def test_the_physical_option_never_over_a_network(approved, side, link):
     words = approved.personalize(link) if side == "unit" else approved.run_module(link=link)
     with unchanged(approved):
         refused(2, *words, "--trust", "physical", says=("wired local link only", f"got {link}"))
         refused(2, *words, "--declare-wired", says=("a network is never a wired local port",))
+
+
+@pytest.mark.parametrize(
+    ("link", "says"),
+    [
+        ("bluetooth:AA:BB:CC:DD:EE:FF/1", "Bluetooth is never a wired local port"),
+        ("device:/dev/ircomm0?baud=9600", "infrared is never a wired local port"),
+    ],
+)
+def test_the_physical_option_never_through_the_air(approved, link, says):
+    with unchanged(approved):
+        words = approved.personalize(link)
+        refused(2, *words, "--trust", "physical", says=("wired local link only", f"got {link}"))
+        refused(2, *words, "--declare-wired", says=(says,))
+
+
+def test_numeric_comparison_is_declared_for_bluetooth_only(approved, monkeypatch):
+    monkeypatch.delattr(socket, "AF_BLUETOOTH", raising=False)
+    with unchanged(approved):
+        for words in (approved.personalize, lambda link: approved.run_module(link=link)):
+            refused(2, *words("tcp:127.0.0.1:0"), "--declare-numeric-comparison", says=("is for Bluetooth",))
+            refused(
+                4, *words("bluetooth:AA:BB:CC:DD:EE:FF/1"), "--declare-numeric-comparison", says=("without Bluetooth",)
+            )
 
 
 def test_the_physical_option_wants_a_declaration_for_an_unusual_port(approved):

@@ -20,6 +20,7 @@ from insitu.transports.links import Address, Link, open_link, serve_links
 from insitu.transports.memory import memory_pair
 from insitu.transports.serial.link import SerialLink
 from insitu.transports.serial.ptypair import PtyPair
+from insitu.transports.tls import TlsOptions
 
 
 @pytest.fixture
@@ -37,6 +38,28 @@ def pty_clock():
         ("serial:/dev/ttyS0", Address("serial", "/dev/ttyS0", baud=9600)),
         ("serial:/dev/ttyUSB0?baud=115200", Address("serial", "/dev/ttyUSB0", baud=115_200)),
         ("serial:COM3", Address("serial", "COM3", baud=9600)),
+        ("serial:loop://", Address("serial", "loop://", baud=9600)),
+        ("serial:socket://box.example:4000", Address("serial", "socket://box.example:4000", baud=9600)),
+        ("serial:rfc2217://[::1]:4000?baud=38400", Address("serial", "rfc2217://[::1]:4000", baud=38_400)),
+        ("device:/dev/i2c-bridge", Address("device", "/dev/i2c-bridge", baud=9600)),
+        ("device:/dev/ircomm0?baud=115200", Address("device", "/dev/ircomm0", baud=115_200)),
+        ("bluetooth:aa:BB:cc:00:11:22/3", Address("bluetooth", "AA:BB:CC:00:11:22", port=3)),
+        (
+            "bluetooth:*/30?pairing=numeric-comparison",
+            Address("bluetooth", "*", port=30, numeric_comparison=True),
+        ),
+        (
+            "tls:[::1]:4711?ca=a.pem&certificate=b.pem&key=c.key",
+            Address("tls", "::1", port=4711, tls=TlsOptions("a.pem", "b.pem", "c.key")),
+        ),
+        (
+            "tls:*:0?key=c%26%20%25&certificate=/b/b.pem&ca=a.pem&name=unit.example",
+            Address("tls", "*", tls=TlsOptions("a.pem", "/b/b.pem", "c& %", name="unit.example")),
+        ),
+        (
+            "tls:host:1?ca=a&certificate=b&key=c&fingerprint=" + "AB:" * 31 + "AB",
+            Address("tls", "host", port=1, tls=TlsOptions("a", "b", "c", fingerprint="ab" * 32)),
+        ),
         ("memory:", Address("memory", "")),
         ("memory:unit:1", Address("memory", "unit:1")),
     ],
@@ -68,7 +91,39 @@ def test_addresses(text, address):
         "serial:/dev/ttyS0?baud=fast",
         "serial:/dev/ttyS0?parity=even",
         "serial:/dev/ttyS0?baud=9600&baud=1",
+        "serial:/dev/tty\0S0",
+        "serial:socket://",
+        "serial:socket://host",
+        "serial:socket://host:0",
+        "serial:socket://host:65536",
+        "serial:socket://user@host:1",
+        "serial:socket://host:1/path",
+        "serial:socket://host:1?logging=debug",
+        "serial:rfc2217://host:1x",
+        "serial:loop://there",
+        "serial:spy:///dev/ttyS0",
+        "serial:hwgrep://usb",
+        "device:",
+        "device:/dev/i2c?baud=0",
+        "device:/dev/i2c?speed=1",
         "bluetooth:00:11:22",
+        "bluetooth:00:11:22:33:44:55",
+        "bluetooth:00:11:22:33:44:55/0",
+        "bluetooth:00:11:22:33:44:55/31",
+        "bluetooth:00:11:22:33:44:5g/1",
+        "bluetooth:00:11:22:33:44:55/1?",
+        "bluetooth:00:11:22:33:44:55/1?pairing=just-works",
+        "tls:host:1",
+        "tls:host:1?",
+        "tls:host?ca=a&certificate=b&key=c",
+        "tls:host:65536?ca=a&certificate=b&key=c",
+        "tls:host:1?ca=a&certificate=b",
+        "tls:host:1?ca=a&certificate=b&key=",
+        "tls:host:1?ca=a&certificate=b&key=c&key=d",
+        "tls:host:1?ca=a&certificate=b&key=c&verify=no",
+        "tls:host:1?ca=a&certificate=b&key=c%00",
+        "tls:host:1?ca=a&certificate=b&key=c&fingerprint=abcd",
+        "tls:host:1?ca=a&certificate=b&key=c&name=d&fingerprint=" + "00" * 32,
         "/dev/ttyS0",
         "memory",
     ],
@@ -80,9 +135,13 @@ def test_what_is_no_address(text):
     assert caught.value.exit_code == 2
 
 
-@given(
-    st.one_of(st.text(), st.sampled_from(["tcp:", "serial:", "memory:"]).flatmap(lambda k: st.text().map(k.__add__)))
-)
+PREFIXES = [
+    *("tcp:", "serial:", "memory:", "device:", "serial:socket://", "bluetooth:00:11:22:33:44:55/", "tls:host:1?"),
+    "tls:host:1?ca=a&certificate=b&key=",
+]
+
+
+@given(st.one_of(st.text(), st.sampled_from(PREFIXES).flatmap(lambda k: st.text().map(k.__add__))))
 def test_any_text_is_an_address_or_an_error(text):
     try:
         address = Address.parse(text)
@@ -256,8 +315,8 @@ def test_importing_needs_nothing_that_only_posix_has():
     code = (
         f"import sys\nfor name in {missing}: sys.modules[name] = None\n"
         "import trio\n"
-        "from insitu.transports import errors, faulty, framing, links, memory, tap, tcp\n"
-        "from insitu.transports.serial import link, port, ptypair\n"
+        "from insitu.transports import bluetooth, errors, faulty, framing, links, memory, ports, tap, tcp, tls\n"
+        "from insitu.transports.serial import device, infrared, link, port, ptypair, threaded\n"
         "async def talk():\n"
         "    here, there = memory.memory_pair()\n"
         "    await framing.FrameChannel(here).send_frame(b'x')\n"

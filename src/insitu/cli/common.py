@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
@@ -237,9 +238,14 @@ OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
 def trust_options(command: F) -> F:
-    """--link, --trust and --declare-wired."""
+    """--link, --trust and what the operator declares."""
     options = (
-        click.option("--link", required=True, help="tcp:HOST:PORT or serial:PATH[?baud=9600]."),
+        click.option(
+            "--link",
+            required=True,
+            help="tcp:HOST:PORT, serial:PATH[?baud=9600], serial:socket://HOST:PORT, device:PATH, "
+            "bluetooth:AA:BB:CC:DD:EE:FF/CHANNEL or tls:HOST:PORT?ca=FILE&certificate=FILE&key=FILE.",
+        ),
         click.option(
             "--trust",
             type=click.Choice(sorted(OPTIONS)),
@@ -252,13 +258,18 @@ def trust_options(command: F) -> F:
             is_flag=True,
             help="I answer for it that this link is a cable (physical option on a port of unknown kind).",
         ),
+        click.option(
+            "--declare-numeric-comparison",
+            is_flag=True,
+            help="I answer for it that these Bluetooth devices were paired by comparing numbers on both displays.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def parse_link(text: str, trust: str) -> Address:
+def parse_link(text: str, trust: str, *, numeric_comparison: bool = False) -> Address:
     """The address of the link between module and unit, if the trust option may be used there.
 
     Raises:
@@ -271,9 +282,17 @@ def parse_link(text: str, trust: str) -> Address:
 
     where = Address.parse(text)
     if where.kind == "memory":
-        raise UsageError("a link within one program", expected="tcp or serial", got=text)
+        raise UsageError("a link within one program", expected="a link between programs, tcp or serial say", got=text)
     check_link(OPTIONS[trust], where.kind, got=text)
-    return where
+    if where.never_wired and OPTIONS[trust] is TrustOption.PHYSICAL:
+        raise UsageError(
+            "trust option physical is for a wired local link only", expected="--link serial:PATH", got=text
+        )
+    if not numeric_comparison:
+        return where
+    if where.kind != "bluetooth":
+        raise UsageError("--declare-numeric-comparison is for Bluetooth", expected="--link bluetooth:...", got=text)
+    return replace(where, numeric_comparison=True)
 
 
 # Output ------------------------------------------------------------------------------------------------------

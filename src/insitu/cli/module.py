@@ -81,6 +81,7 @@ def run(
     link: str,
     trust: str,
     declare_wired: bool,
+    declare_numeric_comparison: bool,
     legacy_methods: bool,
     central: str | None,
     once: bool,
@@ -93,7 +94,7 @@ def run(
     "EUR"}}, {"settle": {"number": 1, "paid": 5000}}, {"send": "HEX"}, {"take": 1} and {"reset": "by hand"}.
     """
     teller = Teller(as_json=as_json)
-    where = parse_link(link, trust)
+    where = parse_link(link, trust, numeric_comparison=declare_numeric_comparison)
     host = None if central is None else Address.parse(central)
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         counter = _counter(counter_file, counter_hook)

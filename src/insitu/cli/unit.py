@@ -63,6 +63,7 @@ def personalize(
     link: str,
     trust: str,
     declare_wired: bool,
+    declare_numeric_comparison: bool,
     serial: str,
     central: Path,
     crl: Path | None,
@@ -77,7 +78,7 @@ def personalize(
     got lost is recognised. Under --trust physical you are asked to compare fingerprints before anything is signed.
     """
     teller = Teller(as_json=as_json)
-    where = parse_link(link, trust)
+    where = parse_link(link, trust, numeric_comparison=declare_numeric_comparison)
     if crl is not None and OPTIONS[trust] not in IDENTIFYING:
         raise UsageError("a revocation list names identities", expected="--trust certificates", got=f"--trust {trust}")
     central_der = pem.read_certificate(central)
