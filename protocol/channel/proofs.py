@@ -71,6 +71,19 @@ def reset_command(serial: str, epoch: int, challenge: bytes) -> bytes:
     return to_be_signed(ES256, encode(["insitu reset", serial, epoch]), external_aad=challenge)
 
 
+def enrollment(binding: bytes, customer: bytes, central: PublicKey) -> bytes:
+    """What a card signs with its authentication key to enrol its signing key at a central system (L14).
+
+    Args:
+        binding: the channel's exporter value, 32 bytes.
+        customer: the certificate of the signing key, DER.
+        central: the central system's key.
+
+    """
+    digest = sha256(customer).digest()
+    return to_be_signed(ES256, encode(["insitu enrollment", digest, central.data]), external_aad=binding)
+
+
 def trusted_issuer(certificate: bytes) -> bytes:
     """What the central system signs to know a customer's certificate again that it was told to trust (L9, M1)."""
     return to_be_signed(ES256, encode(["insitu trusted issuer", certificate]), external_aad=b"")

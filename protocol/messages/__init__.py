@@ -17,6 +17,7 @@ from .business import (
 )
 from .catalogue import MESSAGES, Message, decode_message, encode_message
 from .codec import DecodeError, Item, decode, decode_sequence, encode
+from .enrollment import Enroll, Enrolled
 from .fields import Key, Matches, RefusedAs, Secret, Size, Within
 from .intent import VERSION, Intent, Purpose, TrustOption, decode_intent, encode_intent
 from .notice import FaultNotice
@@ -72,6 +73,8 @@ __all__ = [
     "Certificates",
     "Declined",
     "DecodeError",
+    "Enroll",
+    "Enrolled",
     "FaultNotice",
     "FieldError",
     "GenerateKeyPair",

@@ -5,7 +5,7 @@ CDDL::
     Message = GenerateKeyPair / ModuleKey / Certificates / Personalized / Status
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
             / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
-            / Proof / FaultNotice / Revocations / Beat / TimeTold
+            / Proof / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .business import (
     Welcome,
 )
 from .codec import DecodeError, Item, decode, kind_of
+from .enrollment import Enroll, Enrolled
 from .fields import shown
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
@@ -63,6 +64,8 @@ Message: TypeAlias = (
     | Revocations
     | Beat
     | TimeTold
+    | Enroll
+    | Enrolled
 )
 
 MESSAGES: Final[tuple[type[Message], ...]] = get_args(Message)

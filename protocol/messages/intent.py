@@ -31,12 +31,15 @@ class Purpose(IntEnum):
           personalize: 0,
           operate: 1,
           status: 2,
+          enroll: 3,
         )
     """
 
     PERSONALIZE = 0
     OPERATE = 1
     STATUS = 2
+    ENROLL = 3
+    """A card enrols at a central system (L14)."""
 
 
 class TrustOption(IntEnum):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from .business import CRL_MAX, CheckValue, PayloadBytes
 from .fields import Key, Secret, Size, Within
-from .personalization import Certificate, Fingerprint, ModuleCondition
+from .personalization import Certificate, ModuleCondition
 from .wire import array, record
 
 NAME: Final = Size(1, 64)
@@ -274,7 +274,6 @@ class CentralRecord:
         name: of the central system.
         certificate: signed by a customer's card; None until it is there.
         root: the manufacturer's root under which customers are checked; None until it was entered.
-        announced: SHA-256 of the SubjectPublicKeyInfo of cards that were personalized here (L14).
 
     CDDL::
 
@@ -282,7 +281,6 @@ class CentralRecord:
           1: tstr .size (1..64),  ; name
           ? 2: certificate,
           ? 3: certificate,       ; root
-          4: [* bstr .size 32],   ; announced
         }
 
     """
@@ -290,7 +288,6 @@ class CentralRecord:
     name: Annotated[str, Key(1), NAME]
     certificate: Annotated[Certificate | None, Key(2)] = None
     root: Annotated[Certificate | None, Key(3)] = None
-    announced: Annotated[tuple[Fingerprint, ...], Key(4), Size(0, 1024)] = ()
 
 
 @record

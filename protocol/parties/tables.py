@@ -9,13 +9,15 @@ from ..channel.edhoc.responder import RESPONDER
 from ..channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..engine import Table
 from .card import CARD
+from .card_enrolling import CARD_ENROLLING
 from .central import CENTRAL
+from .central_enrolling import CENTRAL_ENROLLING
 from .manufacturer import MANUFACTURER
 from .module import MODULE
 from .unit import UNIT
 from .work import WORK
 
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL),
+    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING),
     *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF),
 )

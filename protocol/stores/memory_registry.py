@@ -31,6 +31,7 @@ from .registry import (
     audit_digest,
     check_crl_is_newer,
     check_may_be_reset,
+    how_trusted,
 )
 
 P = ParamSpec("P")
@@ -132,14 +133,14 @@ class MemoryRegistry:
     # What the operator does
 
     @_alone
-    def trust(self, issuer: Issuer, *, actor: str, at: int) -> None:
+    def trust(self, issuer: Issuer, *, actor: str, at: int, how: str = "") -> None:
         """See Registry."""
         known = self._issuers.get(issuer.fingerprint)
         if known is not None and known.lost is not None:
             raise StateError(f"the key of {issuer.owner} was disabled", who="registry", expected="another key")
         if known is None:
             self._issuers[issuer.fingerprint] = issuer
-            self._enter(at, actor, "trusted", issuer.owner, issuer.fingerprint.hex())
+            self._enter(at, actor, "trusted", issuer.owner, how_trusted(issuer, how))
 
     @_alone
     def disable_issuer(self, fingerprint: bytes, *, lost: int, keep_known: bool, actor: str, at: int) -> None:

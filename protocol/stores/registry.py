@@ -347,8 +347,8 @@ class Registry(Protocol):
 
     # What the operator does
 
-    def trust(self, issuer: Issuer, *, actor: str, at: int) -> None:
-        """Admit an issuer's modules; the same one again changes nothing.
+    def trust(self, issuer: Issuer, *, actor: str, at: int, how: str = "") -> None:
+        """Admit an issuer's modules; the same one again changes nothing. `how` it came here, for the audit trail.
 
         Raises:
             StateError: it was lost; a lost key is never trusted again.
@@ -500,6 +500,11 @@ def check_may_be_reset(entry: ModuleEntry) -> None:
         raise StateError(
             f"module {entry.serial} cannot be reset", who="registry", expected="operating", got=entry.standing.value
         )
+
+
+def how_trusted(issuer: Issuer, how: str) -> str:
+    """The detail of the audit entry of an issuer that is trusted: which one, and how it came here."""
+    return f"{issuer.fingerprint.hex()}, {how}" if how else issuer.fingerprint.hex()
 
 
 def check_crl_is_newer(crl: Crl, known: Crl | None) -> bool:

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from pump import Line, NoStream, Side, contact, meeting, personalize
+from pump import Line, NoStream, Side, contact, enrollment, meeting, personalize
 from world import DAY, NOW, PINS, SERIAL, Seeded, World, cheap_pins, wanted
 
-from insitu.protocol.engine import Cmac, InsituError, KeyKind, LookUp, SecretAlgorithm, SecretUsage
+from insitu.protocol.engine import Cmac, InsituError, KeyKind, LookUp, SecretAlgorithm, SecretUsage, Sign
 from insitu.protocol.keys.port import KeyStoreError
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import CardRole, KeyPolicy, TrustOption
@@ -27,6 +27,7 @@ from insitu.protocol.parties.work_data import (
     TransactionSettled,
 )
 from insitu.protocol.stores.registry import CommandKind
+from insitu.shell.central import Central
 
 OPTIONS = tuple(TrustOption)
 
@@ -325,6 +326,52 @@ def lists() -> None:
         card.sign_list(job.number)
 
 
+def new_host(world: World) -> Central:
+    """A central system with a key and nothing else."""
+    central = world.started_central("New host")
+    central.establish("New host")
+    return central
+
+
+def enrollments() -> None:
+    """A card enrols; the line is cut or falls silent after every number of frames; keys fail."""
+    for number in range(8):
+        for silent in (False, True):
+            world = World()
+            central = new_host(world)
+            if silent:
+                line = enrollment(world, central, hook=dropping(number)).start()
+                wait_out(line)
+            else:
+                line = enrollment(world, central, cut_after=number).start()
+            line.finish()
+    for name, after in (("card", 1), ("central New host", 1), ("central New host", 2)):
+        world = World()
+        central = new_host(world)
+        line = enrollment(world, central)
+        with broken(world.vault(name), "sign", after=after):
+            line.start()
+        line.finish()
+    for side, count in ((0, 2), (1, 2), (1, 3)):  # the link is lost while key memory is at it
+        world = World()
+        line = enrollment(world, new_host(world))
+        line.sides[side].before = cutting(line, count)
+        line.start().finish()
+
+
+def cutting(line: Line, count: int) -> Callable[[object], None]:
+    """Cuts the line before the signature with this number, from 1."""
+    seen = 0
+
+    def before(effect: object) -> None:
+        nonlocal seen
+        seen += isinstance(effect, Sign)
+        if seen == count and isinstance(effect, Sign):
+            line.cut()
+
+    return before
+
+
 ALL: tuple[Callable[[], None], ...] = (
     deliveries,
     personalizations,
@@ -340,6 +387,7 @@ ALL: tuple[Callable[[], None], ...] = (
     resets,
     offices,
     lists,
+    enrollments,
 )
 
 

@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import pytest
-from world import SERIAL, World
+from world import SERIAL, Seeded, World
 
 from insitu.protocol.channel.trust import ModuleAtWork
+from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import Close, InsituError, Send, StartTimer, StopTimer
 from insitu.protocol.messages import CardRole, KeyPolicy, ModuleCondition, TrustOption
 from insitu.protocol.parties.unit import ModulePersonalized
 from insitu.protocol.ports import Ports, perform
 from insitu.protocol.session import Session, Transmit
 from insitu.shell import central as central_shell
+from insitu.shell import enrolling as enrolling_shell
 from insitu.shell import module as module_shell
 from insitu.shell import unit as unit_shell
 from insitu.shell import work as work_shell
+from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.module import Module
 from insitu.shell.unit import Unit
@@ -83,7 +86,7 @@ class Side:
         self.name = name
         self._work = work
         with pytest.MonkeyPatch.context() as patch:
-            for shell in (module_shell, unit_shell, central_shell, work_shell):
+            for shell in (module_shell, unit_shell, central_shell, work_shell, enrolling_shell):
                 patch.setattr(shell, "run", _handed_over)
             running: Running = work.send(None)
         self.session = running.session
@@ -285,6 +288,31 @@ def contact(
     return Line(
         Side("module", (module or world.module).work(NoStream())),  # type: ignore[arg-type]
         Side("central", (central or world.central).attend(NoStream())),  # type: ignore[arg-type]
+        hook=hook,
+        cut_after=cut_after,
+    )
+
+
+def enrollment(
+    world: World,
+    central: Central,
+    *,
+    card: Card | None = None,
+    meant_card: bytes | None = None,
+    meant_central: bytes | None = None,
+    root: bytes | None = None,
+    hook: Hook | None = None,
+    cut_after: int | None = None,
+) -> Line:
+    """A card enrols at a central system, not begun yet; each is told the other's fingerprint or another one."""
+    card = card or world.card
+    theirs = key_digest(central.key.public) if meant_central is None else meant_central
+    ours = card.customer.fingerprint if meant_card is None else meant_card
+    about: dict[str, Any] = {"entropy": Seeded("enrolling card"), "now": world.clock, "show": world.shown.append}
+    stream: Any = NoStream()
+    return Line(
+        Side("card", enrolling_shell.enrol(card, stream, theirs, **about)),
+        Side("central", enrolling_shell.admit(central, stream, root or world.root, ours, actor="operator")),
         hook=hook,
         cut_after=cut_after,
     )

@@ -1,6 +1,7 @@
-"""Trust options, one file each; `operating` is what module and central system trust afterwards."""
+"""Trust options, one file each; `operating` and `enrolling` are what central systems trust modules and cards by."""
 
 from .certificates import ModuleByIdentity, UnitByCertificate
+from .enrolling import CardEnrolling, CentralEnrolling
 from .one_way import ModuleOneWay, UnitOneWay
 from .operating import CentralAtWork, ModuleAtWork
 from .physical import ByCable
@@ -14,7 +15,9 @@ __all__ = [
     "SUITES",
     "ByCable",
     "ByShippedKey",
+    "CardEnrolling",
     "CentralAtWork",
+    "CentralEnrolling",
     "ModuleAtWork",
     "ModuleByIdentity",
     "ModuleOneWay",

@@ -21,12 +21,15 @@ from .common import (
     DIRECTORY,
     PATH,
     Group,
+    Teller,
     about,
     check_directory,
     check_place,
     create_store,
     emit,
     open_store,
+    read_fingerprint,
+    run_async,
     say,
     store_options,
 )
@@ -75,6 +78,7 @@ def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | No
         with about(customer):
             owner.install(root_der, customer_der)
         say(f"manufacturer's root {fingerprint_text(owner.root.fingerprint)}: compare it with theirs")
+        say(f"our certificate {fingerprint_text(owner.customer.fingerprint)}: tell it to who runs the central system")
 
 
 @card.command()
@@ -148,6 +152,47 @@ def _approve(owner: Card, job: Job | ListJob, pins: dict[str, bytes]) -> list[st
             owner.approve(job, person, pins[person])
             approvals.append(person)
     return approvals
+
+
+@card.command()
+@store_options()
+@click.option("--link", required=True, help="tcp:HOST:PORT where insitu central enroll-card waits.")
+@click.option("--central", required=True, help="SHA-256 of the central system's key, learned over another path.")
+@click.option("--request", type=PATH, required=True, help="Where to write the central system's request (PEM).")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach it.")
+@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
+def enroll(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    link: str,
+    central: str,
+    request: Path,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Bring our signing key to a central system over a link, and its request for a certificate back.
+
+    The card needs the certificate of its authentication key (approve --unit). The signing key signs nothing: what the
+    central system asks for is for two people to approve (approve --central).
+    """
+    from ..shell.enrolling import enrol
+    from ..shell.reaching import reach
+    from ..transports.links import Address
+
+    teller, where, fingerprint = Teller(as_json=as_json), Address.parse(link), read_fingerprint(central)
+    check_place(request)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+
+        async def main() -> None:
+            connection = await reach(where, seconds=wait)
+            enrolled = await enrol(owner, connection.stream, fingerprint, show=teller.show)
+            pem.write_request(request, enrolled.request)
+
+        run_async(main)
+    if not as_json:
+        say(f"our signing key is entered; have {request} approved by two people")
 
 
 @card.command()
@@ -270,8 +315,9 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         }
         for job in record.lists
     ]
-    facts = {
+    facts: dict[str, object] = {
         "name": record.name,
+        "certificate": None if record.customer is None else fingerprint_text(owner.customer.fingerprint),
         "people": people,
         "jobs": jobs,
         "lists": lists,
@@ -279,7 +325,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         "revoked": {number.hex(): since for number, since in revoked.items()},
         "log_entries": len(record.log),
     }
-    lines = [f"card of {record.name}, {len(record.log)} log entries"]
+    lines = [f"card of {record.name}, {len(record.log)} log entries, certificate {facts['certificate'] or 'none yet'}"]
     lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
     lines += [
         f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"

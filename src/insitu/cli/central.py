@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..protocol.channel.trust.enrolling import key_digest
 from ..protocol.engine import UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.messages import Authorize, PayOut
@@ -19,7 +20,7 @@ from ..shell.central_program import CentralProgram
 from ..shell.health import Metrics, serving_health
 from ..shell.programs import input_lines
 from ..transports.links import Address
-from .common import PATH, Group, Teller, about, create_store, run_async, say, store_options
+from .common import PATH, Group, Teller, about, create_store, read_fingerprint, run_async, say, store_options
 from .registry import actor, add_commands, open_central, registry_option, share
 
 
@@ -35,8 +36,10 @@ def central() -> None:
 def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path) -> None:
     """Make the central system's key pair."""
     with create_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
-        pem.write_request(request, Central(vault, MemoryRegistry()).establish(name))
-    say(f"central system {name}: have {request} certified by the card")
+        made = Central(vault, MemoryRegistry())
+        pem.write_request(request, made.establish(name))
+        say(f"central system {name}: have {request} certified by the card")
+        say(f"our key {fingerprint_text(key_digest(made.key.public))}: tell it to who has the card")
 
 
 @central.command()
@@ -55,14 +58,62 @@ def trust(
     customer: Path,
 ) -> None:
     """Admit the modules that a customer's card certifies."""
-    root_der, customer_der = pem.read_certificate(root), pem.read_certificate(customer)
-    with about(root):
-        actual = fingerprint_text(trusted_root(root_der).fingerprint)
-    if "".join(fingerprint.split()).replace(":", "").upper() != "".join(actual.split()):
-        raise UsageError(f"{root} is not the root that was meant", who="central", expected=fingerprint, got=actual)
+    root_der, customer_der = _compared_root(root, fingerprint), pem.read_certificate(customer)
     with open_central(store, registry, passphrase_file, passphrase_hook) as here, about(customer):
         verified = here.trust(root_der, customer_der, actor=actor())
     say(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}")
+
+
+@central.command("enroll-card")
+@store_options()
+@registry_option
+@click.option("--listen", required=True, help="tcp:HOST:PORT where the card turns up (insitu card enroll).")
+@click.option("--card", required=True, help="SHA-256 of the card's certificate, learned over another path.")
+@click.option("--root", type=PATH, help="The manufacturer's root certificate (PEM), if none is trusted yet.")
+@click.option("--fingerprint", help="SHA-256 of the root certificate, learned over another path.")
+@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
+def enroll_card(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    registry: str | None,
+    listen: str,
+    card: str,
+    root: Path | None,
+    fingerprint: str | None,
+    as_json: bool,
+) -> None:
+    """Take a card's signing key in over a link, and hand it our request for a certificate. Ends when that is done.
+
+    Each side is told the other's fingerprint beforehand; whoever else turns up is refused.
+    """
+    from ..shell.enrolling import wait_for_card
+
+    if (root is None) != (fingerprint is None):
+        raise UsageError("the manufacturer's root", who="central", expected="--root and --fingerprint", got="one")
+    teller, where, meant = Teller(as_json=as_json), Address.parse(listen), read_fingerprint(card)
+    root_der = None if root is None or fingerprint is None else _compared_root(root, fingerprint)
+    with open_central(store, registry, passphrase_file, passphrase_hook) as here:
+        anchor = root_der or here.record.root
+        if anchor is None:
+            raise UsageError("nobody is trusted yet", who="central", expected="--root and --fingerprint", got="neither")
+        here.check_root(anchor)
+
+        async def main() -> None:
+            about_it: dict[str, Any] = {"actor": actor(), "tell": teller.error, "show": teller.show}
+            await wait_for_card(here, where, anchor, meant, ready=lambda at: teller.ready("ENROLLING", at), **about_it)
+
+        run_async(main)
+
+
+def _compared_root(root: Path, fingerprint: str) -> bytes:
+    """The manufacturer's certificate (DER), if it has the fingerprint that was learned over another path."""
+    der = pem.read_certificate(root)
+    with about(root):
+        actual = fingerprint_text(trusted_root(der).fingerprint)
+    if "".join(fingerprint.split()).replace(":", "").upper() != "".join(actual.split()):
+        raise UsageError(f"{root} is not the root that was meant", who="central", expected=fingerprint, got=actual)
+    return der
 
 
 @central.command()

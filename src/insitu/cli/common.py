@@ -295,6 +295,22 @@ def parse_link(text: str, trust: str, *, numeric_comparison: bool = False) -> Ad
     return replace(where, numeric_comparison=True)
 
 
+def read_fingerprint(text: str) -> bytes:
+    """A SHA-256 fingerprint as people hand it on: hexadecimal digits, with or without spaces and colons; 32 bytes.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    try:
+        fingerprint = bytes.fromhex("".join(text.split()).replace(":", ""))
+    except ValueError:
+        fingerprint = b""
+    if len(fingerprint) != 32:
+        raise UsageError("fingerprint", expected="64 hexadecimal digits (SHA-256)", got=text)
+    return fingerprint
+
+
 # Output ------------------------------------------------------------------------------------------------------
 
 

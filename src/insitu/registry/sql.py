@@ -37,6 +37,7 @@ from ..protocol.stores.registry import (
     audit_digest,
     check_crl_is_newer,
     check_may_be_reset,
+    how_trusted,
 )
 from .schema import AUDIT, COMMANDS, CRLS, DELIVERIES, ISSUERS, MODULES, RETIRED, REVOKED, TRANSACTIONS
 
@@ -166,7 +167,7 @@ class SqlRegistry:
 
     # What the operator does
 
-    def trust(self, issuer: Issuer, *, actor: str, at: int) -> None:
+    def trust(self, issuer: Issuer, *, actor: str, at: int, how: str = "") -> None:
         """See Registry."""
         with self._write() as connection:
             self._lock_numbers(connection)
@@ -177,7 +178,7 @@ class SqlRegistry:
                 position = connection.scalar(select(func.coalesce(func.max(ISSUERS.c.position), 0))) or 0
                 values = asdict(issuer) | {"certificate_number": _hex(issuer.certificate_number)}
                 connection.execute(insert(ISSUERS).values(position=position + 1, **values))
-                self._enter(connection, at, actor, "trusted", issuer.owner, issuer.fingerprint.hex())
+                self._enter(connection, at, actor, "trusted", issuer.owner, how_trusted(issuer, how))
 
     def disable_issuer(self, fingerprint: bytes, *, lost: int, keep_known: bool, actor: str, at: int) -> None:
         """See Registry."""

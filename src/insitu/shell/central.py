@@ -82,8 +82,8 @@ class Central:
         self._keeping = Keeping(vault, CentralRecord)
         self.registry = registry
         self._decide = decide
-        self._blocking = blocking
-        self._entropy = entropy
+        self.blocking = blocking
+        self.entropy = entropy
         self._now = now
         self._show = show
 
@@ -103,6 +103,11 @@ class Central:
     def keys(self) -> Vault:
         """Key memory."""
         return self._keeping.vault
+
+    @property
+    def key(self) -> KeyHandle:
+        """Its own key pair."""
+        return given(self._keeping.vault.find(KEY))
 
     @property
     def now(self) -> int:
@@ -146,16 +151,10 @@ class Central:
             RegistryAway: the registry does not answer.
 
         """
-        record = self.record
-        if record.root not in (None, root):
-            raise UsageError("another manufacturer's root", who="central", expected="the root trusted so far")
+        self.check_root(root)
         verified = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=self._now())
         self.check_unrevoked(verified)
-        if record.root is None:
-            self.commit(
-                CentralRecord(record.name, certificate=record.certificate, root=root, announced=record.announced)
-            )
-        seal = self.keys.sign(self._key(), proofs.trusted_issuer(customer))
+        seal = self.keys.sign(self.key, proofs.trusted_issuer(customer))
         issuer = Issuer(
             fingerprint=verified.fingerprint,
             certificate=customer,
@@ -164,8 +163,30 @@ class Central:
             root=verified.issuer_fingerprint,
             seal=seal,
         )
-        self.registry.trust(issuer, actor=actor, at=self._now())
+        self.admit(root, issuer, actor=actor, how="from a file")
         return verified
+
+    def check_root(self, root: bytes) -> None:
+        """Make sure that no other manufacturer's root (DER) is trusted.
+
+        Raises:
+            UsageError: one is.
+
+        """
+        if self.record.root not in (None, root):
+            raise UsageError("another manufacturer's root", who="central", expected="the root trusted so far")
+
+    def admit(self, root: bytes, issuer: Issuer, *, actor: str, how: str) -> None:
+        """Enter an issuer below `root` (DER), which is kept if it is the first one.
+
+        Raises:
+            StateError: the key was disabled before.
+            RegistryAway: the registry does not answer.
+
+        """
+        if self.record.root is None:
+            self.commit(replace(self.record, root=root))
+        self.registry.trust(issuer, actor=actor, at=self._now(), how=how)
 
     def install(self, certificate: bytes) -> None:
         """Keep the certificate that a trusted customer's card made for our key.
@@ -204,7 +225,7 @@ class Central:
 
     async def ask(self, query: Callable[[], R]) -> R:
         """Ask the registry, from a worker thread if it takes time."""
-        return await trio.to_thread.run_sync(query) if self._blocking else query()
+        return await trio.to_thread.run_sync(query) if self.blocking else query()
 
     async def attend(
         self, stream: trio.abc.Stream, orders: Orders | None = None, *, also_show: Show = ignore
@@ -231,9 +252,9 @@ class Central:
                 raise StateError("no certificate", who="central", expected="one made by a card", got="none")
             issuers = await self.ask(self.issuers)
             terms = CentralAtWork.of(certificate, issuers, self._key())
-            handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self._entropy(64))
+            handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self.entropy(64))
             session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key()), handshake)
-            ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self._blocking)
+            ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self.blocking)
             await run(session, stream, ports, now=self._now, orders=orders)
             return session.state
 
@@ -257,7 +278,7 @@ class Central:
         raise UsageError("nobody here can tell", who="central", got=question.what)
 
     def _key(self) -> KeyHandle:
-        return given(self._keeping.vault.find(KEY))
+        return self.key
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,9 @@ from ..protocol.engine import PublicKey
 from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.keys.profile import encode_key
 from ..protocol.messages import Status
+from ..protocol.parties.card_enrolling import CardEnrolled
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
+from ..protocol.parties.central_enrolling import IssuerEnrolled
 from ..protocol.parties.module_data import KeyMade
 from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported
 from ..protocol.parties.work_data import (
@@ -97,6 +99,15 @@ def facts_of(note: object) -> Facts | None:
             }
         case CommandConcluded(serial, number, outcome):
             return {"note": name, "party": "central", "serial": serial, "number": number, "outcome": outcome}
+        case CardEnrolled(central):
+            return {"note": name, "party": "card", "central": central}
+        case IssuerEnrolled(issuer):
+            return {
+                "note": name,
+                "party": "central",
+                "owner": issuer.owner,
+                "certificate": fingerprint_text(issuer.fingerprint),
+            }
     return _facts_of_work(note)
 
 
@@ -160,6 +171,8 @@ _LINES: dict[str, Callable[[Facts], str]] = {
         f"{f['serial']} transaction {f['number']}: {'approved' if f['approved'] else 'refused'}, "
         f"{f['amount']} {f['currency']}"
     ),
+    "CardEnrolled": lambda f: f"enrolled at {f['central']}",
+    "IssuerEnrolled": lambda f: f"{f['owner']} is trusted: {f['certificate']}",
     "CommandConcluded": lambda f: f"{f['serial']} command {f['number']}: {f['outcome']}",
     "AuthorizationAsked": lambda f: f"transaction {f['number']}: asks the host",
     "PayloadKept": lambda f: f"message {f['number']} to the host is kept",

@@ -63,6 +63,8 @@ def test_numbers_are_those_of_the_protocol() -> None:
         32: "Revocations",
         33: "Beat",
         34: "TimeTold",
+        40: "Enroll",
+        41: "Enrolled",
     }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 
 import lives
 import pytest
 from recorder import Recorder
 
+from insitu.protocol.engine import Table
 from insitu.protocol.parties.card import CARD
+from insitu.protocol.parties.card_enrolling import CARD_ENROLLING
 from insitu.protocol.parties.central import CENTRAL
+from insitu.protocol.parties.central_enrolling import CENTRAL_ENROLLING
 from insitu.protocol.parties.manufacturer import MANUFACTURER
 from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.unit import UNIT
@@ -19,7 +23,17 @@ from insitu.protocol.parties.work import WORK
 @pytest.fixture(scope="session")
 def recorded() -> dict[str, Recorder]:
     """What each party's table did, by the name of the table. Tests look at it and leave it as it is."""
-    recorders = {table.name: Recorder(table) for table in (MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL)}
+    tables: tuple[Table[Any, Any], ...] = (
+        MANUFACTURER,
+        MODULE,
+        WORK,
+        UNIT,
+        CARD,
+        CENTRAL,
+        CARD_ENROLLING,
+        CENTRAL_ENROLLING,
+    )
+    recorders = {table.name: Recorder(table) for table in tables}
     with ExitStack() as watched:
         for recorder in recorders.values():
             watched.enter_context(recorder.watching())
