@@ -60,6 +60,18 @@ def test_walk_through(walked: tuple[Path, str]) -> None:
     assert (place / "card-log.jsonl").read_bytes().count(b"\n") == 6
 
 
+def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:
+    place, _ = walked
+    script = block(readme, "enrollment", "sh").replace("4713", str(free_port()))
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=place, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "card         enrolled at Second Host" in done.stdout
+    assert "trusted Example Bank: " in done.stdout
+    assert "enrolled by the card itself, unit unit-1" in done.stdout
+
+
 @pytest.fixture(scope="module")
 def lived(readme: str, walked: tuple[Path, str]) -> tuple[Path, str]:
     """The operating life, acted after the walk-through in the same directory."""

@@ -312,7 +312,10 @@ def enrollment(
     stream: Any = NoStream()
     return Line(
         Side("card", enrolling_shell.enrol(card, stream, theirs, **about)),
-        Side("central", enrolling_shell.admit(central, stream, root or world.root, ours, actor="operator")),
+        Side(
+            "central",
+            enrolling_shell.admit(central, stream, root or world.root, ours, actor="operator", show=world.shown.append),
+        ),
         hook=hook,
         cut_after=cut_after,
     )

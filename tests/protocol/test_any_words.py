@@ -8,11 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from intruder import Intruder, Trap
+from lives import new_host
 from message_strategies import messages
-from pump import NoStream, Side, meeting, personalize, sound
+from pump import NoStream, Side, enrollment, meeting, personalize, sound
 from world import NOW, SERIAL, World, wanted
 
-from insitu.protocol.channel.trust import ByCable, CentralAtWork, ModuleAtWork, ModuleByIdentity, UnitByCertificate
+from insitu.protocol.channel.trust import (
+    ByCable,
+    CardEnrolling,
+    CentralAtWork,
+    CentralEnrolling,
+    ModuleAtWork,
+    ModuleByIdentity,
+    UnitByCertificate,
+)
+from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import InsituError, KeyKind
 from insitu.protocol.messages import (
     CardRole,
@@ -85,6 +95,19 @@ def after(trap: Trap, message: Any) -> Trap:
     return trap
 
 
+def card_before_a_central(world: World) -> Trap:
+    central = new_host(world)
+    terms = CentralEnrolling.of("New host", central.key, world.card.root, world.card.customer.fingerprint)
+    return Trap(enrollment(world, central).sides[0], Intruder(terms, world.vault("central New host")))
+
+
+def central_before_a_card(world: World) -> Trap:
+    central, card = new_host(world), world.card
+    meant = key_digest(central.key.public)
+    terms = CardEnrolling.of(card.customer, card.unit, card.authentication, meant, now=NOW)
+    return Trap(enrollment(world, central).sides[1], Intruder(terms, card.keys, Purpose.ENROLL))
+
+
 MOMENTS = {
     "module SECURED": lambda world: module_before_a_unit(world, TrustOption.CERTIFICATES),
     "module SECURED by cable": lambda world: module_before_a_unit(world, TrustOption.PHYSICAL),
@@ -98,6 +121,8 @@ MOMENTS = {
     "unit AWAITING_STATUS": lambda world: unit_before_a_module(world, Purpose.STATUS),
     "central GREETING": central_before_a_module,
     "central ONLINE": greeted,
+    "card AWAITING_CENTRAL": card_before_a_central,
+    "central AWAITING_CARD": central_before_a_card,
 }
 
 
@@ -117,6 +142,7 @@ def test_any_messages(moment, said):
     assert error is None or (closed and isinstance(error, InsituError))
     trap.finish()
     assert world.module.state is before
+    assert all(host.issuers() == () for name, host in world.registries.items() if name == "New host")
     sound(world)
 
 

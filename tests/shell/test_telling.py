@@ -7,7 +7,8 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pump import Line, contact, personalize, sent_to_reset
+from lives import new_host
+from pump import Line, contact, enrollment, personalize, sent_to_reset
 from world import CARD_NUMBER, DAY, NOW, World, wanted
 
 from insitu.protocol.engine import PublicKey, SecretAlgorithm
@@ -39,6 +40,7 @@ def told() -> list[dict[str, object]]:
     sent_to_reset(world).start().finish()
     personalize(world)
     personalize(world)
+    enrollment(world, new_host(world)).start().finish()
     return [facts for note in world.shown if (facts := facts_of(note)) is not None]
 
 

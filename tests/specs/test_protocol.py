@@ -12,12 +12,13 @@ from insitu.protocol import driver, session
 from insitu.protocol.channel import handshake, records
 from insitu.protocol.channel.trust import SUITES, ByShippedKey, ModuleOneWay, UnitOneWay
 from insitu.protocol.channel.trust.certificates import ModuleByIdentity, UnitByCertificate
+from insitu.protocol.channel.trust.enrolling import CardEnrolling, CentralEnrolling
 from insitu.protocol.channel.trust.operating import SKEW_SECONDS, CentralAtWork, ModuleAtWork
 from insitu.protocol.channel.trust.physical import ByCable
 from insitu.protocol.engine import Fault
 from insitu.protocol.keys import derive, profile
 from insitu.protocol.messages import MESSAGES, Purpose, TrustOption, catalogue, codec, intent
-from insitu.protocol.parties import central_data, module_data, unit, work_data
+from insitu.protocol.parties import card_enrolling, central_data, module_data, unit, work_data
 from insitu.shell import card
 from insitu.transports import framing, tcp
 from insitu.transports.serial import arq, endpoint, frames, link, port
@@ -31,6 +32,8 @@ TERMS: Final = (
     UnitByCertificate,
     ModuleAtWork,
     CentralAtWork,
+    CardEnrolling,
+    CentralEnrolling,
 )
 TEXT: Final = (Path(__file__).parents[2] / "specs" / "protocol.md").read_text(encoding="utf-8")
 
@@ -55,6 +58,7 @@ SAID: Final = {
     "unit's person, seconds": f"for the person who compares fingerprints | {unit.PERSON_SECONDS:g} |",
     "unit, seconds": f"| unit: for ModuleKey, for Personalized, for Status | {unit.MACHINE_SECONDS:g} each |",
     "central, seconds": f"an answer to a command, ResetChallenge, ResetDone | {central_data.MACHINE_SECONDS:g} each |",
+    "enrollment, seconds": f"| card: for Enrolled; central: for Enroll | {card_enrolling.MACHINE_SECONDS:g} each |",
     "silence, seconds": f"| central: without a Beat | {central_data.SILENCE_SECONDS:g} |",
     "beat, seconds": f"| module: between two Beats | {work_data.BEAT_SECONDS:g} |",
     "exporter, wrapping": f"exporter (label {records.WRAPPING})",

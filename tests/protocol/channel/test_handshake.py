@@ -14,12 +14,15 @@ from insitu.protocol.channel.handshake import BINDING_BYTES, Handshake
 from insitu.protocol.channel.opened import ChannelOpened
 from insitu.protocol.channel.trust import (
     ByCable,
+    CardEnrolling,
     CentralAtWork,
+    CentralEnrolling,
     ModuleAtWork,
     ModuleByIdentity,
     Terms,
     UnitByCertificate,
 )
+from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import (
     Agree,
     EnvironmentFault,
@@ -93,6 +96,10 @@ def sides(world: World) -> dict[str, Terms]:
         "module by cable": ByCable.of(SERIAL, cable[SERIAL], wired=True),
         "unit by cable": ByCable.of("Bank", cable["card"], wired=True),
         "module at work": ModuleAtWork.of(record, vault.find(record.key or "")),
+        "card enrolling": CardEnrolling.of(
+            card.customer, card.unit, card.authentication, key_digest(central.key.public), now=NOW
+        ),
+        "central enrolling": CentralEnrolling.of("Host", central.key, card.root, card.customer.fingerprint),
         "central at work": CentralAtWork.of(central.record.certificate or b"", central.issuers(), central._key()),
     }
 
@@ -101,7 +108,12 @@ PAIRS = {
     "certificates": ("module by identity", "unit by certificate", SERIAL, "Bank unit 1"),
     "physical": ("module by cable", "unit by cable", SERIAL, "Bank"),
     "operating": ("module at work", "central at work", SERIAL, "Host"),
+    "enrolling": ("card enrolling", "central enrolling", "Bank unit 1", "Host"),
 }
+
+
+def vault_of(world: World, initiator: Terms) -> Vault:
+    return world.vault("card" if initiator.key.label == "authentication" else SERIAL)
 
 
 def ends(
@@ -113,7 +125,7 @@ def ends(
 ) -> tuple[End, End]:
     vault = world.vault("central Host" if other.key.label == "central" else "card")
     return (
-        End(Handshake.initiate(module, purpose, Seeded("initiator")(64)), world.vault(SERIAL)),
+        End(Handshake.initiate(module, purpose, Seeded("initiator")(64)), vault_of(world, module)),
         End(Handshake.respond(other, purposes, Seeded("responder")(64)), vault),
     )
 
@@ -300,7 +312,7 @@ def test_recorded_messages_open_nothing_in_a_fresh_handshake(world: World, both,
     module_frames, other_frames = both[0].sent, both[1].sent
     pair = next(pair for pair in PAIRS.values() if outcome(both[0]).peer.name == pair[3])  # type: ignore[union-attr]
     fresh = Handshake.initiate(sides[pair[0]], Purpose.PERSONALIZE, Seeded("fresh")(64))
-    end = End(fresh, world.vault(SERIAL))
+    end = End(fresh, vault_of(world, sides[pair[0]]))
     end.take(fresh.start(NOW))
     end.take(fresh.receive(other_frames[0], NOW))
     assert fresh.opened is None
