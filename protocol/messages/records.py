@@ -446,6 +446,7 @@ class CardRecord:
         unit: the certificate of the authentication key; None until two people had it made.
         lists: revocation lists that wait for approval; what is revoked stands in the log.
         crl: the last list that was signed, DER.
+        heard: the manufacturer's newest list, DER; modules on it are not personalized.
 
     CDDL::
 
@@ -458,7 +459,8 @@ class CardRecord:
           ? 6: certificate,        ; customer
           ? 7: certificate,        ; unit
           8: [*16 ListJob],
-          ? 9: bstr .size (1..32768),  ; CRL
+          ? 9: bstr .size (1..32768),   ; CRL
+          ? 10: bstr .size (1..32768),  ; the manufacturer's CRL
         }
 
     """
@@ -472,3 +474,4 @@ class CardRecord:
     unit: Annotated[Certificate | None, Key(7)] = None
     lists: Annotated[tuple[ListJob, ...], Key(8), Size(0, MOST_LISTS)] = ()
     crl: Annotated[bytes | None, Key(9), Size(1, CRL_MAX)] = None
+    heard: Annotated[bytes | None, Key(10), Size(1, CRL_MAX)] = None

@@ -49,6 +49,7 @@ from .card_data import (
     Furnish,
     JobNoted,
     JobProposed,
+    ListHeard,
     ListProposed,
     ListWanted,
     PinRefused,
@@ -63,7 +64,9 @@ from .card_data import (
 from .card_lists import (
     enter_list,
     enter_list_intent,
+    heed_list,
     list_is_due,
+    list_is_no_older,
     list_job,
     note_list,
     two_people_approved_exactly_this_list,
@@ -308,6 +311,7 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, ListProposed, list_is_due, note_list, STAY),
         row(S.READY, ListWanted, two_people_approved_exactly_this_list, enter_list_intent, S.LISTING),
         row(S.LISTING, Signed, None, enter_list, S.READY),
+        row(S.READY, ListHeard, list_is_no_older, heed_list, STAY),
     ],
     entries=(S.REQUESTED, S.READY),
 )

@@ -117,6 +117,13 @@ class ListWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ListHeard:
+    """The manufacturer's revocation list came, DER."""
+
+    crl: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RequestMade:
     """The signing key exists; a PKCS#10 request (DER) asks the manufacturer to certify it."""
 

@@ -13,8 +13,9 @@ from dataclasses import replace
 from hashlib import sha256
 
 from ..engine import Effects, Persist, Show, Sign, Signed, given
+from ..keys.certificates import trusted_root
 from ..keys.profile import SERIAL_NUMBER_BYTES, serial_number
-from ..keys.revocation import draft_crl
+from ..keys.revocation import draft_crl, read_crl
 from ..messages import MOST_LISTS, CardRecord, ListJob
 from ..stores.card_log import Failure, Intent, ListIntent, LogEntry, Result, last_list
 from .card_data import (
@@ -22,6 +23,7 @@ from .card_data import (
     CardData,
     JobNoted,
     Listed,
+    ListHeard,
     ListProposed,
     ListWanted,
     customer_of,
@@ -90,6 +92,18 @@ def two_people_approved_exactly_this_list(data: CardData, event: ListWanted) -> 
     return job is not None and len(set(job.approvals)) >= 2 and event.at <= job.expires
 
 
+def list_is_no_older(data: CardData, event: ListHeard) -> bool:
+    """The manufacturer signed it, and it is newer than the one that is here, or that one.
+
+    Raises:
+        CertificateRefused: somebody else did, or it is no list.
+
+    """
+    root = trusted_root(given(data.held.root))
+    new, held = read_crl(event.crl, root), data.held.heard
+    return held in (None, event.crl) or new.number > read_crl(given(held), root).number
+
+
 # Actions -----------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +144,11 @@ def enter_list(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     result = Result(job.number, event.signature, sha256(crl).digest())
     known = logged(data, result, data.at, crl=crl)
     return kept(known, known.held, Show(Listed(job, crl)))
+
+
+def heed_list(data: CardData, event: ListHeard) -> tuple[CardData, Effects]:
+    """Keep the manufacturer's list, so that no older one takes its place and none is forgotten."""
+    return kept(data, replace(data.held, heard=event.crl))
 
 
 def list_job(record: CardRecord, number: bytes) -> ListJob | None:

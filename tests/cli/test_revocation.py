@@ -9,6 +9,8 @@ import pytest
 from commands import SERIAL, Estate, done, insitu, refused, unchanged
 from cryptography import x509
 
+from insitu.protocol.keys.port import KeyStoreError
+from insitu.protocol.keys.vault import SealedVault
 from insitu.protocol.stores.card_log import ListIntent, Result, import_lines
 
 
@@ -215,6 +217,23 @@ def test_there_is_no_list_before_two_people_had_one_made(bank):
         refused(5, "card", "crl", *bank.unsealed("card"), "--out", bank / "card.crl", says=("no revocation list",))
 
 
+def test_a_list_that_was_not_signed_is_not_passed_over(bank, monkeypatch):
+    """Key memory failed after the entry: the older list is out of date, and a new one says everything."""
+    card(bank, "crl", *bank.people(), "--out", bank / "card.crl")
+
+    def gone(*_: object) -> bytes:
+        raise KeyStoreError("key memory is gone", who="keys")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedVault, "sign", gone)
+        words = ["--certificate", bank / "unit.pem", *bank.people()]
+        refused(4, "card", "revoke", *bank.unsealed("card"), *words, says=("key memory is gone",))
+    says = "list 2 was not signed, and list 1 is out of date"
+    refused(5, "card", "crl", *bank.unsealed("card"), "--out", bank / "card.crl", says=(says,))
+    assert "list 3 adds nothing" in card(bank, "crl", *bank.people(), "--out", bank / "card.crl")
+    assert listed(bank / "card.crl") == {numbered(bank / "unit.pem")}
+
+
 def test_a_wrong_pin_revokes_nothing(bank, tmp_path):
     from commands import write_secret
 
@@ -269,8 +288,11 @@ def test_a_unit_hears_of_a_revoked_identity_and_of_its_own_key(bank):
     assert insitu(*words).code == 4, "the list is one; nobody is at the link"
     physical = [*bank.personalize("serial:/dev/ttyS99", "--crl", str(bank / "list.pem")), "--trust", "physical"]
     refused(2, *physical, says=("a revocation list is for --trust certificates",))
+    (bank / "older.pem").write_bytes((bank / "list.pem").read_bytes())
+    card(bank, "crl", *bank.people(), "--out", bank / "list.pem")
+    refused(3, *words, says=("issuer of a revocation list",))
     maker(bank, "revoke", "--customer", "First Bank")
     maker(bank, "crl", "--out", bank / "list.pem")
     refused(3, *words, says=("customer certificate of First Bank is revoked",))
-    card(bank, "crl", *bank.people(), "--out", bank / "list.pem")
-    refused(3, *words, says=("issuer of a revocation list",))
+    refused(5, *bank.personalize("tcp:127.0.0.1:9", "--crl", str(bank / "older.pem")), says=("one newer than list 2",))
+    refused(3, *bank.personalize("tcp:127.0.0.1:9"), says=("customer certificate of First Bank is revoked",))

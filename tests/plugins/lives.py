@@ -317,7 +317,7 @@ def lists() -> None:
     world = World()
     maker, card = world.manufacturer, world.card
     maker.revoke(maker.number_of_module(SERIAL))
-    maker.sign_list()
+    card.heed(maker.sign_list())
     with broken(world.vault("manufacturer"), "sign"), suppress(InsituError):
         maker.sign_list()
     card.sign_list(world.approved_list(card.number_of(world.central_certificate)).number)

@@ -310,11 +310,12 @@ def enrollment(
     ours = card.customer.fingerprint if meant_card is None else meant_card
     about: dict[str, Any] = {"entropy": Seeded("enrolling card"), "now": world.clock, "show": world.shown.append}
     stream: Any = NoStream()
+    host: dict[str, Any] = {"actor": "operator", "show": world.shown.append}
     return Line(
         Side("card", enrolling_shell.enrol(card, stream, theirs, **about)),
         Side(
             "central",
-            enrolling_shell.admit(central, stream, root or world.root, ours, actor="operator", show=world.shown.append),
+            enrolling_shell.admit(central, stream, root or world.root, ours, **host),
         ),
         hook=hook,
         cut_after=cut_after,

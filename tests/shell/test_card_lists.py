@@ -10,7 +10,7 @@ from world import DAY, NOW, PINS, SERIAL, World
 from insitu.protocol.engine import EnvironmentFault, KeyKind, StateError, UsageError
 from insitu.protocol.keys.certificates import CertificateRefused, Role, verify_issued
 from insitu.protocol.keys.revocation import read_crl
-from insitu.protocol.messages import CardRole
+from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized
 from insitu.protocol.stores.card_log import import_lines, open_intents
@@ -133,9 +133,14 @@ def test_a_unit_that_heeds_the_manufacturers_list_refuses_a_revoked_identity(wor
     assert "identity certificate of SN-1 is revoked" in str(line.peer.error)
     assert world.module.state is ModuleState.DELIVERED
     assert SERIAL not in world.card.export_log().decode()
-    unit = world.new_unit()
-    unit.heed(before)
-    assert isinstance(meeting(world, unit=unit).start().finish().peer.result, ModulePersonalized)
+    with pytest.raises(StateError, match="one newer than list 2, got list 1"):
+        world.new_unit().heed(before)
+    world.card = world.blank_card()
+    line = meeting(world).start().finish()
+    assert "is revoked" in str(line.peer.error), "the card remembers, also where nobody brings the list"
+    world.module = world.new_module("SN-2")
+    world.approved(CardRole.MODULE, "SN-2")
+    assert isinstance(meeting(world, serial="SN-2").start().finish().peer.result, ModulePersonalized)
 
 
 def test_which_lists_a_unit_heeds(world: World):
@@ -152,6 +157,12 @@ def test_which_lists_a_unit_heeds(world: World):
     maker.revoke(maker.number_of_customer("Bank"))
     with pytest.raises(CertificateRefused, match="customer certificate of Bank is revoked"):
         world.new_unit().heed(maker.sign_list())
+    world.approved(CardRole.MODULE, SERIAL)
+    with pytest.raises(CertificateRefused, match="customer certificate of Bank is revoked"):
+        world.new_unit().check(SERIAL)
+    for option in TrustOption:
+        with pytest.raises(CertificateRefused, match="customer certificate of Bank is revoked"):
+            meeting(world, option)
 
 
 # The central system (tests/registry has what a registry does with a list)

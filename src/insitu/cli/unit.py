@@ -51,7 +51,11 @@ def unit() -> None:
 @trust_options
 @click.option("--serial", required=True, help="The module that the approved job is for; no other is personalized.")
 @click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
-@click.option("--crl", type=PATH, help="The manufacturer's revocation list (PEM); modules on it are refused.")
+@click.option(
+    "--crl",
+    type=PATH,
+    help="The manufacturer's revocation list (PEM); the card keeps it, and refuses modules on it.",
+)
 @click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")

@@ -11,6 +11,7 @@ from ..protocol.engine import KeyHandle, ProtocolError, PublicKey, StateError, U
 from ..protocol.keys.certificates import CertificateRefused, Role, VerifiedCertificate, trusted_root, verify_issued
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, checked_name, serial_number, time_text
 from ..protocol.keys.public import compress
+from ..protocol.keys.revocation import VerifiedCrl, read_crl
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import CardRecord, CardRole, Job, ListJob, Person
 from ..protocol.parties.card import CARD, customer_of, log_of, pin_verifier, resting_state
@@ -27,6 +28,7 @@ from ..protocol.parties.card_data import (
     JobNoted,
     JobProposed,
     Listed,
+    ListHeard,
     ListProposed,
     ListWanted,
     PinRefused,
@@ -373,6 +375,29 @@ class Card:
         """
         notes = self._submit(ListWanted(number, self._now()))
         return next(note.crl for note in notes if isinstance(note, Listed))
+
+    @property
+    def heard(self) -> VerifiedCrl | None:
+        """The manufacturer's newest revocation list that this card was given."""
+        heard = self._installed().heard
+        return None if heard is None else read_crl(heard, self.root)
+
+    def heed(self, crl: bytes) -> VerifiedCrl:
+        """Keep the manufacturer's revocation list (DER) from now on; whether it is current, the caller judges.
+
+        Raises:
+            CertificateRefused: it is not the manufacturer's.
+            StateError: a newer one is here, or another one of the same number.
+
+        """
+        new, held = read_crl(crl, self.root), self.heard
+        if held is not None and held.der != crl and new.number <= held.number:
+            expected = f"one newer than list {held.number}"
+            raise StateError(
+                "the manufacturer's revocation list", who="card", expected=expected, got=f"list {new.number}"
+            )
+        self._submit(ListHeard(crl))
+        return new
 
     def check_counts(self, certificate: VerifiedCertificate) -> None:
         """Make sure that a certificate by this card is not one that its people have revoked.

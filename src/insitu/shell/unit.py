@@ -11,7 +11,7 @@ from ..protocol.channel.handshake import Handshake
 from ..protocol.driver import run
 from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError
 from ..protocol.keys.certificates import Role, verify_issued
-from ..protocol.keys.revocation import VerifiedCrl, check_current, check_unrevoked, read_crl
+from ..protocol.keys.revocation import check_current, check_unrevoked, read_crl
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
 from ..protocol.parties.unit import (
     UNIT,
@@ -73,7 +73,6 @@ class Unit:
         show: Show = ignore,
     ) -> None:
         card.check_counts(verify_issued(central, card.customer, Role.CENTRAL, now=now()))
-        self._crl: VerifiedCrl | None = None
         self._card = card
         self._central = central
         self._entropy = entropy
@@ -87,22 +86,25 @@ class Unit:
     def heed(self, crl: bytes) -> None:
         """From now on, personalize no module whose identity is on the manufacturer's revocation list (DER) (S5).
 
+        The card keeps it, and every unit with this card heeds it.
+
         Raises:
             CertificateRefused: the list is not the manufacturer's, is out of date, or names this card's customer.
+            StateError: the card has a newer one.
 
         """
-        verified = read_crl(crl, self._card.root)
-        check_current(verified, self._now())
-        check_unrevoked(self._card.customer, verified)
-        self._crl = verified
+        check_current(read_crl(crl, self._card.root), self._now())
+        check_unrevoked(self._card.customer, self._card.heed(crl))
 
     def check(self, serial: str) -> None:
         """Make sure, before a link is opened, that the job for this module stands.
 
         Raises:
             StateError: it has not been approved by two people.
+            CertificateRefused: the manufacturer has revoked the customer's certificate.
 
         """
+        check_unrevoked(self._card.customer, self._card.heard)
         self._card.approved_job(CardRole.MODULE, serial)
 
     async def personalize(
@@ -172,7 +174,9 @@ class Unit:
             raise StateError("a session is running", who="unit", expected="one module at a time")
         self._busy = True
         try:
-            has = UnitHas(self._card, data.serial, self._now(), self._crl, self._means(data.serial), wired=wired)
+            crl = self._card.heard
+            check_unrevoked(self._card.customer, crl)
+            has = UnitHas(self._card, data.serial, self._now(), crl, self._means(data.serial), wired=wired)
             handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
             await run(session, stream, self._ports(show), now=self._now)

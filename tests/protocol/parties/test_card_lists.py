@@ -8,7 +8,18 @@ import pytest
 from recorder import Recorder
 from world import DAY, NOW, PINS, World
 
-from insitu.protocol.engine import Close, Fault, KeyOperationFailed, Persist, Refused, Show, Sign, Signed, UsageError
+from insitu.protocol.engine import (
+    Close,
+    Fault,
+    KeyOperationFailed,
+    Persist,
+    ProtocolError,
+    Refused,
+    Show,
+    Sign,
+    Signed,
+    UsageError,
+)
 from insitu.protocol.keys.profile import SERIAL_NUMBER_BYTES, serial_number
 from insitu.protocol.keys.revocation import read_crl
 from insitu.protocol.messages import MOST_LISTS, CardRole, Job, ListJob
@@ -20,6 +31,7 @@ from insitu.protocol.parties.card_data import (
     JobNoted,
     JobProposed,
     Listed,
+    ListHeard,
     ListProposed,
     ListWanted,
 )
@@ -268,3 +280,22 @@ def test_whatever_was_recorded_a_list_is_signed_only_after_its_entry(recorded: d
         (intent,) = open_intents(log_of(persist.record))
         assert isinstance(intent, ListIntent)
         assert intent.digest == sha256(sign.message).digest()
+
+
+# The manufacturer's list
+
+
+def test_the_manufacturers_list_is_kept_and_never_an_older_one(world: World, ready: CardData):
+    first, second, other = world.revocations(1), world.revocations(2), world.revocations(2, 1 << 126)
+    data = CARD.step(S.READY, ready, ListHeard(first)).data
+    assert data.held.heard == first
+    step = CARD.step(S.READY, data, ListHeard(second))
+    assert step.effects == (Persist(step.data.held),)
+    assert step.data.held.heard == second
+    assert CARD.step(S.READY, step.data, ListHeard(second)).data.held.heard == second
+    for older in (first, other):
+        with pytest.raises(Refused):
+            CARD.step(S.READY, step.data, ListHeard(older))
+    for wrong in (World("other").revocations(9), world.root, b""):
+        with pytest.raises(ProtocolError):
+            CARD.step(S.READY, step.data, ListHeard(wrong))
