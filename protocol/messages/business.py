@@ -41,8 +41,8 @@ class Greeting:
           0: 22,
           1: epoch,
           2: bstr .size 32,  ; fingerprint
-          3: uint,           ; generation
-          4: uint,           ; last message number
+          3: count,          ; generation
+          4: count,          ; last message number
         }
 
     """
@@ -66,7 +66,7 @@ class Welcome:
         Welcome = {
           0: 23,
           1: unix-time,
-          2: uint,       ; highest message number taken in
+          2: count,      ; highest message number taken in
         }
 
     """
@@ -270,7 +270,7 @@ class Beat:
 
         Beat = {
           0: 33,
-          1: uint,  ; generation
+          1: count, ; generation
         }
 
     """

@@ -17,6 +17,8 @@ from ..engine import Fault, UsageError
 from .codec import kind_of
 
 UINT_MAX: Final = (1 << 64) - 1
+COUNT_MAX: Final = (1 << 63) - 1
+"""The greatest integer of a field that says nothing else: a database keeps it in a signed integer of 64 bits."""
 LENGTH_MAX: Final = 65_535
 """The longest string that a field may hold when no Size says otherwise, in bytes: no frame takes more."""
 
@@ -172,7 +174,7 @@ def shown(value: object) -> str:
 def _kind(name: str, inner: Any, markers: tuple[Marker, ...], record_kind: RecordKind) -> Kind:  # noqa: ANN401
     size = next((marker for marker in markers if isinstance(marker, Size)), Size(0, LENGTH_MAX))
     if inner is int:
-        within = next((marker for marker in markers if isinstance(marker, Within)), Within(0, UINT_MAX))
+        within = next((marker for marker in markers if isinstance(marker, Within)), Within(0, COUNT_MAX))
         return _integer(within)
     if inner is bytes:
         return _byte_string(size)

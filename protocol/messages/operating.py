@@ -4,8 +4,9 @@ Declarations only; the CDDL in the docstrings is the source of specs/messages.cd
 
 CDDL::
 
-    message-number = uint   ; ascending in its direction for the life of the module, from 1; never used twice
-    minor-units = uint      ; an amount in the smallest unit of its currency
+    count = 0..9223372036854775807  ; what a database keeps in a signed integer of 64 bits
+    message-number = count  ; ascending in its direction for the life of the module, from 1; never used twice
+    minor-units = count     ; an amount in the smallest unit of its currency
 
 What has a number is taken in once, however often it comes: the other side remembers the highest number, and answers
 what it has taken in before as it did then.
@@ -29,7 +30,7 @@ class Authorize:
     Attributes:
         number: names the transaction, given by the module; the answer repeats it.
         card: the card number, 12 to 19 digits.
-        account: the account to be charged, 1 to 34 bytes (the length of an IBAN).
+        account: the account to be charged, 1 to 34 characters of ASCII, the length of an IBAN.
         amount: in minor units of the currency.
         currency: three upper-case letters (ISO 4217).
 
@@ -39,7 +40,7 @@ class Authorize:
           0: 16,
           1: message-number,
           2: tstr .regexp "[0-9]{12,19}",  ; card
-          3: tstr .size (1..34),           ; account
+          3: tstr .regexp "[ -~]{1,34}",   ; account
           4: minor-units,
           5: tstr .regexp "[A-Z]{3}",      ; currency
         }
@@ -48,7 +49,7 @@ class Authorize:
 
     number: Annotated[int, Key(1)]
     card: Annotated[str, Key(2), Size(12, 19), Matches("[0-9]+"), Secret(tail=4)]
-    account: Annotated[str, Key(3), Size(1, 34), Secret(tail=4)]
+    account: Annotated[str, Key(3), Size(1, 34), Matches("[ -~]+"), Secret(tail=4)]
     amount: Annotated[int, Key(4)]
     currency: Annotated[str, Key(5), Size(3), Matches("[A-Z]+")]
 

@@ -5,8 +5,8 @@ that several messages share:
 
 CDDL::
 
-    epoch = uint         ; how many resets the module has seen
-    unix-time = uint     ; seconds since 1970-01-01T00:00:00Z
+    epoch = count        ; how many resets the module has seen
+    unix-time = count    ; seconds since 1970-01-01T00:00:00Z
     certificate = bstr .size (1..4096)  ; X.509, DER
     signature = bstr .size 64           ; ECDSA with SHA-256 on P-256, r || s
 """

@@ -85,7 +85,7 @@ class HeldKey:
           1: tstr .size (1..64),  ; label
           2: message-number,
           3: unix-time,           ; not after
-          4: uint,                ; uses left
+          4: count,               ; uses left
           5: unix-time,           ; seen
         }
 
@@ -134,9 +134,9 @@ class ModuleRecord:
           ? 8: certificate,       ; module
           ? 9: certificate,       ; customer
           ? 10: certificate,      ; central
-          11: uint,               ; generation
-          12: uint,               ; last message number
-          13: uint,               ; heard
+          11: count,              ; generation
+          12: count,              ; last message number
+          13: count,              ; heard
           14: [*64 OpenTransaction],
           15: [*64 bstr],                ; outbox, each a Message
           16: [*64 HeldInstruction],     ; inbox
@@ -251,7 +251,7 @@ class ManufacturerRecord:
           3: [*131072 Booked],    ; identities
           4: [*4096 Booked],      ; customers
           5: [*1024 Revoked],
-          6: uint,                ; number of the last list
+          6: count,               ; number of the last list
           ? 7: bstr .size (1..32768),  ; CRL
         }
 

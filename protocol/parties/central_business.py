@@ -108,13 +108,18 @@ def it_declines_our_command(data: CentralData, event: Declined) -> bool:
     return data.command is not None and event.number == data.command.number
 
 
+def ending(number: str) -> str:
+    """What is kept of a card or account number: the last four characters, and never all of them (S9)."""
+    return number[-4:] if len(number) > 4 else ""
+
+
 def _is_same(known: Transaction, asked: Authorize) -> bool:
     """Whether a repeated question is the same question, as far as is kept of it."""
     return (known.amount, known.currency, known.card, known.account) == (
         asked.amount,
         asked.currency,
-        asked.card[-4:],
-        asked.account[-4:],
+        ending(asked.card),
+        ending(asked.account),
     )
 
 
@@ -133,8 +138,8 @@ def have_it_decided(data: CentralData, _: TransactionFound) -> tuple[CentralData
         serial=entry.serial,
         number=asked.number,
         epoch=entry.epoch,
-        card=asked.card[-4:],
-        account=asked.account[-4:],
+        card=ending(asked.card),
+        account=ending(asked.account),
         amount=asked.amount,
         currency=asked.currency,
         asked=data.at,

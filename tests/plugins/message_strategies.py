@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from insitu.protocol.messages import MESSAGES, Matches, Size, Within
-from insitu.protocol.messages.fields import UINT_MAX
+from insitu.protocol.messages.fields import COUNT_MAX
 
-UINT = st.integers(0, UINT_MAX) | st.sampled_from([0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, UINT_MAX])
+UINT = st.integers(0, COUNT_MAX) | st.sampled_from([0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, COUNT_MAX])
 
 
 def objects(cls: type[Any]) -> st.SearchStrategy[Any]:

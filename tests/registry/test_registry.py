@@ -16,6 +16,7 @@ from postgres_server import Server, running_server
 from sqlalchemy.exc import DBAPIError
 
 from insitu.protocol.engine import StateError, UsageError
+from insitu.protocol.messages.fields import COUNT_MAX
 from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.protocol.stores.registry import (
     AuditEntry,
@@ -143,6 +144,15 @@ def test_a_transaction_is_decided_and_settled_in_its_place(known: Registry):
         known.commit(Change(replace(ENTRY, version=version), transaction=transaction), at=4)
         assert known.transactions("SM-1") == (transaction,)
     assert known.transactions("SM-1", after=3) == known.transactions("SM-2") == ()
+
+
+def test_the_greatest_numbers_that_a_module_can_tell_are_kept(known: Registry):
+    """What a message may carry, a database takes: no module, genuine or not, can make a write fail for good."""
+    most = COUNT_MAX
+    entry = replace(current(known), epoch=most, generation=most, last_number=most)
+    known.commit(Change(entry, transaction=replace(PAID, number=most, amount=most, paid=most)), at=3)
+    assert (current(known).generation, current(known).last_number) == (most, most)
+    assert known.transaction("SM-1", most) == replace(PAID, number=most, amount=most, paid=most)
 
 
 def test_payloads_come_once_and_in_order(known: Registry):

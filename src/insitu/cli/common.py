@@ -311,6 +311,22 @@ def read_fingerprint(text: str) -> bytes:
     return fingerprint
 
 
+# Questions ---------------------------------------------------------------------------------------------------
+
+
+def confirm(question: str, *, who: str) -> None:
+    """Have the person at the terminal say yes to what cannot be undone.
+
+    Raises:
+        UsageError: there is no terminal, or the answer was another one.
+
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("nobody to ask", who=who, expected="a terminal, or --yes")
+    if not click.confirm(question, err=True):
+        raise UsageError("nothing was done", who=who, expected="y", got="no")
+
+
 # Output ------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +21,7 @@ from .common import (
     PATH,
     Group,
     Teller,
+    confirm,
     emit,
     open_store,
     parse_link,
@@ -135,7 +135,9 @@ def adopt_counter(
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         record = Module(vault).record
         if not yes:
-            _confirm(f"Is this the newest store of module {record.serial}, written {record.generation} times?")
+            confirm(
+                f"Is this the newest store of module {record.serial}, written {record.generation} times?", who="module"
+            )
         if counter_file is not None and counter_hook is None and not counter_file.exists():
             FileCounter.create(counter_file, record.generation)
         else:
@@ -184,13 +186,9 @@ def reset(
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         here = Module(vault, counter=_counter(counter_file, counter_hook))
         if not yes and here.state is ModuleState.OPERATING:
-            _confirm(f"Erase the operating key of module {here.record.serial}? It has to be personalized again.")
+            confirm(
+                f"Erase the operating key of module {here.record.serial}? It has to be personalized again.",
+                who="module",
+            )
         epoch = here.reset_by_hand()
         say(f"module {here.record.serial}: key and certificates erased, epoch {epoch} begins")
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("nobody to ask", who="module", expected="a terminal, or --yes")
-    if not click.confirm(question):
-        raise UsageError("nothing was done", who="module", expected="y", got="no")

@@ -18,7 +18,7 @@ from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.registry import CommandKind, ModuleEntry, Registry, check_chain
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from .common import PATH, about, emit, open_store, say, store_options
+from .common import PATH, about, confirm, emit, open_store, say, store_options
 
 if TYPE_CHECKING:
     from ..shell.central import Central
@@ -189,8 +189,8 @@ def enable(store: Path | None, registry: str | None, serial: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(store: Path | None, registry: str | None, serial: str, yes: bool) -> None:
     """Have a module erase its keys: at once if it is online, otherwise at its next contact."""
-    if not yes and not click.confirm(f"Have module {serial} erase its keys? It has to be personalized again."):
-        raise UsageError("nothing was ordered", who="central", expected="y", got="no")
+    if not yes:
+        confirm(f"Have module {serial} erase its keys? It has to be personalized again.", who="central")
     with _opened(store, registry) as opened:
         opened.order_reset(serial, actor=actor(), at=_now())
     say(f"reset of module {serial} is ordered")

@@ -121,7 +121,7 @@ REFUSALS: list[tuple[object, str]] = [
     ({**SHAPE_ITEM, 4: ()}, refused("Shape.corners", "1 to 4 times Point", "an array of 0")),
     ({**SHAPE_ITEM, 4: 5}, refused("Shape.corners", "1 to 4 times Point", "5")),
     ({**SHAPE_ITEM, 4: (5,)}, "not Point (expected an array, got an integer)"),
-    ({**SHAPE_ITEM, 4: ((1,),)}, "Point.y is missing (expected an integer from 0 to 18446744073709551615)"),
+    ({**SHAPE_ITEM, 4: ((1,),)}, "Point.y is missing (expected an integer from 0 to 9223372036854775807)"),
     ({**SHAPE_ITEM, 5: (1, 2, 3)}, "Point has unknown keys (expected only 0, 1, got 2)"),
     ({**SHAPE_ITEM, 5: {0: 1, 1: 2}}, "not Point (expected an array, got a map)"),
     ({**SHAPE_ITEM, 6: (b"abc",)}, refused("Shape.tags", "0 to 65535 times 2 bytes", "an array of 1")),
