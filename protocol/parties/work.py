@@ -293,9 +293,15 @@ def put_off(data: WorkData, event: Instruct) -> tuple[WorkData, Effects]:
     return data, [Send(Declined(event.number, Fault.UNAVAILABLE))]
 
 
-def acknowledge(data: WorkData, event: Instruct | Revocations) -> tuple[WorkData, Effects]:
+def acknowledge(data: WorkData, event: Instruct) -> tuple[WorkData, Effects]:
     """Say again that it is here."""
     return data, [Send(Received(event.number))]
+
+
+def acknowledge_list(data: WorkData, event: Revocations) -> tuple[WorkData, Effects]:
+    """Say again whether it is here."""
+    is_here = data.record.crl == event.crl
+    return data, [Send(Received(event.number) if is_here else Declined(event.number, Fault.UNSUPPORTED))]
 
 
 def strike_instruction(data: WorkData, event: InstructionTaken) -> tuple[WorkData, Effects]:
@@ -367,7 +373,7 @@ WORK: Final = Table[WorkState, WorkData](
         row(S.ONLINE, Instruct, inbox_has_room, take_in, STAY),
         row(S.ONLINE, Instruct, None, put_off, STAY),
         row(WORKING, InstructionTaken, it_is_in_the_inbox, strike_instruction, STAY),
-        row(S.ONLINE, Revocations, it_came_before, acknowledge, STAY),
+        row(S.ONLINE, Revocations, it_came_before, acknowledge_list, STAY),
         row(S.ONLINE, Revocations, list_is_newer, keep_list, STAY),
         row(S.ONLINE, Revocations, None, decline_list, STAY),
         # symmetric keys (L11)

@@ -21,7 +21,7 @@ from ..engine import (
     given,
     is_legacy,
 )
-from ..messages import Declined, HeldKey, KeyLoaded, LoadKey, Received
+from ..messages import Declined, HeldKey, KeyLoaded, LoadKey
 from .work_changes import kept
 from .work_data import (
     KeyDeclined,
@@ -116,10 +116,10 @@ def unwrap(data: WorkData, event: LoadKey) -> tuple[WorkData, Effects]:
 
 
 def acknowledge_key(data: WorkData, event: LoadKey) -> tuple[WorkData, Effects]:
-    """Say again what became of it."""
+    """Say again what became of it; what is not here was not taken, or has expired meanwhile."""
     held = next((held for held in data.record.keys if held.number == event.number), None)
     if held is None:
-        return data, [Send(Received(event.number))]
+        return data, [Send(Declined(event.number, Fault.UNSUPPORTED))]
     check_value = next(secret.check_value for secret in data.secrets if secret.label == held.label)
     return data, [Send(KeyLoaded(event.number, check_value))]
 

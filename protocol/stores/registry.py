@@ -118,7 +118,7 @@ class Transaction:
     Attributes:
         serial, number: the module, and its number for the transaction; together the name.
         epoch: of the module.
-        card, account: the last four characters.
+        card, account: the last four characters; nothing of an account number that is not longer.
         amount, currency: what was asked for; minor units, ISO 4217.
         asked: unix seconds.
         approved: the host's decision; None while there is none.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -354,8 +356,15 @@ def test_health_and_metrics(bank):
         assert "insitu_modules_online 1.0" in text
         assert 'insitu_transactions_total{outcome="approved"} 1.0' in text
         assert SERIAL not in text
+        where, _, port = health.rpartition(":")
+        for number in range(20):  # some leave in the middle of a line, by force
+            with socket.create_connection((where, int(port))) as rude:
+                rude.sendall(b"GET /al")
+                if number % 2:
+                    rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert get("/alive") == (200, "alive\n")
         module.end()
-        host.end()
+        assert host.end().err == ""
 
 
 # Killed in the middle ----------------------------------------------------------------------------------------

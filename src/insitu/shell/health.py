@@ -123,11 +123,16 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Nobody wants to read of each visit."""
 
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Who leaves in the middle of his request is nobody's concern."""
+
     try:
-        server = ThreadingHTTPServer((address.place, address.port), Handler)
+        server = Server((address.place, address.port), Handler)
     except OSError as error:
         raise EnvironmentFault(f"cannot listen at {address}", who="central", got=error.strerror) from None
-    server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="insitu health", daemon=True)
     thread.start()
     try:

@@ -323,6 +323,8 @@ def test_a_list_of_the_manufacturer_takes_the_place_of_an_older_one_only(world: 
     older = WORK.step(S.ONLINE, step.data, Revocations(2, world.revocations(1)))
     assert sent(older) == [Declined(2, Fault.UNSUPPORTED)]
     assert older.data.record.crl == world.revocations(2)
+    assert sent(WORK.step(S.ONLINE, older.data, Revocations(2, world.revocations(1)))) == sent(older)
+    assert sent(WORK.step(S.ONLINE, older.data, Revocations(1, world.revocations(2)))) == [Received(1)]
     foreign = World("another manufacturer").revocations(9)
     with pytest.raises(ProtocolError):
         WORK.step(S.ONLINE, step.data, Revocations(3, foreign))
@@ -390,6 +392,7 @@ def test_older_methods_need_explicit_policy(data: WorkData):
     refused = WORK.step(S.LOADING, loading, older)
     assert sent(refused) == [Declined(9, Fault.UNSUPPORTED)]
     assert HANDLE.label not in refused.effects[0].keep  # type: ignore[operator, union-attr]
+    assert sent(WORK.step(S.ONLINE, refused.data, order)) == [Declined(9, Fault.UNSUPPORTED)], "told again, as it was"
     taken = WORK.step(S.LOADING, replace(loading, legacy=True), older)
     assert sent(taken) == [KeyLoaded(9, HANDLE.check_value)]
 
@@ -406,7 +409,7 @@ def test_a_new_key_takes_the_place_of_the_one_for_the_same_usage(data: WorkData)
     again = WORK.step(S.ONLINE, step.data, LoadKey(11, "D" * 16, NOW + DAY, 3))
     assert (sent(again), again.data) == ([KeyLoaded(11, newer.check_value)], step.data)
     gone = WORK.step(S.ONLINE, step.data, LoadKey(9, "D" * 16, NOW + DAY, 3))
-    assert sent(gone) == [Received(9)]
+    assert sent(gone) == [Declined(9, Fault.UNSUPPORTED)], "it is not here"
 
 
 def test_a_key_is_for_one_usage(data: WorkData):
