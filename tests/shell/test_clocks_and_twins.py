@@ -55,7 +55,7 @@ def test_the_clock_of_the_central_system_jumps_in_a_session(world: World, jump: 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_the_clock_of_the_central_system_jumps_between_sessions(world: World, jump: int):
-    """Outside of a certificate's life nobody is let in, and why is said; with the clock right again all is as before."""
+    """Outside of a certificate's life nobody is let in, and is told why; with the right time all is as before."""
     contact(world).start().finish()
     world.clock.at += jump
     line = contact(world).start()
