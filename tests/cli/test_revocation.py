@@ -287,7 +287,7 @@ def test_a_unit_hears_of_a_revoked_identity_and_of_its_own_key(bank):
     words = bank.personalize("tcp:127.0.0.1:9", "--crl", str(bank / "list.pem"))
     assert insitu(*words).code == 4, "the list is one; nobody is at the link"
     physical = [*bank.personalize("serial:/dev/ttyS99", "--crl", str(bank / "list.pem")), "--trust", "physical"]
-    refused(2, *physical, says=("a revocation list is for --trust certificates",))
+    refused(2, *physical, says=("a revocation list names identities",))
     (bank / "older.pem").write_bytes((bank / "list.pem").read_bytes())
     card(bank, "crl", *bank.people(), "--out", bank / "list.pem")
     refused(3, *words, says=("issuer of a revocation list",))
