@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
@@ -171,6 +172,17 @@ def store_options(name: str = "store", *, prefix: str = "") -> Callable[[F], F]:
     return decorate
 
 
+def store_opener(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> Callable[[], SealedVault]:
+    """Opens a party's sealed file as often as it is called; the passphrase is asked for once, now.
+
+    Raises:
+        UsageError: the passphrase source is not usable.
+
+    """
+    secret = passphrase(file=file, command=_argv(hook), prompt=f"Passphrase of {path}: ")
+    return partial(SealedVault.open, path, kind, secret, entropy=secrets.token_bytes)
+
+
 def open_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> SealedVault:
     """Open a party's sealed file.
 
@@ -179,8 +191,7 @@ def open_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None)
         EnvironmentFault: the file is damaged, or the hook failed.
 
     """
-    secret = passphrase(file=file, command=_argv(hook), prompt=f"Passphrase of {path}: ")
-    return SealedVault.open(path, kind, secret, entropy=secrets.token_bytes)
+    return store_opener(path, kind, file, hook)()
 
 
 @contextmanager
@@ -237,12 +248,12 @@ def check_place(path: Path) -> None:
 OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
-def trust_options(command: F) -> F:
+def trust_options(command: F, *, link_required: bool = True) -> F:
     """--link, --trust and what the operator declares."""
     options = (
         click.option(
             "--link",
-            required=True,
+            required=link_required,
             help="tcp:HOST:PORT, serial:PATH[?baud=9600], serial:socket://HOST:PORT, device:PATH, "
             "bluetooth:AA:BB:CC:DD:EE:FF/CHANNEL or tls:HOST:PORT?ca=FILE&certificate=FILE&key=FILE.",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,7 +67,10 @@ def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
 @module.command()
 @store_options()
 @counter_options
-@trust_options
+@partial(trust_options, link_required=False)
+@click.option(
+    "--unit", help="tcp:HOST:PORT of a unit in the network, to be personalized by; instead of --link or besides."
+)
 @click.option("--legacy-methods", is_flag=True, help="Admit TDES keys, retail MACs and PIN blocks of formats 0 and 3.")
 @click.option("--central", help="tcp:HOST:PORT of the central system, to work with while operating.")
 @click.option("--once", is_flag=True, help="End when the module operates.")
@@ -78,10 +82,11 @@ def run(
     passphrase_hook: str | None,
     counter_file: Path | None,
     counter_hook: str | None,
-    link: str,
+    link: str | None,
     trust: str,
     declare_wired: bool,
     declare_numeric_comparison: bool,
+    unit: str | None,
     legacy_methods: bool,
     central: str | None,
     once: bool,
@@ -94,7 +99,12 @@ def run(
     "EUR"}}, {"settle": {"number": 1, "paid": 5000}}, {"send": "HEX"}, {"take": 1} and {"reset": "by hand"}.
     """
     teller = Teller(as_json=as_json)
-    where = parse_link(link, trust, numeric_comparison=declare_numeric_comparison)
+    if link is None and unit is None:
+        raise UsageError("where units are", who="module", expected="--link or --unit", got="neither")
+    where = None if link is None else parse_link(link, trust, numeric_comparison=declare_numeric_comparison)
+    service = None if unit is None else parse_link(unit, trust)
+    if service is not None and service.kind != "tcp":
+        raise UsageError("a unit in the network", who="module", expected="--unit tcp:HOST:PORT", got=unit)
     host = None if central is None else Address.parse(central)
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         counter = _counter(counter_file, counter_hook)
@@ -104,7 +114,14 @@ def run(
         if trust == "certificates" and here.record.identity is None:
             raise UsageError("this module has no identity", who="module", expected="--trust physical", got=trust)
         program = ModuleProgram(
-            here, where, OPTIONS[trust], declared_wired=declare_wired, central=host, tell=teller.error, once=once
+            here,
+            where,
+            OPTIONS[trust],
+            declared_wired=declare_wired,
+            unit=service,
+            central=host,
+            tell=teller.error,
+            once=once,
         )
 
         async def main() -> None:

@@ -84,6 +84,7 @@ class ModuleProgram:
         link: where units turn up; None: nowhere, the module is personalized elsewhere.
         option: how they are trusted.
         declared_wired: the operator answers for it that the link is a cable.
+        unit: a unit in the network, called as long as the module is to be personalized.
         central: the central system's address; None: never goes online.
         tell: gets a line for each error.
         once: end when the module operates.
@@ -98,6 +99,7 @@ class ModuleProgram:
         option: TrustOption,
         *,
         declared_wired: bool = False,
+        unit: Address | None = None,
         central: Address | None = None,
         tell: Tell,
         once: bool = False,
@@ -107,6 +109,7 @@ class ModuleProgram:
         self._link = link
         self._option = option
         self._declared_wired = declared_wired
+        self._unit = unit
         self._central = central
         self._tell = tell
         self._once = once
@@ -121,6 +124,8 @@ class ModuleProgram:
             ready(await self._open(nursery))
             if requests is not None:
                 self._module.at_work.remind()
+            if self._unit is not None:
+                nursery.start_soon(self._seek, self._unit)
             if self._central is not None:
                 nursery.start_soon(self._work, self._central)
             nursery.start_soon(self._watch_clock)
@@ -181,6 +186,26 @@ class ModuleProgram:
     def _note_change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+    async def _seek(self, address: Address) -> None:
+        """Call the unit in the network while the module is to be personalized; the pauses grow, with jitter."""
+        attempt = 0
+        while True:
+            while self._operates:
+                attempt = 0
+                await self._changed.wait()
+            try:
+                async with await open_link(address) as link, self._one_unit:
+                    await self._module.meet_unit(link.stream, self._option, also_show=self._note_end)
+            except (InsituError, TransportError) as error:
+                self._tell(str(error))
+            if not self._operates:
+                await trio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)] * self._jitter())
+                attempt += 1
+
+    @property
+    def _operates(self) -> bool:
+        return self._module.state is ModuleState.OPERATING
 
     async def _work(self, address: Address) -> None:
         """Work with the central system, again and again; the pauses grow, and no two modules keep step (jitter)."""
