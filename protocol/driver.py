@@ -22,6 +22,7 @@ from .engine import (
     Consult,
     Effect,
     Fault,
+    FinishPake,
     InsituError,
     KeyOperation,
     LookUp,
@@ -29,6 +30,7 @@ from .engine import (
     ProtocolError,
     Send,
     Show,
+    StartPake,
     StartTimer,
     StateError,
     StopTimer,
@@ -242,7 +244,7 @@ class _Driver:
         self, effect: Persist | LookUp | Consult | KeyOperation, queue: deque[Effect | Transmit]
     ) -> deque[Effect | Transmit]:
         """Perform an effect that takes time; what is to be done after it."""
-        if isinstance(effect, Consult) and self._ports.blocking and self._nursery is not None:
+        if isinstance(effect, Consult) and (self._ports.blocking or self._ports.patient) and self._nursery is not None:
             self._nursery.start_soon(self._consult, effect)
             return queue
         try:
@@ -255,7 +257,8 @@ class _Driver:
 
     async def _ask(self, effect: Persist | LookUp | Consult | KeyOperation) -> object | None:
         by_keys = not isinstance(effect, (Persist, LookUp, Consult))
-        if not self._ports.keys.answers_at_once if by_keys else self._ports.blocking:
+        slow = isinstance(effect, (StartPake, FinishPake)) or not self._ports.keys.answers_at_once
+        if slow if by_keys else self._ports.blocking:
             return await trio.to_thread.run_sync(perform, effect, self._ports)
         return perform(effect, self._ports)
 

@@ -14,6 +14,7 @@ from .engine import (
     Agreed,
     Consult,
     Effect,
+    FinishPake,
     GenerateKey,
     InsituError,
     KeyOperation,
@@ -22,12 +23,15 @@ from .engine import (
     KeyRewrapped,
     KeyUnwrapped,
     LookUp,
+    PakeFinished,
+    PakeStarted,
     Persist,
     RewrapKey,
     SecretUsed,
     Show,
     Sign,
     Signed,
+    StartPake,
     UnwrapKey,
     UsageError,
     UseSecret,
@@ -63,6 +67,7 @@ class Ports:
         consult: answers a Consult with the event that the party's table awaits; given up when the session ends.
         blocking: `commit`, `look_up` and `consult` take time, where a person is asked minutes; a driver then calls
             them from a worker thread.
+        patient: that is so of `consult` only.
         show: takes notes and progress for the person or program that runs the party.
 
     """
@@ -73,6 +78,7 @@ class Ports:
     consult: Callable[[Consult], object] = _nobody
     show: Callable[[object], None] = _ignore
     blocking: bool = False
+    patient: bool = False
 
 
 def perform(effect: Effect, ports: Ports) -> object | None:
@@ -87,7 +93,7 @@ def perform(effect: Effect, ports: Ports) -> object | None:
             return ports.consult(effect)
         case Show(note):  # by far the most frequent
             ports.show(note)
-        case GenerateKey() | Sign() | Agree() | UnwrapKey() | RewrapKey() | UseSecret():
+        case GenerateKey() | Sign() | Agree() | UnwrapKey() | RewrapKey() | UseSecret() | StartPake() | FinishPake():
             try:
                 return operate(effect, ports.keys)
             except InsituError as error:
@@ -116,3 +122,7 @@ def operate(effect: KeyOperation, keys: KeyStore) -> object:
             return KeyRewrapped(keys.rewrap(block, wrapping))
         case UseSecret(secret, operation):
             return SecretUsed(keys.use(secret, operation))
+        case StartPake(label, password, begins, identities):
+            return PakeStarted(keys.start_pake(label, password, identities, begins=begins))
+        case FinishPake(label, share):
+            return PakeFinished(keys.finish_pake(label, share))

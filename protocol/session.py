@@ -117,14 +117,14 @@ class Session(Generic[S, D]):
         return f"<Session {self._table.party} {self.state.name}{' closed' if self.closed else ''}>"
 
     def begin_anew(self, state: S, data: D) -> None:
-        """The party has changed while the handshake runs: what it did elsewhere counts when the channel stands.
+        """The party has changed while handshake or stage of proof run: what it did elsewhere counts when it begins.
 
         Raises:
-            StateError: the channel stands, or the session is over.
+            StateError: the party has heard of the channel, or the session is over.
 
         """
-        if self.closed or self._records is not None:
-            raise StateError("the session is under way", who=self.party, expected="a handshake")
+        if self.closed or (self._records is not None and self._stage is None):
+            raise StateError("the session is under way", who=self.party, expected="a handshake or a proof")
         self.state, self.data = state, data
         self._before = state, data
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cddl_validator import Cddl
 from wire_watch import Watch
-from world import World, cheap_pins
+from world import World, cheap_exchanges, cheap_pins
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -46,9 +46,9 @@ def wire_watch(_watched_wire: Watch) -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _remembered_pins() -> Iterator[None]:
-    """Worlds repeat, and with them the derivations of their PINs, which are expensive on purpose."""
-    with cheap_pins():
+def _remembered_costs() -> Iterator[None]:
+    """Worlds repeat, and with them what is expensive: the derivations of their PINs, and exchanges by secrets."""
+    with cheap_pins(), cheap_exchanges():
         yield
 
 

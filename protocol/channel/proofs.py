@@ -36,6 +36,19 @@ def possession_of_secret(binding: bytes, option: str, side: Side, serial: str) -
     return to_be_maced(encode(["insitu proof", option, side.value, serial]), external_aad=binding)
 
 
+def exchange_identity(binding: bytes, option: str, side: Side, serial: str) -> bytes:
+    """Who a side is in a password-authenticated key exchange: bound to channel, option, role and module (A6, A7).
+
+    Args:
+        binding: the channel's exporter value, 32 bytes.
+        option: name of the trust option.
+        side: whose identity.
+        serial: the module's serial number.
+
+    """
+    return encode(["insitu exchange", option, side.value, serial, binding])
+
+
 def possession(binding: bytes, serial: str, public: PublicKey) -> bytes:
     """What a module signs with a new key pair to show that it holds it (L3; formal model: tPop).
 

@@ -1,9 +1,9 @@
 """Effects: what a step wants done in the world. Data only; whoever runs the session performs them in order.
 
 Key operations come back as events (GenerateKey -> KeyPairMade, Sign -> Signed, Agree -> Agreed, UnwrapKey ->
-KeyUnwrapped, RewrapKey -> KeyRewrapped, UseSecret -> SecretUsed), and so do questions (LookUp, Consult); all others are
-done when performed. Persist stands before the Send that promises it. What may hold a secret does not show in the repr;
-a message answers for its own.
+KeyUnwrapped, RewrapKey -> KeyRewrapped, UseSecret -> SecretUsed, StartPake -> PakeStarted, FinishPake -> PakeFinished),
+and so do questions (LookUp, Consult); all others are done when performed. Persist stands before the Send that promises
+it. What may hold a secret does not show in the repr; a message answers for its own.
 """
 
 from __future__ import annotations
@@ -138,6 +138,32 @@ class UseSecret(Unshown):
     operation: SecretOperation = field(repr=False)
 
 
-KeyOperation: TypeAlias = GenerateKey | Sign | Agree | UnwrapKey | RewrapKey | UseSecret
+@dataclass(frozen=True, slots=True)
+class StartPake(Unshown):
+    """Begin a password-authenticated key exchange (SPAKE2) in key memory; there, it waits under `label`.
+
+    Attributes:
+        label: of the exchange, and of the key that comes of it.
+        password: the secret that both sides share.
+        begins: whether this side is A of the exchange; the other one is B.
+        identities: what is bound into the key: A's, B's.
+
+    """
+
+    label: str
+    password: SecretHandle
+    begins: bool
+    identities: tuple[bytes, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishPake(Unshown):
+    """End the exchange `label` with the other side's share; whether that had the same password, only a proof tells."""
+
+    label: str
+    share: bytes = field(repr=False)
+
+
+KeyOperation: TypeAlias = GenerateKey | Sign | Agree | UnwrapKey | RewrapKey | UseSecret | StartPake | FinishPake
 Effect: TypeAlias = Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | Consult | KeyOperation
 Effects: TypeAlias = Sequence[Effect]

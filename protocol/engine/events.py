@@ -80,6 +80,20 @@ class SecretUsed(Unshown):
 
 
 @dataclass(frozen=True, slots=True)
+class PakeStarted:
+    """Answer to StartPake: this side's share, 32 bytes, which tells nothing of the password."""
+
+    share: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PakeFinished:
+    """Answer to FinishPake: the key lives in key memory under `key`; the other side has it if it had the password."""
+
+    key: SecretHandle
+
+
+@dataclass(frozen=True, slots=True)
 class KeyOperationFailed:
     """Key memory could not do what a key operation asked for; `reason` holds no secret."""
 
@@ -101,6 +115,8 @@ __all__ = [
     "KeyPairMade",
     "KeyRewrapped",
     "KeyUnwrapped",
+    "PakeFinished",
+    "PakeStarted",
     "PublicKey",
     "SecretUsed",
     "Signed",

@@ -22,6 +22,8 @@ class SecretUsage(Enum):
     """Protects other keys at rest; never leaves the memory that made it."""
     PROOF = "proof"
     """Shared with one other party, to prove that oneself is who shares it; never crosses a link."""
+    PASSWORD = "password"  # noqa: S105 - a usage
+    """Short enough to be guessed, so it is used in a PAKE only, which gives nothing away to guess by (A6, A7)."""
 
 
 class SecretAlgorithm(Enum):
@@ -31,6 +33,8 @@ class SecretAlgorithm(Enum):
     TDES = "tdes"
     HMAC = "hmac"
     """With SHA-256."""
+    SPAKE2 = "spake2"
+    """Over Ed25519, with SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,8 @@ class SecretHandle:
         label: unique in its store, also among key pairs.
         usage: what it is for.
         algorithm: what it is a key of.
-        bits: its length, parity bits included.
-        check_value: named by its method, as in "KCV(CMAC)=1A2B3C4D5E".
+        bits: its length, parity bits included; 0 for a password, of which not even that is told.
+        check_value: named by its method, as in "KCV(CMAC)=1A2B3C4D5E"; empty for a password, which it would give away.
 
     """
 

@@ -73,7 +73,7 @@ def read_code(text: str, size: int, alphabets: Iterable[Alphabet] = ALPHABETS) -
 
     """
     lengths = {alphabet.symbols_for(size): alphabet for alphabet in alphabets}
-    typed = _plain(text)
+    typed = plain(text)
     alphabet = lengths.get(len(typed) - 1)
     if alphabet is None:
         expected = " or ".join(f"{length + 1} {each.name}" for length, each in lengths.items())
@@ -104,7 +104,7 @@ def read_symbols(text: str, alphabet: Alphabet, length: int) -> str:
         CodeRefused: a symbol too many or too few, one that is none, or a check symbol that does not fit.
 
     """
-    typed = _plain(text)
+    typed = plain(text)
     if len(typed) != length + 1:
         raise CodeRefused("length", expected=f"{length + 1} {alphabet.name}", got=len(typed))
     for place, symbol in enumerate(typed, 1):
@@ -126,7 +126,8 @@ def check_symbol(symbols: str, alphabet: Alphabet) -> str:
     return alphabet.symbols[(1 - carried) % count]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """What people type as symbols: upper case, without spaces and hyphens, look-alikes read as digits."""
     return _IGNORED.sub("", text[:_LONGEST]).translate(_READ_AS)
 
 

@@ -36,6 +36,8 @@ _BITS: Final = {
     (SecretUsage.WRAPPING, SecretAlgorithm.AES): (256,),
     (SecretUsage.PROOF, SecretAlgorithm.HMAC): (128, 256),
 }
+PASSWORD_BYTES: Final = (6, 64)
+"""Of a shared secret that is used in a PAKE."""
 _DES_BLOCK: Final = 8
 _PIN_DIGITS: Final = (4, 12)
 _PAN_DIGITS: Final = (12, 19)
@@ -81,6 +83,11 @@ def check_key(usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> Non
         KeyRefused: they are such bytes.
 
     """
+    if (usage, algorithm) == (SecretUsage.PASSWORD, SecretAlgorithm.SPAKE2):
+        least, most = PASSWORD_BYTES
+        if not least <= len(key) <= most:  # how long it is, is as secret as it is itself
+            raise KeyRefused("secret", who="keys", expected=f"{least} to {most} bytes", got="another length")
+        return
     check_length(usage, algorithm, 8 * len(key))
     if not any(key):
         raise KeyRefused(f"{algorithm.value} key", who="keys", expected="a key", got="zeros")

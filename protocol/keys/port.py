@@ -34,10 +34,12 @@ class KeyRefused(UsageError):
 
 
 class KeyStore(Protocol):
-    """Key memory. Labels are unique in it. Calls come from one thread at a time.
+    """Key memory. Labels are unique in it. Calls come from one thread at a time, except for the two below.
+
+    `start_pake` and `finish_pake` are slow and come from worker threads while others go on.
 
     Attributes:
-        answers_at_once: True: every call returns within a millisecond; False: call it from a worker thread.
+        answers_at_once: True: every other call returns within a millisecond; False: call it from a worker thread.
 
     """
 
@@ -111,6 +113,37 @@ class KeyStore(Protocol):
         Raises:
             KeyMissing, KeyMismatch: the key that `key` means is not there.
             KeyRefused: it is not for that, or the data are not of the method's form.
+
+        """
+        ...
+
+    def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
+        """Begin an exchange (SPAKE2 over Ed25519) that waits under `label`; one that waited there is given up.
+
+        Args:
+            label: of the exchange, and of the key that comes of it.
+            password: what both sides share.
+            identities: of side A and side B, bound into the key.
+            begins: whether this is side A.
+
+        Returns:
+            This side's share, 32 bytes, which tells nothing of the password.
+
+        Raises:
+            KeyMissing, KeyMismatch: the password that the handle means is not there.
+            KeyRefused: it is no password, or a bad label.
+            UsageError: the extra `pake` is not installed.
+
+        """
+        ...
+
+    def finish_pake(self, label: str, share: bytes) -> SecretHandle:
+        """End the exchange under `label` with the other side's share: a key for proofs, 32 bytes.
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyMissing: no exchange waits there; each is ended once.
+            ProtocolError: the share is no element of the group, of low order, or our own.
 
         """
         ...

@@ -27,6 +27,7 @@ from ..engine import (
 )
 from ..stores.secret import Entropy, Secret, Uncopied, draw
 from .derive import OWN_ENTROPY, PrivateKey, derive_private
+from .exchange import Exchange, begin_exchange
 from .keyblock import WRAPPING_BYTES, read_block, write_block
 from .methods import check_key, check_length, check_value, perform, with_odd_parity
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
@@ -56,6 +57,7 @@ class SoftwareKeyStore(Uncopied):
         self._ecdsa = _REPEATABLE if repeatable else ECDSA
         self._pairs: dict[str, tuple[PublicKey, PrivateKey]] = {}
         self._secrets: dict[str, tuple[SecretHandle, Secret]] = {}
+        self._exchanges: dict[str, Exchange] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self._pairs)} key pairs, {len(self._secrets)} symmetric keys>"
@@ -142,6 +144,9 @@ class SoftwareKeyStore(Uncopied):
 
     def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
         """See KeyStore."""
+        return perform(key, self._meant(key).reveal(), operation, self._entropy)
+
+    def _meant(self, key: SecretHandle) -> Secret:
         found = self._secrets.get(key.label)
         if found is None:
             raise _missing(key.label)
@@ -150,7 +155,29 @@ class SoftwareKeyStore(Uncopied):
             raise KeyMismatch(
                 f"another key is kept as {key.label!r}", who="keys", expected=key.check_value, got=handle.check_value
             )
-        return perform(handle, secret.reveal(), operation, self._entropy)
+        return secret
+
+    def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
+        """See KeyStore."""
+        checked_label(label)
+        if password.usage is not SecretUsage.PASSWORD:
+            got = password.usage.value
+            raise KeyRefused("use of this key", who="keys", expected=SecretUsage.PASSWORD.value, got=got)
+        exchange = begin_exchange(self._meant(password).reveal(), identities, self._entropy, begins=begins)
+        self._exchanges[label] = exchange
+        return exchange.share
+
+    def finish_pake(self, label: str, share: bytes) -> SecretHandle:
+        """See KeyStore."""
+        self._check_new(label)
+        exchange = self._exchanges.pop(label, None)
+        if exchange is None:
+            raise KeyMissing("no such exchange", who="keys", expected=label)
+        return self._keep_secret(label, SecretUsage.PROOF, SecretAlgorithm.HMAC, exchange.finish(share))
+
+    def give_up_exchanges(self) -> None:
+        """Forget all exchanges that wait for the other side's share."""
+        self._exchanges.clear()
 
     def find_secret(self, label: str) -> SecretHandle | None:
         """See KeyStore."""
@@ -182,6 +209,18 @@ class SoftwareKeyStore(Uncopied):
         self._check_new(label)
         check_key(SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
         return self._keep_secret(label, SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
+
+    def share_password(self, label: str, password: bytes) -> SecretHandle:
+        """Keep a secret for exchanges that is short enough to be guessed: 6 to 64 bytes (A6, A7).
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyRefused: it is no such secret.
+
+        """
+        self._check_new(label)
+        check_key(SecretUsage.PASSWORD, SecretAlgorithm.SPAKE2, password)
+        return self._keep_secret(label, SecretUsage.PASSWORD, SecretAlgorithm.SPAKE2, password)
 
     def new_secret_block(self, usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> tuple[str, str]:
         """A new random symmetric key, as a block under the storage key, with its check value.
@@ -243,7 +282,8 @@ class SoftwareKeyStore(Uncopied):
         return found[1].reveal()
 
     def _keep_secret(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> SecretHandle:
-        handle = SecretHandle(label, usage, algorithm, 8 * len(key), check_value(algorithm, key))
+        told = (0, "") if usage is SecretUsage.PASSWORD else (8 * len(key), check_value(algorithm, key))
+        handle = SecretHandle(label, usage, algorithm, *told)
         self._secrets[label] = handle, Secret(key)
         return handle
 

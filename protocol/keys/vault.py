@@ -87,6 +87,7 @@ class Vault(Uncopied, ABC):
 
     def roll_back(self) -> None:
         """Destroy all pairs that no commit has kept; the durable ones and the record stay as they are."""
+        self._keys.give_up_exchanges()
         for label in self._keys.labels() - self._durable:
             self._keys.destroy(label)
 
@@ -128,6 +129,14 @@ class Vault(Uncopied, ABC):
     def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
         """See KeyStore."""
         return self._keys.use(key, operation)
+
+    def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
+        """See KeyStore; the exchange outlasts a commit, and is given up by roll_back."""
+        return self._keys.start_pake(label, password, identities, begins=begins)
+
+    def finish_pake(self, label: str, share: bytes) -> SecretHandle:
+        """See KeyStore; the key lasts until roll_back unless a commit keeps it."""
+        return self._keys.finish_pake(label, share)
 
     def find_secret(self, label: str) -> SecretHandle | None:
         """See KeyStore."""

@@ -52,7 +52,7 @@ from .records import (
     Person,
     Revoked,
 )
-from .trust import Proof
+from .trust import PakeShare, Proof
 from .wire import FieldError, array, decode_record, encode_record, message, record
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "ModuleRecord",
     "OpenTransaction",
     "Outcome",
+    "PakeShare",
     "PayOut",
     "Payload",
     "Person",

@@ -14,7 +14,7 @@ from textwrap import dedent
 from types import ModuleType
 from typing import Final
 
-from . import business, catalogue, enrollment, intent, notice, operating, personalization, records, trust
+from . import business, catalogue, enrollment, intent, notice, operating, personalization, records, tans, trust
 
 _HEADER: Final = """\
 ; The messages and durable records of insitu (CDDL, RFC 8610). Generated from the docstrings of protocol/messages
@@ -24,7 +24,7 @@ _HEADER: Final = """\
 ; Key 0 of a message is its number. "key: type" cuts: a known key with a wrong value is wrong, whatever else fits.
 """
 
-_SECTIONS: Final = (catalogue, trust, personalization, operating, business, enrollment, notice, intent, records)
+_SECTIONS: Final = (catalogue, trust, personalization, operating, business, enrollment, notice, intent, records, tans)
 
 
 def specification() -> str:

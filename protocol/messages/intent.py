@@ -52,6 +52,8 @@ class TrustOption(IntEnum):
           certificates: 1,
           certificates-one-way: 2,
           shipped-key: 4,
+          secret: 5,
+          tan: 6,
         )
     """
 
@@ -63,6 +65,10 @@ class TrustOption(IntEnum):
     """The module's certificate at set-up, the unit's as it hands over (A3)."""
     SHIPPED_KEY = 4
     """A random key whose twin travels in the accompanying documents (A5)."""
+    SECRET = 5
+    """A short secret that both sides were told, in a password-authenticated key exchange (A6)."""
+    TAN = 6
+    """A one-off number from an envelope, keyed in at the module, likewise (A7, A8)."""
 
     @property
     def text(self) -> str:

@@ -119,7 +119,9 @@ class ModuleRecord:
         inbox: instructions that the ATM controller has not taken yet, ascending.
         crl: the manufacturer's certificate revocation list, as far as one came (S5).
         keys: symmetric keys, at most one for each usage.
-        shared: labels of the keys for proofs that came at manufacture; they outlast every reset (A5).
+        shared: labels of the keys for proofs that came at manufacture, and of a shared secret; they outlast
+            every reset (A5, A6).
+        wrong: attempts at the shared secret since the last right one; None for none (A6).
 
     CDDL::
 
@@ -143,6 +145,7 @@ class ModuleRecord:
           ? 17: bstr .size (1..32768),   ; CRL
           18: [*8 HeldKey],
           19: [*4 tstr .size (1..64)],   ; labels of shared keys
+          ? 20: 1..5,                    ; wrong attempts
         }
 
     """
@@ -166,6 +169,7 @@ class ModuleRecord:
     crl: Annotated[bytes | None, Key(17), Size(1, CRL_MAX)] = None
     keys: Annotated[tuple[HeldKey, ...], Key(18), Size(0, 8)] = ()
     shared: Annotated[tuple[Annotated[str, NAME], ...], Key(19), Size(0, 4)] = ()
+    wrong: Annotated[int | None, Key(20), Within(1, 5)] = None
 
     @property
     def fingerprint(self) -> bytes | None:
@@ -180,7 +184,7 @@ class ModuleRecord:
 
     @property
     def lasting(self) -> frozenset[str]:
-        """The labels of the keys that came at manufacture and outlast every reset."""
+        """The labels of the keys and secrets that outlast every reset."""
         return frozenset((IDENTITY, *self.shared) if self.identity else self.shared)
 
     def written(self, **changes: Any) -> ModuleRecord:  # noqa: ANN401 - fields of the record

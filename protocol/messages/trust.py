@@ -25,3 +25,22 @@ class Proof:
     """
 
     mac: Annotated[bytes, Key(1), Size(32)]
+
+
+@message(7)
+class PakeShare:
+    """Either side, module first: its share of a password-authenticated key exchange, which tells nothing (A6, A7).
+
+    Attributes:
+        share: an element of the group, encoded as in RFC 8032; 32 bytes.
+
+    CDDL::
+
+        PakeShare = {
+          0: 7,
+          1: bstr .size 32,  ; share
+        }
+
+    """
+
+    share: Annotated[bytes, Key(1), Size(32)]

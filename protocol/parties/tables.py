@@ -7,6 +7,7 @@ from typing import Any, Final
 from ..channel.edhoc.initiator import INITIATOR
 from ..channel.edhoc.responder import RESPONDER
 from ..channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
+from ..channel.trust.pake import MODULE_PAKE, UNIT_PAKE
 from ..engine import Table
 from .card import CARD
 from .card_enrolling import CARD_ENROLLING
@@ -19,5 +20,5 @@ from .work import WORK
 
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
     *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING),
-    *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF),
+    *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE),
 )

@@ -52,6 +52,7 @@ class StoreKind(Enum):
     CARD = "card"
     CENTRAL = "central"
     MANUFACTURER = "manufacturer"
+    UNIT = "unit"
 
 
 class StoreMissing(UsageError):

@@ -266,8 +266,9 @@ def meeting(
     """A module meets a unit, not begun yet."""
     module = module or world.module
     unit = unit or world.new_unit()
-    world.equip(option, module)
     theirs = option if unit_option is None else unit_option
+    for each in {option, theirs}:
+        world.equip(each, module)
     return Line(
         Side("module", module.meet_unit(NoStream(), option, wired=True)),  # type: ignore[arg-type]
         Side("unit", unit.personalize(NoStream(), serial, theirs, wired=True, policy=policy)),  # type: ignore[arg-type]

@@ -12,20 +12,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 import pytest
+from spake2 import ed25519_basic
 
-from insitu.protocol.channel.trust import SHIPPED
+from insitu.protocol.channel.trust import SECRET, SHIPPED
 from insitu.protocol.engine import KeyHandle, KeyKind, PublicKey, SecretAlgorithm, SecretUsage
 from insitu.protocol.keys.certificates import trusted_root
+from insitu.protocol.keys.codes import DECIMAL, write_symbols
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.revocation import draft_crl
+from insitu.protocol.keys.tans import TanForm
 from insitu.protocol.keys.vault import MemoryVault, Vault
 from insitu.protocol.messages import Authorize, CardRole, Job, ListJob, PayOut, TrustOption
 from insitu.protocol.parties import card as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.protocol.stores.registry import Command, CommandKind, Issuer, ModuleEntry
+from insitu.shell.book import Book
 from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
@@ -77,6 +82,27 @@ def cheap_pins() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(card_rules, "scrypt", cache(card_rules.scrypt))
         yield
+
+
+@contextmanager
+def cheap_exchanges() -> Iterator[None]:
+    """What SPAKE2 computes is computed once and remembered: worlds repeat their random scalars as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (ed25519_basic.Element, ed25519_basic.ElementOfUnknownGroup):
+            patch.setattr(kind, "scalarmult", _remembered(kind.scalarmult))
+        yield
+
+
+def _remembered(multiply: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    known: dict[tuple[object, int], object] = {}
+
+    def scalarmult(element: Any, scalar: int) -> Any:
+        at = element.XYTZ, scalar
+        if at not in known:
+            known[at] = multiply(element, scalar)
+        return known[at]
+
+    return scalarmult
 
 
 def memory(seed: str) -> MemoryVault:
@@ -171,9 +197,9 @@ def shipped_key(serial: str) -> bytes:
     return sha256(serial.encode()).digest()[:16]
 
 
-def means_for(serial: str) -> Means:
-    """What a person with the documents tells the unit."""
-    return Means(shipped_key=shipped_key(serial))
+def shared_secret(serial: str) -> bytes:
+    """What whoever looks after a module of the worlds agreed on with the unit's people."""
+    return f"correct horse {serial}".encode()
 
 
 @dataclass
@@ -187,6 +213,7 @@ class World:
         shown: every note that any party showed.
         vaults: by name of the party.
         registries: of central systems, by name.
+        envelopes: what the operator finds in the last one for a module, by its serial number.
 
     """
 
@@ -196,6 +223,7 @@ class World:
     shown: list[object] = field(default_factory=list)
     vaults: dict[str, MemoryVault] = field(default_factory=dict)
     registries: dict[str, MemoryRegistry] = field(default_factory=dict)
+    envelopes: dict[str, str] = field(default_factory=dict)
     manufacturer: Manufacturer = field(init=False)
     card: Card = field(init=False)
     central: Central = field(init=False)
@@ -280,7 +308,9 @@ class World:
 
     def blank_module(self, serial: str = SERIAL, *, legacy: bool = False) -> Module:
         """A module as its vault says: blank at first."""
-        return Module(restarted(self.vault(serial)), legacy=legacy, now=self.module_clock, **self._about(serial))
+        about = self._about(serial)
+        vault = restarted(self.vault(serial))
+        return Module(vault, legacy=legacy, enter=lambda _: self.envelopes[serial], now=self.module_clock, **about)
 
     def new_module(self, serial: str, *, identity: bool = True, manufactured_key: bool = False) -> Module:
         """A delivered module."""
@@ -297,6 +327,27 @@ class World:
             keys.storage.share(SHIPPED, shipped_key(module.record.serial))
             record = replace(module.record, shared=(SHIPPED,))
             module._keeping.commit(record, keys.labels())
+        if option is TrustOption.SECRET and keys.find_secret(SECRET) is None:
+            module.agree_on(shared_secret(module.record.serial))
+
+        if option is TrustOption.TAN:
+            self.issue_tan(module.record.serial)
+
+    def issue_tan(self, serial: str = SERIAL) -> None:
+        """The unit issues a TAN, if there is none, and the operator at the module gets the envelope."""
+        book = self.book()
+        if not any(tan.serial == serial for tan in book.record().tans):
+            book.issue(serial, TanForm(), not_after=self.clock() + DAY)
+            self.envelopes[serial] = write_symbols(book.take_to_print(serial), DECIMAL)
+
+    def means_for(self, serial: str) -> Means:
+        """What people, documents and its own book contribute at the unit."""
+        return Means(shipped_key=shipped_key(serial), secret=shared_secret(serial), book=self.book())
+
+    def book(self) -> Book:
+        """The unit's."""
+        entropy = self._sources.setdefault("tans", Seeded(f"{self.seed}/tans"))
+        return Book(lambda: restarted(self.vault("book")), entropy=entropy, now=self.clock)
 
     def certify_identity(self, made: object) -> bytes:
         """What the manufacturer's bench does with an IdentityMade."""
@@ -311,7 +362,7 @@ class World:
         """A unit with the card, once more: nothing of earlier sessions is in it."""
         about = self._about(f"unit {len(self.shown)}")
         certificate = central or self.central_certificate
-        return Unit(card or self.card, certificate, compare=compare, means=means_for, now=self.clock, **about)
+        return Unit(card or self.card, certificate, compare=compare, means=self.means_for, now=self.clock, **about)
 
     # four eyes
 

@@ -1,20 +1,44 @@
 """Trust options, one file each; `operating` and `enrolling` are what central systems trust modules and cards by."""
 
+from .attempts import (
+    ATTEMPT,
+    MOST_WRONG,
+    AttemptAdmitted,
+    AttemptBarred,
+    AttemptBegun,
+    AttemptRight,
+    AttemptsForgotten,
+    SecretDenied,
+    SecretEntered,
+    SecretNeeded,
+)
 from .certificates import ModuleByIdentity, UnitByCertificate
 from .enrolling import CardEnrolling, CentralEnrolling
 from .one_way import ModuleOneWay, UnitOneWay
 from .operating import CentralAtWork, ModuleAtWork
 from .physical import ByCable
+from .secret import SECRET, BySecret
 from .shipped_key import SHIPPED, SHIPPED_BYTES, ByShippedKey
 from .stage import ProofStage
+from .tan import ByTan
 from .terms import SUITES, Terms
 
 __all__ = [
+    "ATTEMPT",
+    "MOST_WRONG",
+    "SECRET",
     "SHIPPED",
     "SHIPPED_BYTES",
     "SUITES",
+    "AttemptAdmitted",
+    "AttemptBarred",
+    "AttemptBegun",
+    "AttemptRight",
+    "AttemptsForgotten",
     "ByCable",
+    "BySecret",
     "ByShippedKey",
+    "ByTan",
     "CardEnrolling",
     "CentralAtWork",
     "CentralEnrolling",
@@ -22,6 +46,9 @@ __all__ = [
     "ModuleByIdentity",
     "ModuleOneWay",
     "ProofStage",
+    "SecretDenied",
+    "SecretEntered",
+    "SecretNeeded",
     "Terms",
     "UnitByCertificate",
     "UnitOneWay",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hmac import compare_digest
-from typing import Final
+from typing import Final, TypeVar
 
 from ...engine import (
     Close,
@@ -50,6 +50,8 @@ class ProofState(Enum):
 
 
 S = ProofState
+D = TypeVar("D", bound="MutualData")
+"""Other stages, which come to the key in another way, go on with the actions here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class MutualData:
         side: which one.
         option: of the pin.
         serial: the module's serial number: its own, or the job's, never from the wire.
-        secret: the key, in key memory.
+        secret: the key, in key memory; None where a stage has to come to one first.
         opened: the channel.
         claimed: the MAC that the other side sent.
         proved: who it is, once that holds.
@@ -70,10 +72,14 @@ class MutualData:
     side: Side
     option: TrustOption
     serial: str
-    secret: SecretHandle
+    secret: SecretHandle | None = None
     opened: ChannelOpened | None = None
     claimed: bytes = field(default=b"", repr=False)
     proved: Peer | None = None
+
+    def prove(self, side: Side) -> UseSecret:
+        """Have key memory make the MAC of `side`."""
+        return UseSecret(given(self.secret), Prove(self.statement(side)))
 
     def statement(self, side: Side) -> bytes:
         """What `side` makes its MAC over."""
@@ -93,58 +99,55 @@ def the_mac_is_right(data: MutualData, event: SecretUsed) -> bool:
 _AWAIT: Final = StartTimer(PROOF_TIMER, PROOF_SECONDS)
 
 
-def make_own(data: MutualData, event: ChannelOpened) -> tuple[MutualData, Effects]:
+def make_own(data: D, event: ChannelOpened) -> tuple[D, Effects]:
     """The module's MAC."""
     known = replace(data, opened=event)
-    return known, [UseSecret(known.secret, Prove(known.statement(known.side)))]
+    return known, [known.prove(known.side)]
 
 
-def await_proof(data: MutualData, event: ChannelOpened) -> tuple[MutualData, Effects]:
+def await_proof(data: D, event: ChannelOpened) -> tuple[D, Effects]:
     """The module proves itself first."""
     return replace(data, opened=event), [_AWAIT]
 
 
-def send_and_wait(data: MutualData, event: SecretUsed) -> tuple[MutualData, Effects]:
+def send_and_wait(data: D, event: SecretUsed) -> tuple[D, Effects]:
     """Ours, and the other side's is awaited."""
     return data, [Send(Proof(event.result)), _AWAIT]
 
 
-def check(data: MutualData, event: Proof) -> tuple[MutualData, Effects]:
+def check(data: D, event: Proof) -> tuple[D, Effects]:
     """Have key memory make the MAC that the other side must have sent."""
     other = Side.UNIT if data.side is Side.MODULE else Side.MODULE
-    return replace(data, claimed=event.mac), [
-        StopTimer(PROOF_TIMER),
-        UseSecret(data.secret, Prove(data.statement(other))),
-    ]
+    return replace(data, claimed=event.mac), [StopTimer(PROOF_TIMER), data.prove(other)]
 
 
-def answer(data: MutualData, _: SecretUsed) -> tuple[MutualData, Effects]:
+def answer(data: D, _: object) -> tuple[D, Effects]:
     """The module's holds: now ours."""
-    return data, [UseSecret(data.secret, Prove(data.statement(data.side)))]
+    return data, [data.prove(data.side)]
 
 
-def accept(data: MutualData, _: SecretUsed) -> tuple[MutualData, Effects]:
+def accept(data: D, _: object) -> tuple[D, Effects]:
     """Both hold, as the module sees it."""
     return _proved(data, [])
 
 
-def send_and_accept(data: MutualData, event: SecretUsed) -> tuple[MutualData, Effects]:
+def send_and_accept(data: D, event: SecretUsed) -> tuple[D, Effects]:
     """Both hold, as the unit sees it, once the module has ours."""
     return _proved(data, [Send(Proof(event.result))])
 
 
-def _proved(data: MutualData, first: list[Send]) -> tuple[MutualData, Effects]:
+def _proved(data: D, first: list[Send]) -> tuple[D, Effects]:
     peer = by_proof(given(data.opened).peer, data.option)
     note = Show(PeerProved(data.side.value, peer.name, data.option))
     return replace(data, proved=peer), [*first, note]
 
 
-def refuse(data: MutualData, _: SecretUsed) -> tuple[MutualData, Effects]:
+def refuse(data: D, _: SecretUsed) -> tuple[D, Effects]:
     """Whoever that is holds another key, or none."""
     return data, [Close(Fault.UNTRUSTED, f"the other side does not hold what {data.option.text} asks for")]
 
 
-def give_up(data: MutualData, event: KeyOperationFailed) -> tuple[MutualData, Effects]:
+def give_up(data: D, event: KeyOperationFailed) -> tuple[D, Effects]:
     """Key memory does not do its work."""
     return data, [Close(Fault.UNAVAILABLE, reason_of(event))]
 

@@ -9,14 +9,30 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
 
 import trio
 
 from ..protocol.channel.handshake import Handshake
-from ..protocol.channel.trust import SHIPPED, Terms
+from ..protocol.channel.trust import (
+    MOST_WRONG,
+    SECRET,
+    SHIPPED,
+    AttemptAdmitted,
+    AttemptBarred,
+    AttemptBegun,
+    AttemptRight,
+    AttemptsForgotten,
+    SecretDenied,
+    SecretEntered,
+    SecretNeeded,
+    Terms,
+)
 from ..protocol.desk import Desk
 from ..protocol.driver import run
-from ..protocol.engine import StateError, given
+from ..protocol.engine import Consult, InsituError, LookUp, StateError, UsageError, given
+from ..protocol.keys.tans import read_tan
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ModuleRecord, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
@@ -35,6 +51,19 @@ from .keeping import Keeping, Show, ignore, wall_clock
 from .trusting import ModuleHas, module_terms
 from .work import NotOperating, Work
 
+ENTERED: Final = "entered"
+"""Label of what the operator keyed in; never committed."""
+
+
+def nobody_enters(peer: str) -> str:
+    """There is no person at the module.
+
+    Raises:
+        UsageError: always.
+
+    """
+    raise UsageError("nobody can key in a TAN", who="module", expected="a keypad, a terminal or a file", got="none")
+
 
 class Module:
     """A security module.
@@ -43,6 +72,8 @@ class Module:
         vault: its key memory and durable state.
         counter: a monotonic counter outside the store, of this module and no other; it vouches for the store (S4, S8).
         legacy: older symmetric methods are admitted (L11).
+        enter: asks the operator for the TAN, told the name that the unit gives itself; what was keyed in, with its
+            check symbol (A7). Called from a worker thread; an InsituError ends the session.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Attributes:
@@ -60,11 +91,13 @@ class Module:
         *,
         counter: MonotonicCounter | None = None,
         legacy: bool = False,
+        enter: Callable[[str], str] = nobody_enters,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
     ) -> None:
         self._keeping = Keeping(vault, ModuleRecord)
+        self._enter = enter
         self._entropy = entropy
         self._now = now
         self._show = show
@@ -134,6 +167,33 @@ class Module:
                 desk.submit(IdentityCertified(certify(made[0])))
         finally:
             self._keeping.vault.roll_back()
+
+    def agree_on(self, secret: bytes) -> None:
+        """Keep a secret that the unit is told, too, in place of an earlier one; wrong attempts are forgotten (A6).
+
+        Raises:
+            StateError: a session is running.
+            KeyRefused: it is no such secret.
+
+        """
+        with self._only_one("unit"), self._only_one("central"):
+            vault, record = self._keeping.vault, self.record
+            try:
+                if vault.find_secret(SECRET) is not None:
+                    record = record.written(shared=tuple(each for each in record.shared if each != SECRET), wrong=None)
+                    self._keeping.commit(record, vault.labels() - {SECRET})
+                vault.storage.share_password(SECRET, secret)
+                record = record.written(shared=(*record.shared, SECRET), wrong=None)
+                self._keeping.commit(record, vault.labels())
+            finally:
+                vault.roll_back()
+
+    def unlock(self) -> int:
+        """Attempts at the secret go on; how many were wrong (A6)."""
+        wrong = self.record.wrong or 0
+        if wrong:
+            self._keeping.commit(self.record.written(wrong=None))
+        return wrong
 
     def reset_by_hand(self) -> int:
         """Erase operating key and certificates (L8) and end the sessions that run; the new epoch.
@@ -226,7 +286,42 @@ class Module:
 
         handshake = Handshake.initiate(terms, purpose, self._entropy(64))
         session = Session(MODULE, self.state, self._data(), handshake)
-        await run(session, stream, self._keeping.ports(show), now=self._now, scope=scope)
+
+        def look_up(question: LookUp) -> object:
+            answer = self._count(question.argument)
+            session.begin_anew(self.state, self._data())
+            return answer
+
+        ports = replace(self._keeping.ports(show), look_up=look_up, consult=self._ask_operator, patient=True)
+        await run(session, stream, ports, now=self._now, scope=scope)
+
+    def _count(self, question: object) -> object:
+        """What is answered is durable; where it could not be written, that goes up, and nothing is said."""
+        wrong = self.record.wrong or 0
+        match question:
+            case AttemptBegun(option=TrustOption.TAN):  # counted, and burnt, at the unit
+                return AttemptAdmitted()
+            case AttemptRight(option=TrustOption.TAN):
+                return AttemptsForgotten()
+            case AttemptBegun() if wrong >= MOST_WRONG:
+                return AttemptBarred("the module's secret is locked")
+            case AttemptBegun():
+                self._keeping.commit(self.record.written(wrong=wrong + 1))
+                return AttemptAdmitted()
+            case AttemptRight():
+                self._keeping.commit(self.record.written(wrong=None))
+                return AttemptsForgotten()
+        raise UsageError("not a question for a module", got=type(question).__name__)
+
+    def _ask_operator(self, consult: Consult) -> object:
+        question = consult.question
+        if not isinstance(question, SecretNeeded):
+            return SecretDenied("not a question for an operator")
+        try:
+            tan = read_tan(self._enter(question.peer))
+            return SecretEntered(self._keeping.vault.storage.share_password(ENTERED, tan.encode()))
+        except InsituError as error:
+            return SecretDenied(str(error))
 
     def _data(self) -> ModuleData:
         return ModuleData(record=self._keeping.record, made=self._keeping.vault.find(MANUFACTURED))

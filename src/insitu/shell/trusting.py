@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..protocol.channel.trust import (
+    MOST_WRONG,
+    SECRET,
     SHIPPED,
     ByCable,
+    BySecret,
     ByShippedKey,
+    ByTan,
     ModuleByIdentity,
     ModuleOneWay,
     Terms,
@@ -20,12 +24,13 @@ from ..protocol.channel.trust import (
     UnitOneWay,
 )
 from ..protocol.channel.trust.certificates import own_unit
-from ..protocol.engine import KeyHandle, KeyKind, UsageError
+from ..protocol.engine import KeyHandle, KeyKind, SecretHandle, StateError, UsageError
 from ..protocol.keys.revocation import VerifiedCrl
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import IDENTITY, ModuleRecord, TrustOption
 
 if TYPE_CHECKING:
+    from .book import Book
     from .card import Card
 
 SESSION_KEY: Final = "session"
@@ -40,10 +45,16 @@ class Means:
 
     Attributes:
         shipped_key: out of the module's documents, 16 bytes (A5).
+        secret: what was agreed on with whoever looks after the module (A6).
+        book: the unit's own, with its TANs and the counts of wrong attempts (A6, A7).
+        identified: the module has to prove its identity before anything else (A6); of a TAN, the book says so.
 
     """
 
     shipped_key: bytes | None = field(default=None, repr=False)
+    secret: bytes | None = field(default=None, repr=False)
+    book: Book | None = None
+    identified: bool = True
 
 
 NOTHING: Final = Means()
@@ -97,11 +108,34 @@ def _module_by_shipped_key(has: ModuleHas) -> Terms:
     return ByShippedKey.module(has.record.serial, _fresh(has.vault), secret)
 
 
+def _module_by_secret(has: ModuleHas) -> Terms:
+    secret = has.vault.find_secret(SECRET)
+    if secret is None:
+        raise _lacks("module", "a module that was told a secret", TrustOption.SECRET)
+    if (has.record.wrong or 0) >= MOST_WRONG:
+        expected, got = "an operator who unlocks it", f"{MOST_WRONG} wrong attempts"
+        raise StateError("the module's secret is locked", who="module", expected=expected, got=got)
+    return _module_by(BySecret, has, secret)
+
+
+def _module_by_tan(has: ModuleHas) -> Terms:
+    return _module_by(ByTan, has, None)
+
+
+def _module_by(terms: type[BySecret], has: ModuleHas, secret: SecretHandle | None) -> Terms:
+    identity = has.vault.find(IDENTITY)
+    if identity is None:
+        return terms.bare_module(has.record.serial, _fresh(has.vault), secret)
+    return terms.module(has.record, identity, secret)
+
+
 _MODULES: Final[dict[TrustOption, Callable[[ModuleHas], Terms]]] = {
     TrustOption.PHYSICAL: _module_by_cable,
     TrustOption.CERTIFICATES: _module_by_identity,
     TrustOption.CERTIFICATES_ONE_WAY: _module_one_way,
     TrustOption.SHIPPED_KEY: _module_by_shipped_key,
+    TrustOption.SECRET: _module_by_secret,
+    TrustOption.TAN: _module_by_tan,
 }
 
 
@@ -165,11 +199,37 @@ def _unit_by_shipped_key(has: UnitHas) -> Terms:
     return ByShippedKey.unit(card.record.name, _fresh(card.keys), card.keys.storage.share(SHIPPED, key), has.serial)
 
 
+def _unit_by_secret(has: UnitHas) -> Terms:
+    means = has.means
+    if means.secret is None:
+        raise _lacks("unit", "the secret that the module was told", TrustOption.SECRET)
+    if means.book is None:
+        raise _lacks("unit", "a book, which counts wrong attempts", TrustOption.SECRET)
+    means.book.check_unlocked(has.serial)
+    return _unit_by(BySecret, has, means.secret, identified=means.identified)
+
+
+def _unit_by_tan(has: UnitHas) -> Terms:
+    if has.means.book is None:
+        raise _lacks("unit", "a book with TANs", TrustOption.TAN)
+    tan, value = has.means.book.usable(has.serial)
+    return _unit_by(ByTan, has, value, identified=tan.identified)
+
+
+def _unit_by(terms: type[BySecret], has: UnitHas, value: bytes, *, identified: bool) -> Terms:
+    card = has.card
+    secret = card.keys.storage.share_password(SECRET, value)
+    root = card.root if identified else None
+    return terms.unit(card.record.name, _fresh(card.keys), secret, has.serial, root=root, crl=has.crl)
+
+
 _UNITS: Final[dict[TrustOption, Callable[[UnitHas], Terms]]] = {
     TrustOption.PHYSICAL: _unit_by_cable,
     TrustOption.CERTIFICATES: _unit_by_certificate,
     TrustOption.CERTIFICATES_ONE_WAY: _unit_one_way,
     TrustOption.SHIPPED_KEY: _unit_by_shipped_key,
+    TrustOption.SECRET: _unit_by_secret,
+    TrustOption.TAN: _unit_by_tan,
 }
 
 

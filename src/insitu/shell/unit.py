@@ -8,8 +8,15 @@ from collections.abc import Callable
 import trio
 
 from ..protocol.channel.handshake import Handshake
+from ..protocol.channel.trust import (
+    AttemptAdmitted,
+    AttemptBarred,
+    AttemptBegun,
+    AttemptRight,
+    AttemptsForgotten,
+)
 from ..protocol.driver import run
-from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError
+from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError, given
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import check_current, check_unrevoked, read_crl
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
@@ -28,6 +35,8 @@ from ..protocol.parties.unit import (
 )
 from ..protocol.ports import Ports
 from ..protocol.session import Session
+from ..protocol.stores.tans import Locked, TanGone
+from .book import Book
 from .card import Card
 from .keeping import Show, ignore, wall_clock
 from .trusting import NOTHING, Means, UnitHas, unit_terms
@@ -176,10 +185,11 @@ class Unit:
         try:
             crl = self._card.heard
             check_unrevoked(self._card.customer, crl)
-            has = UnitHas(self._card, data.serial, self._now(), crl, self._means(data.serial), wired=wired)
+            means = self._means(data.serial)
+            has = UnitHas(self._card, data.serial, self._now(), crl, means, wired=wired)
             handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            await run(session, stream, self._ports(show), now=self._now)
+            await run(session, stream, self._ports(means, show), now=self._now)
         finally:
             self._card.keys.roll_back()
             self._busy = False
@@ -188,10 +198,13 @@ class Unit:
                 return note
         raise StateError("no result", who="unit", expected="a personalized module", got=session.state.name)
 
-    def _ports(self, show: Show) -> Ports:
-        return Ports(
-            self._card.keys, look_up=self._ask_card, consult=self._ask_person, show=show, blocking=self._blocking
-        )
+    def _ports(self, means: Means, show: Show) -> Ports:
+        def look_up(question: LookUp) -> object:
+            if isinstance(question.argument, (AttemptBegun, AttemptRight)):
+                return _ask_book(given(means.book), question.argument)
+            return self._ask_card(question)
+
+        return Ports(self._card.keys, look_up=look_up, consult=self._ask_person, show=show, blocking=self._blocking)
 
     def _ask_person(self, consult: Consult) -> object:
         question = consult.question
@@ -206,3 +219,15 @@ class Unit:
             return ModuleCertified(self._card.certify(needed.job, needed.public))
         except InsituError as error:
             return CardRefused(str(error))
+
+
+def _ask_book(book: Book, question: AttemptBegun | AttemptRight) -> object:
+    """What is answered is durable; where it could not be written, that goes up, and nothing is said."""
+    if isinstance(question, AttemptRight):
+        book.forget_attempts(question.serial)
+        return AttemptsForgotten()
+    try:
+        book.begin_attempt(question.serial, by_tan=question.option is TrustOption.TAN)
+    except (Locked, TanGone) as error:
+        return AttemptBarred(str(error))
+    return AttemptAdmitted()

@@ -44,6 +44,7 @@ def test_numbers_are_those_of_the_protocol() -> None:
         4: "Personalized",
         5: "Status",
         6: "Proof",
+        7: "PakeShare",
         16: "Authorize",
         17: "PayOut",
         18: "ResetRequest",

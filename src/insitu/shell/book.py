@@ -1,0 +1,172 @@
+"""A unit's book: its TANs and the counts of wrong attempts, in a sealed file of their own (A6, A7).
+
+The file is open only while something is read or written, so that several programs share it: one serves, an operator
+issues and unlocks. Each change is one write, durable when the call returns; what is burnt is erased with it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from ..protocol.keys.tans import TanForm, draw_tan
+from ..protocol.keys.vault import SealedVault, Vault
+from ..protocol.messages.tans import Tan, UnitRecord
+from ..protocol.stores import tans
+from ..protocol.stores.files import StoreLocked
+from ..protocol.stores.sealed import StoreKind
+from ..protocol.stores.secret import Entropy, Secret
+from .keeping import Keeping, wall_clock
+
+LOCK_SECONDS: Final = 10.0
+"""How long another program may hold the file."""
+
+
+class Book:
+    """TANs and wrong attempts of a unit.
+
+    Args:
+        opened: opens its vault for one use.
+        entropy, now: random bytes, unix seconds.
+
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], AbstractContextManager[Vault]],
+        *,
+        entropy: Entropy = secrets.token_bytes,
+        now: Callable[[], int] = wall_clock,
+    ) -> None:
+        self._opened = opened
+        self._entropy = entropy
+        self._now = now
+
+    @classmethod
+    def in_file(cls, path: Path, passphrase: Secret) -> Book:
+        """The book in a sealed file; errors as for SealedVault.open, at each use."""
+
+        def opened() -> Vault:
+            deadline = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    return SealedVault.open(path, StoreKind.UNIT, passphrase, entropy=secrets.token_bytes)
+                except StoreLocked:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+
+        return cls(opened)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[Keeping[UnitRecord]]:
+        with self._opened() as vault:
+            yield Keeping(vault, UnitRecord)
+
+    def record(self) -> UnitRecord:
+        """What is in it; nothing secret."""
+        with self._keeping() as keeping:
+            return keeping.record or UnitRecord()
+
+    # The operator
+
+    def issue(self, serial: str, form: TanForm, *, not_after: int, identified: bool = True) -> Tan:
+        """A new TAN, which nobody has seen yet.
+
+        Args:
+            serial: the module that it is for.
+            form: how it is written.
+            not_after: unix seconds after which it is worth nothing.
+            identified: the module must prove its identity before it may use it.
+
+        Raises:
+            StateError: there is one for this module.
+            UsageError: a term that is over.
+
+        """
+        with self._keeping() as keeping:
+            before = keeping.record or UnitRecord()
+            record, tan = tans.issued(before, serial, not_after=not_after, at=self._now(), identified=identified)
+            keeping.vault.storage.share_password(tan.label, draw_tan(form, self._entropy).encode())
+            self._commit(keeping, record)
+            return tan
+
+    def take_to_print(self, serial: str) -> str:
+        """The TAN, for its sheet and nothing else (S9); once, and that is durable before it is given.
+
+        Raises:
+            StateError: there is none, or it was printed.
+
+        """
+        with self._keeping() as keeping:
+            record = tans.printed(keeping.record or UnitRecord(), serial)
+            self._commit(keeping, record)
+            return _value(keeping, record, serial).decode()
+
+    def revoke(self, serial: str) -> None:
+        """The TAN for this module counts no more.
+
+        Raises:
+            StateError: there is none.
+
+        """
+        with self._keeping() as keeping:
+            self._commit(keeping, tans.revoked(keeping.record or UnitRecord(), serial))
+
+    def unlock(self, serial: str) -> int:
+        """Attempts for this module go on; how many were wrong."""
+        with self._keeping() as keeping:
+            record = keeping.record or UnitRecord()
+            self._commit(keeping, tans.forgotten(record, serial))
+            return tans.wrong_attempts(record, serial)
+
+    # Sessions
+
+    def check_unlocked(self, serial: str) -> None:
+        """Make sure, before a link is opened, that attempts may be made.
+
+        Raises:
+            Locked: too many were wrong.
+
+        """
+        tans.check_unlocked(self.record(), serial)
+
+    def usable(self, serial: str) -> tuple[Tan, bytes]:
+        """The TAN with which this module can be met, and its value for key memory.
+
+        Raises:
+            TanGone, Locked: it cannot.
+
+        """
+        with self._keeping() as keeping:
+            record = keeping.record or UnitRecord()
+            return tans.usable(record, serial, self._now()), _value(keeping, record, serial)
+
+    def begin_attempt(self, serial: str, *, by_tan: bool) -> None:
+        """Count an attempt and burn the TAN, durably, before anything is said.
+
+        Raises:
+            TanGone, Locked: it must not be made.
+            EnvironmentFault: it could not be written; nothing may be said.
+
+        """
+        with self._keeping() as keeping:
+            record = keeping.record or UnitRecord()
+            self._commit(keeping, tans.attempted(record, serial, self._now(), by_tan=by_tan))
+
+    def forget_attempts(self, serial: str) -> None:
+        """The attempt was right."""
+        with self._keeping() as keeping:
+            self._commit(keeping, tans.forgotten(keeping.record or UnitRecord(), serial))
+
+    def _commit(self, keeping: Keeping[UnitRecord], record: UnitRecord) -> None:
+        keeping.commit(record, frozenset(tan.label for tan in record.tans))
+
+
+def _value(keeping: Keeping[UnitRecord], record: UnitRecord, serial: str) -> bytes:
+    label = next(tan.label for tan in record.tans if tan.serial == serial)
+    return keeping.vault.storage.secret_bytes_for_sealing(label)
