@@ -9,15 +9,19 @@ import trio
 
 from ..protocol.channel.trust import SHIPPED_BYTES
 from ..protocol.engine import PublicKey
+from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.requests import read_request
+from ..protocol.keys.tans import TanForm
 from ..protocol.keys.vault import MemoryVault
 from ..protocol.messages import Authorize, CardRole, PayOut, TrustOption
 from ..protocol.parties.central_data import ModuleContacted
 from ..protocol.parties.unit import ModulePersonalized
 from ..protocol.stores.memory_registry import MemoryRegistry
 from ..shell import pem
+from ..shell.book import Book
 from ..shell.card import Card
 from ..shell.central import Central
+from ..shell.keeping import wall_clock
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
 from ..shell.telling import facts_of, key_fingerprint
@@ -50,7 +54,7 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
     pins = {person: stage.pin(person).read_bytes().strip() for person in names.PEOPLE}
     maker, card = Manufacturer(vault()), Card(vault())
     module, central = (
-        Module(vault(), show=show),
+        Module(vault(), enter=lambda _: envelopes[-1], show=show),
         Central(vault(), MemoryRegistry(), decide=decide, blocking=False, show=show),
     )
 
@@ -65,17 +69,24 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
     central_der = certified(CardRole.CENTRAL, request.subject, request.public)
     central.trust(root, customer, actor=names.CENTRAL)
     central.install(central_der)
-    key = secrets.token_bytes(SHIPPED_BYTES)
+    key, password = secrets.token_bytes(SHIPPED_BYTES), secrets.token_urlsafe(6).encode()
+    kept, envelopes = vault(), list[str]()
+    book = Book(lambda: kept)
+    means = Means(shipped_key=key, secret=password, book=book)
     module.initialize(
         names.SERIAL, root, lambda made: maker.certify_identity(made.serial, made.key.public), shipped_key=key
     )
+    module.agree_on(password)
     for name, der in (("manufacturer", root), ("customer", customer), ("unit", unit_der), ("central", central_der)):
         pem.write_certificate(stage.pem(name), der)
     report.begin_at(module.state.name)
     option = next(each for each in TrustOption if each.text == report.trust)
     for round_number in (1, 2):
         _approved(card, pins, CardRole.MODULE, names.SERIAL, None)
-        unit = Unit(card, central_der, compare=same_as_shown, means=lambda _: Means(shipped_key=key), show=show)
+        if option is TrustOption.TAN:
+            book.issue(names.SERIAL, TanForm(), not_after=wall_clock() + 3600)
+            envelopes.append(write_symbols(book.take_to_print(names.SERIAL), DECIMAL))
+        unit = Unit(card, central_der, compare=same_as_shown, means=lambda _: means, show=show)
         here, there = memory_pair()
         wire = Tap(there)
         async with trio.open_nursery() as nursery:

@@ -12,6 +12,8 @@ from .report import Report
 from .separate import act_with_processes
 from .stage import Stage
 
+IN_MEMORY_ONLY: Final = (TrustOption.SHIPPED_KEY, TrustOption.SECRET, TrustOption.TAN)
+"""Options that the commands do not offer yet."""
 OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
@@ -23,8 +25,8 @@ def check(link: str, trust: str) -> None:
 
     """
     check_link(OPTIONS[trust], link)
-    if OPTIONS[trust] is TrustOption.SHIPPED_KEY and link != "memory":
-        raise UsageError("trust option shipped-key", expected="--link memory", got=link)
+    if OPTIONS[trust] in IN_MEMORY_ONLY and link != "memory":
+        raise UsageError(f"trust option {trust}", expected="--link memory", got=link)
 
 
 async def tell(stage: Stage, report: Report, *, baud: int) -> None:
