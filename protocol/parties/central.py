@@ -138,6 +138,11 @@ def it_may_stay(data: CentralData, event: ModuleFound) -> bool:
     return _unobjected(_objection_to_issuer(data, known) or ("" if same else "another certificate counts by now"))
 
 
+def its_certificate_has_expired(data: CentralData, _: Beat) -> bool:
+    """The module's time, or its issuer's, ended while the session was open; the handshake would refuse it by now."""
+    return any(data.at > certificate.not_after for certificate in given(data.peer).chain)
+
+
 def its_store_has_changed(data: CentralData, event: Beat) -> bool:
     """The module has written since it last said so."""
     return event.generation > data.held.generation
@@ -277,6 +282,11 @@ def part(data: CentralData, event: object) -> tuple[CentralData, Effects]:
     return data, [StopTimer("module"), Close(fault, reason_of(event))]
 
 
+def part_with_expired(data: CentralData, _: Beat) -> tuple[CentralData, Effects]:
+    """End the session of a module that no new one would be opened for."""
+    return data, [Close(Fault.UNTRUSTED, "the module's certificate has expired, or its issuer's")]
+
+
 # Actions: reset ----------------------------------------------------------------------------------------------
 
 
@@ -323,6 +333,7 @@ CENTRAL: Final = Table[CentralState, CentralData](
         row(S.GREETING, Greeting, None, look_it_up, S.RECOGNIZING),
         row(S.RECOGNIZING, ModuleFound, a_reset_is_due, request_reset, S.RESETTING),
         row(S.RECOGNIZING, ModuleFound, nothing_speaks_against_it, register, S.ONLINE),
+        row(S.ONLINE, Beat, its_certificate_has_expired, part_with_expired, S.ENDED),
         row(S.ONLINE, Beat, its_store_has_changed, note_generation, STAY),
         row(S.ONLINE, Beat, None, tell_time, STAY),
         row(S.ONLINE, AttentionCalled, None, look_again, STAY),

@@ -77,6 +77,7 @@ from .work_data import (
     answer_timer,
 )
 from .work_keys import (
+    a_key_has_aged,
     a_key_has_expired,
     a_use_is_under_way,
     acknowledge_key,
@@ -86,6 +87,7 @@ from .work_keys import (
     its_life_is_over,
     keep_key,
     key_is_usable,
+    note_clock,
     policy_admits_it,
     refuse_key,
     tell_failure,
@@ -387,6 +389,7 @@ WORK: Final = Table[WorkState, WorkData](
         row(WORKING, SecretUsed, a_use_is_under_way, hand_over, STAY),
         row(WORKING, KeyOperationFailed, a_use_is_under_way, tell_failure, STAY),
         row(WORKING, TimePassed, a_key_has_expired, expire, STAY),
+        row(WORKING, TimePassed, a_key_has_aged, note_clock, STAY),
         row(WORKING, TimePassed, None, None, STAY),
         # reset (L8)
         row(S.CALLING, ResetRequest, epoch_is_ours, challenge, S.CHALLENGED),

@@ -6,6 +6,7 @@ A use is counted durably before key memory does it, and what has expired is dest
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from ..engine import (
     Effects,
@@ -33,6 +34,9 @@ from .work_data import (
     WorkData,
     secret_label,
 )
+
+NOTE_SECONDS: Final = 600
+"""How often a module notes durably that its symmetric keys have grown older; uses note it, too."""
 
 # Refusals ------------------------------------------------------------------------------------------------------
 
@@ -100,6 +104,11 @@ def its_life_is_over(data: WorkData, event: SecretWanted) -> bool:
 def a_key_has_expired(data: WorkData, event: TimePassed) -> bool:
     """A symmetric key is past its time."""
     return any(_is_over(data, held, event.at) for held in data.record.keys)
+
+
+def a_key_has_aged(data: WorkData, event: TimePassed) -> bool:
+    """It is time to note durably how long a symmetric key has lived."""
+    return any(event.at >= held.seen + NOTE_SECONDS for held in data.record.keys)
 
 
 def a_use_is_under_way(data: WorkData, _: object) -> bool:
@@ -175,6 +184,16 @@ def expire_wanted(data: WorkData, event: SecretWanted) -> tuple[WorkData, Effect
 def expire(data: WorkData, event: TimePassed) -> tuple[WorkData, Effects]:
     """Erase what has expired (L11)."""
     return _expired(data, event.at)
+
+
+def note_clock(data: WorkData, event: TimePassed) -> tuple[WorkData, Effects]:
+    """Each key has lived until now: a clock that is set back later gives it no second life (S8).
+
+    The time of a key alone moves, so that a clock that was ahead harms none that comes after.
+    """
+    keys = tuple(replace(held, seen=max(held.seen, event.at)) for held in data.record.keys)
+    known, persist = kept(data, keys=keys)
+    return known, [persist]
 
 
 def _is_over(data: WorkData, held: HeldKey, at: int) -> bool:

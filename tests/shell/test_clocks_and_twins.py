@@ -42,12 +42,18 @@ def works(world: World, line: Line, module: Module | None = None) -> bool:
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_the_clock_of_the_central_system_jumps_in_a_session(world: World, jump: int):
-    """An open session goes on; what is written later is found again, and nothing counts twice."""
+    """An open session goes on, unless it would outlive its certificates; nothing counts twice."""
     line = contact(world).start()
     assert works(world, line)
     world.clock.at += jump
     assert works(world, line)
     line.module.expire("beat")
+    if jump > 365 * DAY:
+        assert not works(world, line)
+        assert line.peer.session.closed
+        line.finish()
+        world.clock.at = BEGUN + DAY
+        line = contact(world).start()
     assert works(world, line)
     line.finish()
     assert [each.number for each in world.central.registry.transactions(SERIAL)] == [1, 2, 3]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pump import contact, personalize
 from recorder import Recorder, classified, one_of_each
-from world import DAY, NOW, World, authorization
+from world import DAY, NOW, YEAR, World, authorization
 
 from insitu.protocol.channel import proofs
 from insitu.protocol.channel.cose import ES256, verify_signature
@@ -94,6 +94,7 @@ def test_every_row_is_taken(central: Recorder, online: CentralData):
         CENTRAL.step(S.ONLINE, waiting, Declined(4, Fault.UNAVAILABLE))
         CENTRAL.step(S.ONLINE, online, Payload(7, b"again"))
         CENTRAL.step(S.ONLINE, online, Outcome(7, 1, 0))
+        CENTRAL.step(S.ONLINE, online.at_time(NOW + 10 * YEAR), Beat(8))
     assert central.missing() == []
 
 
@@ -317,6 +318,22 @@ def test_the_modules_word_agrees_with_its_certificate(greeted: CentralData, issu
 def test_a_beat_says_how_far_the_store_is(online: CentralData):
     assert not [each for each in CENTRAL.step(S.ONLINE, online, Beat(8)).effects if isinstance(each, Persist)]
     assert written(CENTRAL.step(S.ONLINE, online, Beat(9))).entry.generation == 9
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["module", "issuer"])
+def test_no_session_outlives_the_certificates_that_opened_it(online: CentralData, which):
+    """By the next beat, without which a session ends anyway."""
+    peer = online.peer
+    assert peer is not None
+    forever = [replace(each, not_after=NOW + 90 * YEAR) for each in peer.chain]
+    forever[which] = replace(forever[which], not_after=NOW)
+    there = replace(online, peer=replace(peer, chain=tuple(forever)))
+    assert CENTRAL.step(S.ONLINE, there.at_time(NOW), Beat(9)).state is S.ONLINE
+    step = CENTRAL.step(S.ONLINE, there.at_time(NOW + 1), Beat(9))
+    assert (step.state, sent(step)) == (S.ENDED, [])
+    (close,) = step.effects
+    assert isinstance(close, Close)
+    assert close.fault is Fault.UNTRUSTED
 
 
 # Authorizations (L10, S10)

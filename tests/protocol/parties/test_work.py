@@ -74,6 +74,7 @@ from insitu.protocol.parties.work_data import (
     WorkData,
     WorkState,
 )
+from insitu.protocol.parties.work_keys import NOTE_SECONDS
 
 S = WorkState
 HANDLE = SecretHandle("secret-9", SecretUsage.MAC, SecretAlgorithm.AES, 128, "KCV(CMAC)=0011223344")
@@ -129,9 +130,11 @@ def test_every_row_is_taken(work: Recorder, data: WorkData):
             WORK.step(state, data, PayloadGiven(1, b"x"))
             for event in (mac(), mac(NOW + YEAR), TimePassed(NOW), TimePassed(NOW + YEAR)):
                 WORK.step(state, keyed, event)
+            WORK.step(state, with_key(data, seen=NOW), TimePassed(NOW))
             for event in (SecretUsed(b"mac"), KeyOperationFailed("gone")):
                 WORK.step(state, replace(keyed, using=1), event)
             WORK.step(state, inbox, InstructionTaken(1))
+        WORK.step(S.ONLINE, keyed, TimePassed(NOW))
         WORK.step(S.LOADING, data, ChannelLost("while it is unwrapped"))
         WORK.step(S.LOADING, data, ResetByHand())
         WORK.step(S.ONLINE, asked, PayOut(1, approved=True, amount=1, reference=""))
@@ -366,6 +369,22 @@ def test_s8_an_expired_key_is_erased_and_never_used_also_with_the_clock_set_back
     used = WORK.step(state, with_key(data), mac(NOW + DAY)).data
     back = WORK.step(state, replace(used, using=None), mac(NOW))
     assert back.data.record.keys[0].seen == NOW + DAY
+
+
+@pytest.mark.parametrize("state", WORKING, ids=lambda state: state.name)
+def test_s8_a_key_that_nobody_uses_grows_older_and_stays_so(data: WorkData, state):
+    """The time that passed is durable, so that neither a clock set back nor a restart gives it again."""
+    keyed = with_key(data, not_after=NOW + DAY)
+    noted = WORK.step(state, keyed, TimePassed(NOW + DAY))
+    assert noted.effects == (Persist(noted.data.record, noted.data.record.labels),)
+    assert (noted.data.record.keys[0].seen, noted.data.record.keys[0].left) == (NOW + DAY, 5)
+    assert noted.data.record.latest == keyed.record.latest, "no key that comes later is harmed"
+    assert not WORK.step(state, noted.data, TimePassed(NOW)).effects
+    soon = with_key(data, seen=NOW)
+    assert not WORK.step(state, soon, TimePassed(NOW + NOTE_SECONDS - 1)).effects
+    short = replace(noted.data.record.keys[0], not_after=NOW + DAY - 1)
+    back = replace(noted.data, record=replace(noted.data.record, keys=(short,)))
+    assert WORK.step(state, back, mac(NOW)).data.record.keys == ()
 
 
 def test_s8_after_a_restart_somebody_must_vouch_for_the_store(data: WorkData):
