@@ -16,16 +16,23 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import business
 import engine
+import lookups
 import records
+import scale
 import sessions
 import storage
 import trio
 import wire
 from measuring import Result
 
-REPEATS = {"sessions": 300, "records": 60, "engine": 60, "storage": 100}
+REPEATS = {"sessions": 300, "records": 60, "engine": 60, "storage": 100, "business": 60, "lookups": 60}
 QUICK = dict.fromkeys(REPEATS, 3)
+SCALE = {"sessions": 10_000, "half_open": 1_000, "transactions": 2_000}
+QUICK_SCALE = dict.fromkeys(SCALE, 10)
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+QUICK_SIZES = (100, 1_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,18 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where to write the results")
     options = parser.parse_args(arguments)
     line_seconds = wire.serial_seconds()
-    results = trio.run(_measure, QUICK if options.quick else REPEATS, line_seconds)
+    results = trio.run(_measure, options.quick, line_seconds)
     options.out.write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
     _tell(results)
 
 
-async def _measure(repeats: dict[str, int], line_seconds: float) -> list[Result]:
+async def _measure(quick: bool, line_seconds: float) -> list[Result]:
+    repeats = QUICK if quick else REPEATS
     return [
         *await sessions.measure(repeats["sessions"]),
         *await wire.measure(line_seconds),
         *await records.measure(repeats["records"]),
         *await engine.measure(repeats["engine"]),
         *await storage.measure(repeats["storage"]),
+        *await business.measure(repeats["business"]),
+        *await lookups.measure(repeats["lookups"], QUICK_SIZES if quick else SIZES, with_postgres=not quick),
+        *await scale.measure(**(QUICK_SCALE if quick else SCALE)),
     ]
 
 

@@ -1,13 +1,16 @@
 """The driver: runs one session over any trio stream. The only file of the core that knows trio.
 
 It performs effects in order and feeds what comes of them back: frames, answers of key memory, timeouts, orders.
+
+One task does all of it, since a central system may have ten thousand sessions that wait: what else may happen while it
+reads (an order, a person's answer, a deadline) interrupts the reading, which loses nothing by that.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext
 from enum import Enum
 from math import inf
 from typing import Final, TypeAlias, TypeVar
@@ -43,36 +46,105 @@ from .session import Outcome, Session, Transmit
 S = TypeVar("S", bound=Enum)
 D = TypeVar("D")
 
+REST_SECONDS: Final = 2.0
+"""After so long a silence a session lets go of what is easily made again."""
 FAREWELL_SECONDS: Final = 5.0
 """How long closing the link in good order may take before it is cut."""
 
-Orders: TypeAlias = "trio.MemoryReceiveChannel[Order]"
-
 
 class Order:
-    """A local event for a running session, and where its refusal goes: `wait` returns when it was taken."""
+    """A local event for a running session, and where its refusal goes: `wait` returns when the session is done with it.
+
+    Whoever stops waiting before the session has taken it takes it back.
+
+    Attributes:
+        taken: the session began with it.
+
+    """
 
     def __init__(self, event: object) -> None:
         self.event = event
+        self.taken = False
+        self._begun = trio.Event()
         self._done = trio.Event()
         self._error: InsituError | None = None
 
+    async def until_taken(self) -> None:
+        """Until the session began with it, or it was refused."""
+        try:
+            await self._begun.wait()
+        except trio.Cancelled:
+            self.settle(StateError("nobody waits for it any more"))
+            raise
+
     async def wait(self) -> None:
-        """Until the session took the event.
+        """Until the session is done with the event.
 
         Raises:
             InsituError: it was refused, or the session ended first.
 
         """
+        await self.until_taken()
         await self._done.wait()
         if self._error is not None:
             raise self._error
+
+    def take(self) -> object:
+        """The event, for the session that begins with it."""
+        self.taken = True
+        self._begun.set()
+        return self.event
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._done.is_set()
 
     def settle(self, error: InsituError | None) -> None:
         """The session took the event, or refused it with `error`. What was settled first counts."""
         if not self._done.is_set():
             self._error = error
             self._done.set()
+            self._begun.set()
+
+
+class Orders:
+    """Where orders for one session wait until it takes them, one after the other.
+
+    The driver puts people's answers there as well, and says in `reading` what is to be cancelled when something came.
+    """
+
+    __slots__ = ("_late", "_waiting", "reading")
+
+    def __init__(self) -> None:
+        self._waiting: list[_Item] = []
+        self.reading: trio.CancelScope | None = None
+        self._late: InsituError | None = None
+
+    def put(self, order: Order) -> None:
+        """The session takes the order next; once it has ended, orders are refused."""
+        if self._late is not None:
+            order.settle(self._late)
+        else:
+            self.add(order)
+
+    def close(self, late: InsituError) -> None:
+        """Refuse with `late` what waits, and whatever comes later."""
+        self._late = late
+        while self._waiting:
+            item = self._waiting.pop(0)
+            if isinstance(item, Order):
+                item.settle(late)
+
+    def add(self, item: _Item) -> None:
+        """Something to be taken: for the driver."""
+        self._waiting.append(item)
+        if self.reading is not None:
+            self.reading.cancel()
+
+    def take(self) -> _Item | None:
+        """What is to be taken next: for the driver."""
+        return self._waiting.pop(0) if self._waiting else None
 
 
 async def run(
@@ -88,11 +160,11 @@ async def run(
 
     Args:
         session: not started yet.
-        stream: any byte stream; frames are made here.
+        stream: any byte stream whose reading may be cancelled without loss; frames are made here.
         ports: key memory, storage, look-ups and notes of the party.
         now: unix seconds.
-        orders: local events for the party while the channel stands. The session's own from now on: it is closed at
-            the end, and orders that still wait in it are refused.
+        orders: local events for the party while the channel stands. The session's own from now on: they are closed at
+            the end, and those that still wait are refused.
         scope: whoever cancels it ends the session from this side.
 
     Raises:
@@ -100,35 +172,27 @@ async def run(
         StateError: `scope` was cancelled.
 
     """
-    channel = FrameChannel(stream, lambda: MAX_FRAME if session.is_open else HANDSHAKE_FRAME)
-    driver = _Driver(session, channel, ports, now)
-    scope = trio.CancelScope() if scope is None else scope
+    orders = Orders() if orders is None else orders
+    channel = FrameChannel(stream)
+    driver = _Driver(session, channel, ports, now, orders)
     try:
-        with scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(driver.read)
-                if orders is not None:
-                    nursery.start_soon(driver.take, orders)
-                await driver.serve(nursery)
-                nursery.cancel_scope.cancel()
+        with nullcontext() if scope is None else scope:
+            if ports.asks_people:
+                async with trio.open_nursery() as nursery:
+                    await driver.serve(nursery)
+                    nursery.cancel_scope.cancel()
+            else:
+                await driver.serve(None)
     finally:
-        if orders is not None:
-            _refuse_rest(orders, session.party)
+        orders.close(_too_late(session.party))
         with trio.move_on_after(FAREWELL_SECONDS) as farewell:
             farewell.shield = True
             await channel.aclose()
     if session.error is not None:
         raise session.error
-    if scope.cancelled_caught:
+    if scope is not None and scope.cancelled_caught:
         raise StateError("the session was ended from this side", who=session.party)
     return session
-
-
-class _Lost:
-    """The reader's last word."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
 
 
 class _Answer:
@@ -138,79 +202,87 @@ class _Answer:
         self.event = event
 
 
-_Item: TypeAlias = "bytes | _Lost | _Answer | Order | InsituError"
+_Item: TypeAlias = Order | _Answer | InsituError
 
 
 class _Driver:
-    def __init__(self, session: Session[S, D], channel: FrameChannel, ports: Ports, now: Callable[[], int]) -> None:
+    __slots__ = ("_channel", "_gone", "_inbox", "_now", "_nursery", "_ports", "_resting", "_session", "_timers")
+
+    def __init__(
+        self, session: Session[S, D], channel: FrameChannel, ports: Ports, now: Callable[[], int], inbox: Orders
+    ) -> None:
         self._session = session
         self._channel = channel
         self._ports = ports
         self._now = now
+        self._inbox = inbox
         self._timers: dict[str, float] = {}
         self._gone = False
+        self._resting = False
         self._nursery: trio.Nursery | None = None
-        self._into: trio.MemorySendChannel[_Item]
-        self._inbox: trio.MemoryReceiveChannel[_Item]
-        self._into, self._inbox = trio.open_memory_channel(0)
 
-    async def read(self) -> None:
-        """Frames from the link into the inbox, until it ends."""
-        while True:
-            try:
-                frame = await self._channel.receive_frame()
-            except FrameTruncated as error:
-                await self._into.send(_Lost(str(error)))
-                return
-            except FrameError as error:
-                who, expected, got = self._session.party, error.expected, error.got
-                fault = ProtocolError(error.summary, who=who, expected=expected, got=got, fault=Fault.MALFORMED)
-                await self._into.send(fault)
-                return
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                await self._into.send(_Lost(str(error) or "link broken"))
-                return
-            if frame is None:
-                await self._into.send(_Lost("the other side ended the link"))
-                return
-            await self._into.send(frame)
-
-    async def take(self, orders: Orders) -> None:
-        """Orders into the inbox."""
-        async for order in orders:
-            try:
-                await self._into.send(order)
-            except BaseException:
-                order.settle(_too_late(self._session.party))
-                raise
-
-    async def serve(self, nursery: trio.Nursery) -> None:
-        """One event at a time, until the session is closed."""
+    async def serve(self, nursery: trio.Nursery | None) -> None:
+        """One event at a time, until the session is closed; people are asked in `nursery`."""
         session, self._nursery = self._session, nursery
         await self._perform(session.start(self._now()))
         while not session.closed:
-            deadline = min(self._timers.values(), default=inf)
-            item: _Item | None = None
-            with trio.move_on_at(deadline):
-                item = await self._inbox.receive()
-            if item is None:
-                timer = min(self._timers, key=lambda name: self._timers[name])
+            timer = min(self._timers, key=self._timers.__getitem__, default=None)
+            deadline = inf if timer is None else self._timers[timer]
+            if timer is not None and deadline <= trio.current_time():  # whatever else there is: a peer may send on
                 del self._timers[timer]
                 await self._perform(session.expire(timer, self._now()))
-            elif isinstance(item, bytes):
-                await self._perform(session.receive(item, self._now()))
-            elif isinstance(item, Order):
-                await self._obey(item)
-            elif isinstance(item, _Answer):
-                await self._perform(session.answer(item.event, self._now()))
-            elif isinstance(item, InsituError):
-                await self._perform(session.fail(item))
+            elif (item := self._inbox.take()) is not None:
+                await self._attend_to(item)
             else:
-                await self._perform(session.lost(item.reason))
+                await self._read(deadline)
+
+    async def _attend_to(self, item: _Item) -> None:
+        if isinstance(item, Order):
+            await self._obey(item)
+        elif isinstance(item, _Answer):
+            await self._perform(self._session.answer(item.event, self._now()))
+        else:
+            await self._perform(self._session.fail(item))
+
+    async def _read(self, deadline: float) -> None:
+        """The next frame or the end of the link, if one of them comes before something else is to be done."""
+        item: bytes | str | ProtocolError | None = None
+        until = deadline if self._resting else min(deadline, trio.current_time() + REST_SECONDS)
+        self._inbox.reading = trio.CancelScope(deadline=until)
+        with self._inbox.reading:
+            item = await self._receive()
+        self._inbox.reading = None
+        self._resting = item is None and trio.current_time() >= until
+        if self._resting:
+            self._session.rest()
+        await trio.lowlevel.checkpoint_if_cancelled()  # whoever ended the session meanwhile may have taken its keys
+        if isinstance(item, bytes):
+            await self._perform(self._session.receive(item, self._now()))
+        elif isinstance(item, ProtocolError):
+            await self._perform(self._session.fail(item))
+        elif item is not None:
+            await self._perform(self._session.lost(item))
+
+    async def _receive(self) -> bytes | str | ProtocolError:
+        """A frame, why the link ended, or what is wrong with what came."""
+        try:
+            if self._channel.has_more:
+                await trio.lowlevel.checkpoint()  # a peer that sends many frames at once holds up nobody
+            frame = await self._channel.receive_frame(MAX_FRAME if self._session.is_open else HANDSHAKE_FRAME)
+        except FrameTruncated as error:
+            return str(error)
+        except FrameError as error:
+            who, expected, got = self._session.party, error.expected, error.got
+            return ProtocolError(error.summary, who=who, expected=expected, got=got, fault=Fault.MALFORMED)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            return str(error) or "link broken"
+        return "the other side ended the link" if frame is None else frame
 
     async def _obey(self, order: Order) -> None:
+        if order.settled:
+            return
         try:
-            await self._perform(self._session.submit(order.event, self._now()))
+            await self._perform(self._session.submit(order.take(), self._now()))
             order.settle(self._session.error)
         except InsituError as error:
             order.settle(error)
@@ -244,7 +316,7 @@ class _Driver:
         self, effect: Persist | LookUp | Consult | KeyOperation, queue: deque[Effect | Transmit]
     ) -> deque[Effect | Transmit]:
         """Perform an effect that takes time; what is to be done after it."""
-        if isinstance(effect, Consult) and (self._ports.blocking or self._ports.patient) and self._nursery is not None:
+        if isinstance(effect, Consult) and self._nursery is not None:
             self._nursery.start_soon(self._consult, effect)
             return queue
         try:
@@ -264,12 +336,12 @@ class _Driver:
 
     async def _consult(self, effect: Consult) -> None:
         """Ask a person, who may take minutes or have gone: meanwhile the link may be lost and deadlines pass."""
-        item: _Answer | InsituError
+        item: _Item
         try:
             item = _Answer(await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=True))
         except InsituError as error:
             item = error
-        await self._into.send(item)
+        self._inbox.add(item)
 
     async def _transmit(self, frames: list[bytes]) -> Outcome:
         """Send one flight; what follows if that cannot be done. After that, nothing more is sent."""
@@ -286,14 +358,6 @@ class _Driver:
             return []
         self._gone = True
         return self._session.lost(reason)
-
-
-def _refuse_rest(orders: Orders, party: str) -> None:
-    """Settle the orders that came too late, and take no more."""
-    with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-        while True:
-            orders.receive_nowait().settle(_too_late(party))
-    orders.close()
 
 
 def _too_late(party: str) -> StateError:

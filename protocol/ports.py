@@ -80,6 +80,11 @@ class Ports:
     blocking: bool = False
     patient: bool = False
 
+    @property
+    def asks_people(self) -> bool:
+        """Whether there is somebody to be asked who takes time."""
+        return (self.blocking or self.patient) and self.consult is not _nobody
+
 
 def perform(effect: Effect, ports: Ports) -> object | None:
     """Perform one effect; the event it leads to, or None. Send, Close and timers are not for ports.

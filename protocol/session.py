@@ -138,6 +138,11 @@ class Session(Generic[S, D]):
         """The name of the party."""
         return self._table.party
 
+    def rest(self) -> None:
+        """Nothing has happened for a while: let go of what is easily made again. Sessions that wait are many."""
+        if self._records is not None:
+            self._records.rest()
+
     def start(self, at: int) -> Outcome:
         """The link is up. `at`: unix seconds, here and below."""
         begun: Outcome = [StartTimer(HANDSHAKE_TIMER, self._handshake_seconds)]
@@ -260,9 +265,8 @@ class Session(Generic[S, D]):
             else:
                 out.append(effect)
         if self._handshake.opened is not None:
-            opened, established = self._handshake.opened, self._handshake.established
-            facts = established.facts
-            self._records = Records(established, initiator=self._handshake.initiator)
+            opened, facts = self._handshake.opened, self._handshake.established.facts
+            self._records = Records(self._handshake.hand_over(), initiator=self._handshake.initiator)
             secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
             out += [StopTimer(HANDSHAKE_TIMER), Show(secured)]
             self._opened, self._stage = opened, self._handshake.stage()

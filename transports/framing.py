@@ -6,7 +6,7 @@ here. On a serial line this stands above the reliable link of `serial/`, like ab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import trio
@@ -69,6 +69,11 @@ class FrameDecoder:
         del data[:end]
         return frame
 
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes wait that no frame was cut from yet."""
+        return bool(self._bytes)
+
     def finish(self) -> None:
         """The stream has ended; fine between frames.
 
@@ -87,18 +92,20 @@ class FrameDecoder:
 class FrameChannel:
     """Frames, whole and in order, over a byte stream that it owns from now on.
 
-    `limit` is asked what a received frame may have at the moment, in bytes: less, say, before anybody is known.
-
     One task may send while another receives. A cancelled `receive_frame` loses nothing; a cancelled send may have
     sent a part, after which only closing makes sense (as with every trio stream).
     """
 
-    __slots__ = ("_decoder", "_limit", "stream")
+    __slots__ = ("_decoder", "stream")
 
-    def __init__(self, stream: trio.abc.Stream, limit: Callable[[], int] = lambda: MAX_FRAME) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
-        self._limit = limit
         self._decoder = FrameDecoder()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the next frame, or its beginning, was read with the one before."""
+        return self._decoder.has_more
 
     async def send_frame(self, frame: bytes) -> None:
         """Send one frame of 1 to 65,535 bytes.
@@ -114,11 +121,14 @@ class FrameChannel:
         """Send several frames in one write, so that they may share a packet; none is sent if one is refused."""
         await self.stream.send_all(b"".join(map(encode_frame, frames)))
 
-    async def receive_frame(self) -> bytes | None:
+    async def receive_frame(self, limit: int = MAX_FRAME) -> bytes | None:
         """The next frame, or None at the end of the stream.
 
         A checkpoint only where it has to read: frames that came together are handed out without one (they are at most
         what one read brings).
+
+        Args:
+            limit: bytes that the frame may have: less, say, before anybody is known.
 
         Raises:
             FrameError: the peer broke the framing; close the channel.
@@ -126,7 +136,7 @@ class FrameChannel:
             trio.BrokenResourceError, trio.ClosedResourceError: as `trio.abc.ReceiveStream.receive_some`.
 
         """
-        while (frame := self._decoder.next_frame(self._limit())) is None:
+        while (frame := self._decoder.next_frame(limit)) is None:
             data = await self.stream.receive_some()
             if not data:
                 self._decoder.finish()

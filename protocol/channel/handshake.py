@@ -20,6 +20,7 @@ from ..engine import (
 )
 from ..messages import VERSION, Intent, Purpose, decode_intent, encode_intent
 from .edhoc import (
+    ChannelKeys,
     CredentialFound,
     CredentialQuery,
     CredentialUnknown,
@@ -141,6 +142,16 @@ class Handshake:
     def stage(self) -> ProofStage | None:
         """What the trust option has still to prove in the channel, once `opened`; None: nothing."""
         return None if self.opened is None else self._terms.stage(self.opened)
+
+    def hand_over(self) -> ChannelKeys:
+        """The keys, once `opened`; what else the handshake knew is let go of, and `established` is no more.
+
+        Raises:
+            ProtocolError: why it did not come to that.
+
+        """
+        self._data = keys = self.established.keys
+        return keys
 
     def start(self, at: int) -> list[Effect]:
         """The link is up; the initiator speaks."""

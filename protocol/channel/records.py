@@ -93,13 +93,25 @@ class _Generations:
 class _Direction:
     """Key, IV and record number of one direction."""
 
-    __slots__ = ("_generations", "_iv", "_label", "aead", "generation", "number")
+    __slots__ = ("_aead", "_generations", "_iv", "_key", "_label", "generation", "number")
 
     def __init__(self, generations: _Generations, label: int) -> None:
         self._generations = generations
         self._label = label
+        self._aead: AESGCM | None = None
         self.generation = -1
         self.update()
+
+    @property
+    def aead(self) -> AESGCM:
+        """The cipher under the key of now."""
+        if self._aead is None:
+            self._aead = AESGCM(self._key)
+        return self._aead
+
+    def rest(self) -> None:
+        """Let go of the cipher, which holds some kilobytes; the key stays."""
+        self._aead = None
 
     def nonce(self) -> bytes:
         """The nonce of the next record; each is given out once."""
@@ -111,7 +123,8 @@ class _Direction:
         """Move to the next key."""
         self.generation += 1
         material = self._generations.take(self.generation, self._label)
-        self.aead = AESGCM(material[:KEY_BYTES])
+        self._key = material[:KEY_BYTES]
+        self._aead = None
         self._iv = int.from_bytes(material[KEY_BYTES:], "big")
         self.number = 0
 
@@ -141,6 +154,11 @@ class Records:
 
     def __reduce__(self) -> str:
         raise UsageError("a channel cannot be copied or stored", who="channel")
+
+    def rest(self) -> None:
+        """Let go of what is easily made again, for as long as nothing crosses."""
+        self._sending.rest()
+        self._receiving.rest()
 
     def seal(self, payload: bytes) -> list[bytes]:
         """The records, each at most 65,535 bytes, that carry `payload` (at most 1 MiB).

@@ -11,7 +11,7 @@ from pump import personalize
 from side_by_side import Outcome, closed, setting, together
 from world import SERIAL, World
 
-from insitu.protocol.driver import FAREWELL_SECONDS, HANDSHAKE_FRAME, SEND_SECONDS, Order, run
+from insitu.protocol.driver import FAREWELL_SECONDS, HANDSHAKE_FRAME, SEND_SECONDS, Order, Orders, run
 from insitu.protocol.engine import Fault, Persist, ProtocolError, Show, StateError
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled, CentralState
@@ -51,7 +51,7 @@ async def test_a_personalization_over_any_stream(world: World, ends, option):
 
 async def test_a_module_at_work_takes_orders_and_so_does_the_central_system(world: World, ends):
     personalize(world)
-    commands, central_orders = trio.open_memory_channel[Order](0)
+    central_orders = Orders()
     contacted = trio.Event()
 
     async def operators() -> None:
@@ -64,7 +64,7 @@ async def test_a_module_at_work_takes_orders_and_so_does_the_central_system(worl
             await world.module.at_work.settle(answer.number, 5001)
         world.order_reset()
         order = Order(AttentionCalled())
-        await commands.send(order)
+        central_orders.put(order)
         await order.wait()
 
     module, central, _ = await together(

@@ -11,7 +11,7 @@ import trio
 from pump import personalize
 from world import CARD_NUMBER, DAY, NOW, World
 
-from insitu.protocol.driver import Order
+from insitu.protocol.driver import Order, Orders
 from insitu.protocol.engine import (
     Cmac,
     EncipherPin,
@@ -48,30 +48,31 @@ PAYMENT = (CARD_NUMBER, "DE02100100109307118603", 5000, "EUR")
 
 
 @asynccontextmanager
-async def host(world: World) -> AsyncIterator[trio.MemorySendChannel[Order]]:
-    """The central system serves; where orders to its session go."""
-    orders, taken = trio.open_memory_channel[Order](0)
+async def host(world: World) -> AsyncIterator[list[Orders]]:
+    """The central system serves; where orders to its sessions go, the newest last."""
+    sessions: list[Orders] = []
 
     async def attend(link: Link) -> None:
         with suppress(InsituError):
-            await world.central.attend(link.stream, taken.clone())
+            sessions.append(Orders())
+            await world.central.attend(link.stream, sessions[-1])
 
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(serve_links, HOST, attend))
-        yield orders
+        yield sessions
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def online(world: World) -> AsyncIterator[tuple[Work, trio.MemorySendChannel[Order]]]:
+async def online(world: World) -> AsyncIterator[tuple[Work, list[Orders]]]:
     """The module at work, and where orders of the central system's operator go."""
     async with host(world) as orders, at_work(world.module, await open_link(HOST)) as work:
         yield work, orders
 
 
-async def look(orders: trio.MemorySendChannel[Order]) -> None:
+async def look(sessions: list[Orders]) -> None:
     order = Order(AttentionCalled())
-    await orders.send(order)
+    sessions[-1].put(order)
     await order.wait()
 
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 from world import SERIAL, World
 
+from insitu.protocol.driver import Orders
 from insitu.protocol.engine import UsageError
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.central_data import ModuleContacted
@@ -218,7 +219,7 @@ async def test_a_controller_that_asks_and_asks(stage, autojump_clock):
     await stage.start_module()
     await stage.personalize()
     await stage.until(lambda: stage.world.module.at_work.online)
-    stage.world.module.at_work._orders, _nobody = trio.open_memory_channel(0)
+    stage.world.module.at_work._orders = Orders()  # which nobody takes
     for _ in range(MOST_WAITING + 2):
         await stage.to_module.send(ASK)
     await stage.until(lambda: stage.told)

@@ -99,8 +99,7 @@ async def test_a_module_that_is_online_is_reset_when_that_is_ordered(
 
 async def test_a_session_that_is_stuck_is_ended(world: World, program: CentralProgram, autojump_clock: MockClock):
     contact(world).start().finish()
-    sending, _orders = trio.open_memory_channel(0)
-    stuck = _Online(sending, world.card.customer.fingerprint, trio.CancelScope())
+    stuck = _Online(program._online)
     program._online[SERIAL] = stuck
     async with trio.open_nursery() as nursery:
         await serve(program, nursery)

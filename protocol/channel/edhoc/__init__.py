@@ -9,7 +9,7 @@ Close ends it) and feed the answers back. In ESTABLISHED the data is an `Establi
 from .config import EphemeralSource, InitiatorConfig, ResponderConfig
 from .credentials import X5T, Credential, IdCred, Kccs, Kid, X5Chain, read_ccs, write_ccs
 from .ead import Ead
-from .established import Established, Facts, Failed, Side
+from .established import ChannelKeys, Established, Facts, Failed, Side
 from .events import (
     CREDENTIAL,
     CredentialFound,
@@ -35,6 +35,7 @@ __all__ = [
     "RESPONDER",
     "SUITES",
     "X5T",
+    "ChannelKeys",
     "Credential",
     "CredentialFound",
     "CredentialQuery",

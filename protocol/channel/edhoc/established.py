@@ -56,16 +56,16 @@ class Facts:
 
 
 @stage
-class Established(Stage):
-    """A completed handshake (RFC 9528 section 4.2, appendix H): made by `establish` and by `key_update`.
+class ChannelKeys(Stage):
+    """The keys of a completed handshake (RFC 9528 section 4.2, appendix H), without what else is known of it.
 
     Attributes:
-        facts: what was agreed on.
+        suite: as agreed on.
         updates: how often the keys were updated.
 
     """
 
-    facts: Facts
+    suite: Suite
     updates: int
     _prk_out: bytes
     _prk_exporter: bytes
@@ -81,13 +81,13 @@ class Established(Stage):
             raise UsageError("exporter of keys that were updated", who=WHO, expected="the session after the update")
         if not 0 <= label <= MAX_EXPORTER_LABEL:
             raise UsageError("exporter label", who=WHO, expected=f"0 to {MAX_EXPORTER_LABEL}", got=label)
-        longest = 255 * self.facts.suite.hash.size
+        longest = 255 * self.suite.hash.size
         if not 0 < length <= longest:
             raise UsageError("exporter length", who=WHO, expected=f"1 to {longest} bytes", got=length)
-        return kdf(self.facts.suite, self._prk_exporter, label, octets(context), length)
+        return kdf(self.suite, self._prk_exporter, label, octets(context), length)
 
-    def key_update(self, context: bytes) -> Established:
-        """EDHOC_KeyUpdate: the session with new keys; this one forgets its own.
+    def key_update(self, context: bytes) -> ChannelKeys:
+        """EDHOC_KeyUpdate: the next keys; these are forgotten.
 
         Args:
             context: the same on both sides, for example a counter.
@@ -96,18 +96,48 @@ class Established(Stage):
             UsageError: the keys were updated before.
 
         """
-        self.take(Established)
-        suite = self.facts.suite
-        prk_out = kdf(suite, self._prk_out, Label.KEY_UPDATE, octets(context), suite.hash.size)
+        self.take(ChannelKeys)
+        prk_out = kdf(self.suite, self._prk_out, Label.KEY_UPDATE, octets(context), self.suite.hash.size)
         for name in ("_prk_out", "_prk_exporter"):
             object.__setattr__(self, name, b"")
-        return establish(self.facts, prk_out, updates=self.updates + 1)
+        return _keys(self.suite, prk_out, self.updates + 1)
 
 
-def establish(facts: Facts, prk_out: bytes, *, updates: int = 0) -> Established:
+@stage
+class Established(Stage):
+    """A completed handshake: made by `establish` and by `key_update`.
+
+    Attributes:
+        facts: what was agreed on.
+        keys: of the channel, which goes on without the facts.
+
+    """
+
+    facts: Facts
+    keys: ChannelKeys
+
+    @property
+    def updates(self) -> int:
+        """How often the keys were updated."""
+        return self.keys.updates
+
+    def exporter(self, label: int, context: bytes, length: int) -> bytes:
+        """EDHOC_Exporter: see ChannelKeys."""
+        return self.keys.exporter(label, context, length)
+
+    def key_update(self, context: bytes) -> Established:
+        """EDHOC_KeyUpdate: see ChannelKeys."""
+        self.take(Established)
+        return Established(self.facts, self.keys.key_update(context))
+
+
+def establish(facts: Facts, prk_out: bytes) -> Established:
     """The session whose key is PRK_out."""
-    suite = facts.suite
-    return Established(facts, updates, prk_out, kdf(suite, prk_out, Label.PRK_EXPORTER, octets(b""), suite.hash.size))
+    return Established(facts, _keys(facts.suite, prk_out, 0))
+
+
+def _keys(suite: Suite, prk_out: bytes, updates: int) -> ChannelKeys:
+    return ChannelKeys(suite, updates, prk_out, kdf(suite, prk_out, Label.PRK_EXPORTER, octets(b""), suite.hash.size))
 
 
 class Failed(Stage):

@@ -11,7 +11,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -45,6 +61,32 @@ WHO: Final = "registry"
 NUMBERS_LOCK: Final = 0x696E74
 """Key of PostgreSQL's advisory lock under which audit entries, deliveries and commands are numbered."""
 _DAMAGED: Final = ("malformed", "not a database", "corrupt")
+
+
+# What every session asks again and again, made once: making a statement costs more than answering it.
+
+
+def _by(table: Table, *columns: str) -> list[ColumnElement[bool]]:
+    """The rows with values that are given by name."""
+    return [table.c[name] == bindparam(name) for name in columns]
+
+
+_MODULE: Final = select(MODULES).where(*_by(MODULES, "serial"))
+_ISSUER: Final = select(ISSUERS).where(*_by(ISSUERS, "fingerprint"))
+_RETIRED: Final = select(text("1")).select_from(RETIRED).where(*_by(RETIRED, "serial", "fingerprint"))
+_LISTED: Final = select(text("1")).select_from(REVOKED).where(*_by(REVOKED, "issuer", "certificate_number"))
+_TRANSACTION: Final = select(TRANSACTIONS).where(*_by(TRANSACTIONS, "serial", "number"))
+_NEXT_COMMAND: Final = (
+    select(COMMANDS)
+    .where(*_by(COMMANDS, "serial"), COMMANDS.c.state == text("'waiting'"))
+    .order_by(COMMANDS.c.number)
+    .limit(1)
+)
+_REVOKED_MODULES: Final = select(MODULES.c.serial).where(
+    # The first condition is for the index: the few that are revoked are looked for among the many modules.
+    MODULES.c.certificate_number.in_(select(REVOKED.c.certificate_number)),
+    exists().where(REVOKED.c.issuer == MODULES.c.issuer, REVOKED.c.certificate_number == MODULES.c.certificate_number),
+)
 
 
 @contextmanager
@@ -100,7 +142,7 @@ class SqlRegistry:
         with self._read() as connection:
             entry = _entry(connection, serial)
             by = _one_issuer(connection, issuer)
-            retired = _exists(connection, RETIRED, serial=serial, fingerprint=fingerprint)
+            retired = connection.execute(_RETIRED, {"serial": serial, "fingerprint": fingerprint}).first() is not None
             revoked = _is_revoked(connection, issuer, certificate_number) or (
                 by is not None and _is_revoked(connection, by.root, by.certificate_number)
             )
@@ -129,16 +171,14 @@ class SqlRegistry:
 
     def transaction(self, serial: str, number: int) -> Transaction | None:
         """See Registry."""
-        chosen = select(TRANSACTIONS).where(TRANSACTIONS.c.serial == serial, TRANSACTIONS.c.number == number)
         with self._read() as connection:
-            row = connection.execute(chosen).one_or_none()
+            row = connection.execute(_TRANSACTION, {"serial": serial, "number": number}).one_or_none()
         return None if row is None else Transaction(**row._asdict())
 
     def next_command(self, serial: str) -> Command | None:
         """See Registry."""
-        waiting = and_(COMMANDS.c.serial == serial, COMMANDS.c.state == text("'waiting'"))
         with self._read() as connection:
-            row = connection.execute(select(COMMANDS).where(waiting).order_by(COMMANDS.c.number).limit(1)).one_or_none()
+            row = connection.execute(_NEXT_COMMAND, {"serial": serial}).one_or_none()
         return None if row is None else _command(row)
 
     def attention(self) -> Attention:
@@ -154,10 +194,7 @@ class SqlRegistry:
                     waiting.add(serial)
                 elif standing == Standing.DISABLED.value:
                     disabled.add(serial)
-            listed = and_(
-                REVOKED.c.issuer == MODULES.c.issuer, REVOKED.c.certificate_number == MODULES.c.certificate_number
-            )
-            disabled |= set(connection.scalars(select(MODULES.c.serial).join(REVOKED, listed)))
+            disabled |= set(connection.scalars(_REVOKED_MODULES))
             by_root = and_(
                 REVOKED.c.issuer == ISSUERS.c.root, REVOKED.c.certificate_number == ISSUERS.c.certificate_number
             )
@@ -341,7 +378,7 @@ def _hex(number: int) -> str:
 
 
 def _one_issuer(connection: Connection, fingerprint: bytes) -> Issuer | None:
-    row = connection.execute(select(ISSUERS).where(ISSUERS.c.fingerprint == fingerprint)).one_or_none()
+    row = connection.execute(_ISSUER, {"fingerprint": fingerprint}).one_or_none()
     return None if row is None else _issuer(row)
 
 
@@ -359,7 +396,7 @@ def _issuer(row: Row[Any]) -> Issuer:
 
 
 def _entry(connection: Connection, serial: str) -> ModuleEntry | None:
-    row = connection.execute(select(MODULES).where(MODULES.c.serial == serial)).one_or_none()
+    row = connection.execute(_MODULE, {"serial": serial}).one_or_none()
     return None if row is None else _module(row)
 
 
@@ -453,7 +490,7 @@ def _audit_entry(row: Row[Any]) -> AuditEntry:
 
 
 def _is_revoked(connection: Connection, issuer: bytes, number: int) -> bool:
-    return _exists(connection, REVOKED, issuer=issuer, certificate_number=_hex(number))
+    return connection.execute(_LISTED, {"issuer": issuer, "certificate_number": _hex(number)}).first() is not None
 
 
 def _exists(connection: Connection, table: Any, **columns: object) -> bool:  # noqa: ANN401 - a table of the schema

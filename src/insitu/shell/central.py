@@ -10,7 +10,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
+from math import inf
+from typing import Final, TypeVar
 
 import trio
 
@@ -45,6 +46,8 @@ from .keeping import Keeping, Show, ignore, wall_clock
 R = TypeVar("R")
 
 KEY = "central"
+ISSUERS_SECONDS: Final = 1.0
+"""How old the list of trusted issuers may be. Whether one of them is lost, the registry says for each module anyway."""
 
 Decide = Callable[[str, Authorize], PayOut]
 """The host's decision: serial number of the module and what it asks for; what to instruct. It is asked once for each
@@ -86,6 +89,9 @@ class Central:
         self.entropy = entropy
         self._now = now
         self._show = show
+        self._known_issuers: tuple[VerifiedCertificate, ...] = ()
+        self._known_until = -inf
+        self._terms: tuple[bytes, CentralAtWork] | None = None
 
     @property
     def record(self) -> CentralRecord:
@@ -250,13 +256,27 @@ class Central:
             certificate = self.record.certificate
             if certificate is None:
                 raise StateError("no certificate", who="central", expected="one made by a card", got="none")
-            issuers = await self.ask(self.issuers)
-            terms = CentralAtWork.of(certificate, issuers, self._key())
+            terms = self._terms_with(certificate, await self._issuers())
             handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self.entropy(64))
             session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key()), handshake)
             ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self.blocking)
             await run(session, stream, ports, now=self._now, orders=orders)
             return session.state
+
+    async def _issuers(self) -> tuple[VerifiedCertificate, ...]:
+        """The issuers, asked for once in ISSUERS_SECONDS however many strangers connect."""
+        if not self.blocking:
+            return self.issuers()
+        if trio.current_time() >= self._known_until:
+            self._known_issuers = await self.ask(self.issuers)
+            self._known_until = trio.current_time() + ISSUERS_SECONDS
+        return self._known_issuers
+
+    def _terms_with(self, certificate: bytes, issuers: tuple[VerifiedCertificate, ...]) -> CentralAtWork:
+        """What is pinned; our own certificate is not verified anew for every session."""
+        if self._terms is None or (self._terms[0], self._terms[1].customers) != (certificate, issuers):
+            self._terms = certificate, CentralAtWork.of(certificate, issuers, self._key())
+        return self._terms[1]
 
     def _commit(self, change: object, _: frozenset[str] | None) -> None:
         if not isinstance(change, Change):

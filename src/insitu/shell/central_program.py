@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import trio
 
-from ..protocol.driver import Order
+from ..protocol.driver import Order, Orders
 from ..protocol.engine import InsituError, UsageError
 from ..protocol.parties.central_data import AttentionCalled, ModuleContacted
 from ..protocol.stores.registry import Attention
@@ -31,13 +30,35 @@ TAKEN_SECONDS: Final = 3.0
 """How long a session may take to look again before it is ended."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Online:
-    """A session with a module: where its orders go, who certified it, and what ends it."""
+    """A session with a module: where its orders go, who certified it, and what ends it.
 
-    orders: trio.MemorySendChannel[Order]
-    issuer: bytes
-    scope: trio.CancelScope
+    Args:
+        all: the sessions by serial number, which this one joins when its module has proved itself.
+
+    """
+
+    __slots__ = ("_all", "issuer", "orders", "scope", "serial")
+
+    def __init__(self, all: dict[str, _Online]) -> None:  # noqa: A002 - all of them
+        self._all = all
+        self.orders = Orders()
+        self.scope = trio.CancelScope()
+        self.serial = ""
+        self.issuer = b""
+
+    def note(self, shown: object) -> None:
+        """What the session shows; a newer session of a module ends its older one."""
+        if isinstance(shown, ModuleContacted):
+            self.serial, self.issuer = shown.entry.serial, shown.entry.issuer
+            if self.serial in self._all:
+                self._all[self.serial].scope.cancel()
+            self._all[self.serial] = self
+
+    def leave(self) -> None:
+        """The session is over."""
+        if self._all.get(self.serial) is self:
+            del self._all[self.serial]
 
 
 class CentralProgram:
@@ -78,30 +99,16 @@ class CentralProgram:
     # Sessions
 
     async def _attend(self, link: Link) -> None:
-        sending, orders = trio.open_memory_channel[Order](0)
-        scope = trio.CancelScope()
-        here: _Online | None = None
-        serial = ""
-
-        def note(shown: object) -> None:
-            nonlocal serial, here
-            if isinstance(shown, ModuleContacted):
-                serial, here = shown.entry.serial, _Online(sending, shown.entry.issuer, scope)
-                if serial in self._online:
-                    self._online[serial].scope.cancel()
-                self._online[serial] = here
-
+        here = _Online(self._online)
         try:
-            with scope:
-                await self._central.attend(link.stream, orders, also_show=note)
-            if scope.cancelled_caught:
-                self._tell(f"central: the session with module {serial} was ended from this side")
+            with here.scope:
+                await self._central.attend(link.stream, here.orders, also_show=here.note)
+            if here.scope.cancelled_caught:
+                self._tell(f"central: the session with module {here.serial} was ended from this side")
         except (InsituError, TransportError) as error:
             self._tell(str(error))
         finally:
-            orders.close()
-            if here is not None and self._online.get(serial) is here:
-                del self._online[serial]
+            here.leave()
 
     # What concerns open sessions
 
@@ -152,8 +159,8 @@ def _concerns(attention: Attention, serial: str, issuer: bytes) -> bool:
 async def _call_attention(online: _Online) -> None:
     """Have the session look again; one that hangs is ended, and the module comes again."""
     order = Order(AttentionCalled())
-    with trio.move_on_after(TAKEN_SECONDS) as patience, suppress(InsituError, trio.BrokenResourceError):
-        await online.orders.send(order)
+    with trio.move_on_after(TAKEN_SECONDS) as patience, suppress(InsituError):
+        online.orders.put(order)
         await order.wait()
     if patience.cancelled_caught:
         online.scope.cancel()

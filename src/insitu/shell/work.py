@@ -15,7 +15,7 @@ import trio
 from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.trust import ModuleAtWork
 from ..protocol.desk import Desk
-from ..protocol.driver import Order, run
+from ..protocol.driver import Order, Orders, run
 from ..protocol.engine import SecretOperation, SecretUsage, StateError, given
 from ..protocol.keys.port import KeyRefused
 from ..protocol.messages import Authorize, HeldInstruction, ModuleCondition, ModuleRecord, OpenTransaction, Purpose
@@ -85,7 +85,7 @@ class Work:
         self._outer_show = show
         self._asked: tuple[Authorize, ...] = ()
         self._session: Session[WorkState, WorkData] | None = None
-        self._orders: trio.MemorySendChannel[Order] | None = None
+        self._orders: Orders | None = None
         self._tags = count(1)
         self._waiting: dict[tuple[type, int], object] = {}
         self._arrived = trio.Event()
@@ -114,7 +114,7 @@ class Work:
         key = None if record.key is None else self._keeping.vault.find(record.key)
         handshake = Handshake.initiate(ModuleAtWork.of(record, key), Purpose.OPERATE, self._entropy(64))
         session = Session(WORK, WorkState.OPERATING, self._data(), handshake)
-        self._orders, orders = trio.open_memory_channel[Order](0)
+        self._orders = orders = Orders()
         self._session = session
         try:
             await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders, scope=scope)
@@ -279,17 +279,17 @@ class Work:
         """
         while (session := self._session) and (orders := self._orders) and session.is_open and not session.closed:
             order = Order(event)
+            orders.put(order)
+            await order.until_taken()
             try:
-                await orders.send(order)
                 with trio.CancelScope(shield=True):  # taken: whoever gives up must know what it led to
                     await order.wait()
                 break
-            except (trio.BrokenResourceError, trio.ClosedResourceError):  # it was cancelled, and ends at once
-                while self._session is session:
-                    await self._arrived.wait()
             except StateError:
-                if not session.closed:
+                if order.taken and not session.closed:
                     raise
+                while not order.taken and self._session is session:  # it was cancelled, and ends at once
+                    await self._arrived.wait()
         else:
             self._take(event)
         found = None if answer is None else self._waiting.pop((answer, tag), None)

@@ -68,5 +68,5 @@ def test_old_keys_are_gone(pair):
     for use in (lambda: old.exporter(0, b"", 16), lambda: old.key_update(b"")):
         with pytest.raises(UsageError):
             use()
-    assert old._prk_out == old._prk_exporter == b""
+    assert old.keys._prk_out == old.keys._prk_exporter == b""
     assert new.exporter(0, b"", 16)

@@ -17,6 +17,7 @@ from edhoc_pair import End, Key, run, vectors
 from insitu.protocol.channel.cose import Aead
 from insitu.protocol.channel.edhoc import (
     SUITES,
+    ChannelKeys,
     Credential,
     CredentialFound,
     Established,
@@ -312,7 +313,8 @@ def _updated(trace: Trace) -> dict[str, bytes]:
     answers = set()
     for end in (trace.initiator, trace.responder):
         assert isinstance(end.data, Established)
-        before = Established(end.data.facts, 0, end.data._prk_out, end.data._prk_exporter)
+        keys = end.data.keys
+        before = ChannelKeys(keys.suite, 0, keys._prk_out, keys._prk_exporter)
         after = before.key_update(context)
         answers.add((after._prk_out, after._prk_exporter, after.exporter(0, b"", 16), after.exporter(1, b"", 8)))
     (answer,) = answers
