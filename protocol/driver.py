@@ -74,8 +74,9 @@ class Order:
         try:
             await self._begun.wait()
         except trio.Cancelled:
-            self.settle(StateError("nobody waits for it any more"))
-            raise
+            if not self.taken:  # in the same moment, it counts as taken; the next wait is cancelled
+                self.settle(StateError("nobody waits for it any more"))
+                raise
 
     async def wait(self) -> None:
         """Until the session is done with the event.
