@@ -14,7 +14,8 @@ from pump import personalize
 from side_by_side import Outcome, closed, setting, together
 from world import SERIAL, World
 
-from insitu.protocol.driver import Order, Orders
+from insitu.protocol.channel.records import Records
+from insitu.protocol.driver import REST_SECONDS, Order, Orders
 from insitu.protocol.engine import EnvironmentFault, Fault, InsituError, ProtocolError, StateError
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import CardRole, TrustOption
@@ -113,6 +114,69 @@ async def test_an_order_that_ends_the_session_is_settled_with_its_error(world: W
     assert isinstance(module.error, StoreFailed)
     assert "link lost" in str(central.error)  # the payload behind the write was sealed already
     assert world.module.state is ModuleState.OPERATING
+
+
+async def test_an_order_that_nobody_waits_for_any_more_is_not_taken(world: World, autojump_clock):
+    personalize(world)
+    here, there = memory_pair()
+    contacted, orders = trio.Event(), Orders()
+    looked: list[object] = []
+    known = world.central.registry.known
+
+    def counted(*question: Any) -> Any:
+        looked.append(question)
+        return known(*question)
+
+    world.central.registry.known = counted  # type: ignore[method-assign]
+
+    async def want() -> None:
+        await contacted.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        before = len(looked)
+        given_up, wanted = Order(AttentionCalled()), Order(AttentionCalled())
+        with trio.move_on_after(1) as patience:
+            await given_up.until_taken()
+        assert patience.cancelled_caught
+        orders.put(given_up)
+        orders.put(wanted)
+        await wanted.wait()
+        assert not given_up.taken
+        assert len(looked) == before + 1
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.module.work, here)
+        nursery.start_soon(lambda: world.central.attend(there, orders, also_show=setting(contacted)))
+        nursery.start_soon(want)
+
+
+async def test_a_session_that_waits_lets_go_of_its_ciphers_and_goes_on(world: World, autojump_clock):
+    """Many sessions wait; what is easily made again is not kept for them."""
+    personalize(world)
+    here, there = memory_pair()
+    contacted = trio.Event()
+    rested: list[float] = []
+
+    async def want() -> None:
+        await contacted.wait()
+        await trio.sleep(3 * REST_SECONDS)
+        assert [at for at in rested if at < 3 * REST_SECONDS] == [REST_SECONDS] * 2  # both sides, once
+        answer = await world.module.at_work.authorize("4111111111111111", "x", 5000, "EUR")
+        assert answer.approved
+        nursery.cancel_scope.cancel()
+
+    with pytest.MonkeyPatch.context() as patch:
+        rest = Records.rest
+
+        def noted(self: Records) -> None:
+            rested.append(trio.current_time())
+            rest(self)
+
+        patch.setattr(Records, "rest", noted)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.module.work, here)
+            nursery.start_soon(lambda: world.central.attend(there, also_show=setting(contacted)))
+            nursery.start_soon(want)
 
 
 # Ending it from this side
