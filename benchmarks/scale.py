@@ -20,7 +20,8 @@ from crowd import Caller, Crowd, Member, Process, host, idle
 from measuring import Result
 
 from insitu.protocol.driver import REST_SECONDS
-from insitu.protocol.messages import Authorize, Message, Outcome, PayOut, Received
+from insitu.protocol.messages import Authorize, Beat, Message, Outcome, PayOut, Received, TimeTold
+from insitu.protocol.parties.work_data import BEAT_SECONDS
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ async def measure(sessions: int, half_open: int, transactions: int) -> list[Resu
 async def _trio(sessions: int) -> float:
     """Bytes of a connection to trio's own server."""
     with idle() as process:
-        streams = await _side_by_side(process.connect, [()] * min(WARM_UP, sessions))
+        streams = await _side_by_side(process.connect, [()] * min(WARM_UP, sessions // 2))
         before = process.memory
         streams += await _side_by_side(process.connect, [()] * sessions)
         await trio.sleep(SETTLE_SECONDS)
@@ -70,15 +71,21 @@ async def _trio(sessions: int) -> float:
 
 
 async def _online(process: Process, crowd: Crowd, sessions: int, own: float) -> tuple[list[Result], list[Caller]]:
-    async def come(member: Member) -> Caller:
-        return await crowd.come(member, await process.connect())
+    async def come(member: Member) -> None:
+        caller = await crowd.come(member, await process.connect())
+        callers.append(caller)
 
-    warm = min(WARM_UP, sessions)
-    callers = await _side_by_side(come, [(each,) for each in crowd.members(0, warm)])
+    callers: list[Caller] = []
+    warm = min(WARM_UP, sessions // 2)
+    sessions -= warm
+    await _side_by_side(come, [(each,) for each in crowd.members(0, warm)])
     members = crowd.members(warm, sessions)
     await trio.sleep(SETTLE_SECONDS)
     memory, seconds, began = process.memory, process.seconds, time.perf_counter()
-    callers += await _side_by_side(come, [(each,) for each in members])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_beat, callers)
+        await _side_by_side(come, [(each,) for each in members])
+        nursery.cancel_scope.cancel()
     wall, used = time.perf_counter() - began, process.seconds - seconds
     await trio.sleep(SETTLE_SECONDS)
     each = (process.memory - memory) / sessions
@@ -91,6 +98,15 @@ async def _online(process: Process, crowd: Crowd, sessions: int, own: float) -> 
         ),
         Result("session.accept", "ms of processor time until a module is online", used / sessions * 1e3, note=share),
     ], callers
+
+
+async def _beat(callers: list[Caller]) -> None:
+    """Those who are online say so now and then: the first would be taken for dead before the last has come."""
+    while True:
+        await trio.sleep(BEAT_SECONDS)
+        for caller in tuple(callers):
+            await caller.say(Beat(0))
+            await _expect(caller, TimeTold)
 
 
 async def _durable(process: Process, callers: list[Caller], transactions: int) -> Result:

@@ -278,6 +278,7 @@ class Work:
         A session that ended before it took the event leaves it to us.
         """
         while (session := self._session) and (orders := self._orders) and session.is_open and not session.closed:
+            await trio.lowlevel.checkpoint()  # who has no time wants nothing
             order = Order(event)
             orders.put(order)
             await order.until_taken()
