@@ -102,11 +102,14 @@ async def _online(process: Process, crowd: Crowd, sessions: int, own: float) -> 
 
 async def _beat(callers: list[Caller]) -> None:
     """Those who are online say so now and then: the first would be taken for dead before the last has come."""
+
+    async def one(caller: Caller) -> None:
+        await caller.say(Beat(0))
+        await _expect(caller, TimeTold)
+
     while True:
-        await trio.sleep(BEAT_SECONDS)
-        for caller in tuple(callers):
-            await caller.say(Beat(0))
-            await _expect(caller, TimeTold)
+        await trio.sleep(BEAT_SECONDS / 2)
+        await _side_by_side(one, [(caller,) for caller in callers])
 
 
 async def _durable(process: Process, callers: list[Caller], transactions: int) -> Result:
