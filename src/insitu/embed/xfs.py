@@ -14,6 +14,7 @@ from typing import Final
 
 from ..protocol.channel.edhoc.messages import PeerRefused
 from ..protocol.engine import EnvironmentFault, InsituError, ProtocolError, Refused, StateError, TableError, UsageError
+from ..protocol.keys.codes import CodeRefused
 from ..protocol.keys.keyblock import KeyBlockRefused
 from ..protocol.keys.port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError
 from ..protocol.keys.reading import CertificateRefused
@@ -187,6 +188,7 @@ ERRORS: Final[dict[type[Exception], Completion]] = {
     FieldError: _INVALID,
     KeyExists: _refused(_E.DUPLICATE_KEY),
     KeyRefused: _refused(_E.USE_VIOLATION),
+    CodeRefused: _INVALID,
     StoreMissing: _NOT_READY,
     StoreExists: _NOT_READY,
     ForeignFile: _NOT_READY,

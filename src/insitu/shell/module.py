@@ -292,7 +292,8 @@ class Module:
             session.begin_anew(self.state, self._data())
             return answer
 
-        ports = replace(self._keeping.ports(show), look_up=look_up, consult=self._ask_operator, patient=True)
+        asks = terms.option is TrustOption.TAN
+        ports = replace(self._keeping.ports(show), look_up=look_up, consult=self._ask_operator, patient=asks)
         await run(session, stream, ports, now=self._now, scope=scope)
 
     def _count(self, question: object) -> object:
