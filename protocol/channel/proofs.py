@@ -49,6 +49,25 @@ def exchange_identity(binding: bytes, option: str, side: Side, serial: str) -> b
     return encode(["insitu exchange", option, side.value, serial, binding])
 
 
+def ticket_path(number: int) -> bytes:
+    """From what the key of a ticket is derived, under the card's main key (A4; formal model: ow)."""
+    return encode(["insitu ticket key", number])
+
+
+def ticket(number: int, serial: str, public: PublicKey) -> bytes:
+    """What a manufacturer makes a MAC over, under the key of a ticket (A4; formal model: tTick).
+
+    Not bound to a channel, since it is a certificate: the handshake, in which the identity key signs, is.
+
+    Args:
+        number: of the ticket.
+        serial: the module's serial number.
+        public: its identity key.
+
+    """
+    return to_be_maced(encode(["insitu ticket", number, serial, public.data]), external_aad=b"")
+
+
 def possession(binding: bytes, serial: str, public: PublicKey) -> bytes:
     """What a module signs with a new key pair to show that it holds it (L3; formal model: tPop).
 

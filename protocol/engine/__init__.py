@@ -41,9 +41,11 @@ from .events import (
 from .keys import KeyHandle, KeyKind, PublicKey
 from .secret_keys import (
     Cmac,
+    DeriveKeys,
     EncipherPin,
     PinFormat,
     Prove,
+    ProveDerived,
     RetailMac,
     SecretAlgorithm,
     SecretHandle,
@@ -63,6 +65,7 @@ __all__ = [
     "Cmac",
     "Consult",
     "DeadlinePassed",
+    "DeriveKeys",
     "Effect",
     "Effects",
     "EncipherPin",
@@ -85,6 +88,7 @@ __all__ = [
     "PinFormat",
     "ProtocolError",
     "Prove",
+    "ProveDerived",
     "PublicKey",
     "Refused",
     "RetailMac",

@@ -24,6 +24,8 @@ class SecretUsage(Enum):
     """Shared with one other party, to prove that oneself is who shares it; never crosses a link."""
     PASSWORD = "password"  # noqa: S105 - a usage
     """Short enough to be guessed, so it is used in a PAKE only, which gives nothing away to guess by (A6, A7)."""
+    DERIVATION = "derivation"
+    """Others are derived from it, one way; never leaves the memory that made it."""
 
 
 class SecretAlgorithm(Enum):
@@ -118,7 +120,22 @@ class Prove(Unshown):
     statement: bytes = field(repr=False)
 
 
-SecretOperation: TypeAlias = Cmac | RetailMac | EncipherPin | Prove
+@dataclass(frozen=True, slots=True)
+class DeriveKeys(Unshown):
+    """A key of 32 bytes for each path, HMAC-SHA-256 of it, one after the other (A4): they are for somebody else."""
+
+    paths: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProveDerived(Unshown):
+    """What `Prove(statement)` gives with the key that `DeriveKeys` gives for `path`, which stays in key memory."""
+
+    path: bytes
+    statement: bytes = field(repr=False)
+
+
+SecretOperation: TypeAlias = Cmac | RetailMac | EncipherPin | Prove | DeriveKeys | ProveDerived
 
 
 def is_legacy(what: SecretHandle | SecretOperation) -> bool:

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from ..engine import (
     Cmac,
+    DeriveKeys,
     EncipherPin,
     PinFormat,
     Prove,
+    ProveDerived,
     RetailMac,
     SecretAlgorithm,
     SecretHandle,
@@ -35,9 +37,12 @@ _BITS: Final = {
     (SecretUsage.PIN, SecretAlgorithm.TDES): (128, 192),
     (SecretUsage.WRAPPING, SecretAlgorithm.AES): (256,),
     (SecretUsage.PROOF, SecretAlgorithm.HMAC): (128, 256),
+    (SecretUsage.DERIVATION, SecretAlgorithm.HMAC): (256,),
 }
 PASSWORD_BYTES: Final = (6, 64)
 """Of a shared secret that is used in a PAKE."""
+DERIVED_BYTES: Final = 32
+"""Of keys that are derived, and of those that they are derived from: what HMAC-SHA-256 gives."""
 _DES_BLOCK: Final = 8
 _PIN_DIGITS: Final = (4, 12)
 _PAN_DIGITS: Final = (12, 19)
@@ -124,6 +129,10 @@ def perform(handle: SecretHandle, key: bytes, operation: SecretOperation, entrop
             return cmac(key, data)
         case Prove(statement):
             return digest(key, statement, "sha256")
+        case DeriveKeys(paths):
+            return b"".join(digest(key, path, "sha256") for path in paths)
+        case ProveDerived(path, statement):
+            return digest(digest(key, path, "sha256"), statement, "sha256")
         case RetailMac(data, padding):
             return _retail_mac(key, _padded(data, padding))
         case EncipherPin(pin, pan, pin_format):
@@ -141,6 +150,8 @@ def _needs(operation: SecretOperation) -> tuple[SecretUsage, SecretAlgorithm]:
             return SecretUsage.MAC, SecretAlgorithm.AES
         case Prove():
             return SecretUsage.PROOF, SecretAlgorithm.HMAC
+        case DeriveKeys() | ProveDerived():
+            return SecretUsage.DERIVATION, SecretAlgorithm.HMAC
         case RetailMac():
             return SecretUsage.MAC, SecretAlgorithm.TDES
         case EncipherPin(format=PinFormat.ISO_4):

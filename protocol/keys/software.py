@@ -29,7 +29,7 @@ from ..stores.secret import Entropy, Secret, Uncopied, draw
 from .derive import OWN_ENTROPY, PrivateKey, derive_private
 from .exchange import Exchange, begin_exchange
 from .keyblock import WRAPPING_BYTES, read_block, write_block
-from .methods import check_key, check_length, check_value, perform, with_odd_parity
+from .methods import DERIVED_BYTES, check_key, check_length, check_value, perform, with_odd_parity
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
 from .public import CURVES, ECDSA, FIELD_BYTES, load_public, public_of, raw_signature
 
@@ -191,12 +191,23 @@ class SoftwareKeyStore(Uncopied):
             KeyExists: another key has its label.
 
         """
-        found = self.find_secret(STORAGE)
-        if found is not None and found.usage is SecretUsage.WRAPPING:
+        return self._own(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, WRAPPING_BYTES)
+
+    def make_main_key(self, label: str) -> SecretHandle:
+        """Make the key from which others are derived (A4); the one that is there, if any.
+
+        Raises:
+            KeyExists: another key has its label.
+
+        """
+        return self._own(label, SecretUsage.DERIVATION, SecretAlgorithm.HMAC, DERIVED_BYTES)
+
+    def _own(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, size: int) -> SecretHandle:
+        found = self.find_secret(label)
+        if found is not None and found.usage is usage:
             return found
-        self._check_new(STORAGE)
-        key = draw(self._entropy, WRAPPING_BYTES)
-        return self._keep_secret(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, key)
+        self._check_new(label)
+        return self._keep_secret(label, usage, algorithm, draw(self._entropy, size))
 
     def share(self, label: str, key: bytes) -> SecretHandle:
         """Keep a key for proofs whose twin another party holds (A5): 16 or 32 bytes.

@@ -52,7 +52,8 @@ from .records import (
     Person,
     Revoked,
 )
-from .trust import PakeShare, Proof
+from .tickets import MOST_TICKETS, ModuleTicket, TicketInStock, TicketOrder
+from .trust import PakeShare, Proof, Ticket
 from .wire import FieldError, array, decode_record, encode_record, message, record
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "MOST_LISTS",
     "MOST_OPEN",
     "MOST_REVOKED",
+    "MOST_TICKETS",
     "PAYLOAD_MAX",
     "RECORD_LIMITS",
     "VERSION",
@@ -97,6 +99,7 @@ __all__ = [
     "ModuleCondition",
     "ModuleKey",
     "ModuleRecord",
+    "ModuleTicket",
     "OpenTransaction",
     "Outcome",
     "PakeShare",
@@ -117,6 +120,9 @@ __all__ = [
     "Secret",
     "Size",
     "Status",
+    "Ticket",
+    "TicketInStock",
+    "TicketOrder",
     "TimeTold",
     "TrustOption",
     "Welcome",

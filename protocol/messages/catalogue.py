@@ -5,7 +5,7 @@ CDDL::
     Message = GenerateKeyPair / ModuleKey / Certificates / Personalized / Status
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
             / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
-            / Proof / PakeShare / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
+            / Proof / PakeShare / Ticket / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .fields import shown
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
 from .personalization import Certificates, GenerateKeyPair, ModuleKey, Personalized, Status
-from .trust import PakeShare, Proof
+from .trust import PakeShare, Proof, Ticket
 from .wire import NUMBER_KEY, Layout, layout_of
 
 Message: TypeAlias = (
@@ -61,6 +61,7 @@ Message: TypeAlias = (
     | Declined
     | Proof
     | PakeShare
+    | Ticket
     | FaultNotice
     | Revocations
     | Beat

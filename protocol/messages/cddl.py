@@ -14,7 +14,19 @@ from textwrap import dedent
 from types import ModuleType
 from typing import Final
 
-from . import business, catalogue, enrollment, intent, notice, operating, personalization, records, tans, trust
+from . import (
+    business,
+    catalogue,
+    enrollment,
+    intent,
+    notice,
+    operating,
+    personalization,
+    records,
+    tans,
+    tickets,
+    trust,
+)
 
 _HEADER: Final = """\
 ; The messages and durable records of insitu (CDDL, RFC 8610). Generated from the docstrings of protocol/messages
@@ -24,7 +36,19 @@ _HEADER: Final = """\
 ; Key 0 of a message is its number. "key: type" cuts: a known key with a wrong value is wrong, whatever else fits.
 """
 
-_SECTIONS: Final = (catalogue, trust, personalization, operating, business, enrollment, notice, intent, records, tans)
+_SECTIONS: Final = (
+    catalogue,
+    trust,
+    personalization,
+    operating,
+    business,
+    enrollment,
+    notice,
+    intent,
+    tickets,
+    records,
+    tans,
+)
 
 
 def specification() -> str:

@@ -51,6 +51,7 @@ class TrustOption(IntEnum):
           physical: 0,
           certificates: 1,
           certificates-one-way: 2,
+          ticket: 3,
           shipped-key: 4,
           secret: 5,
           tan: 6,
@@ -63,6 +64,8 @@ class TrustOption(IntEnum):
     """Certificates that end at the manufacturer's root, both ways (A2)."""
     CERTIFICATES_ONE_WAY = 2
     """The module's certificate at set-up, the unit's as it hands over (A3)."""
+    TICKET = 3
+    """The module's identity key under a MAC by a key that the customer gave to the manufacturer once (A4)."""
     SHIPPED_KEY = 4
     """A random key whose twin travels in the accompanying documents (A5)."""
     SECRET = 5

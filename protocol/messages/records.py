@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from .business import CRL_MAX, CheckValue, PayloadBytes
 from .fields import Key, Secret, Size, Within
 from .personalization import Certificate, ModuleCondition
+from .tickets import MOST_TICKETS, ModuleTicket, TicketInStock
 from .wire import array, record
 
 NAME: Final = Size(1, 64)
@@ -122,6 +123,7 @@ class ModuleRecord:
         shared: labels of the keys for proofs that came at manufacture, and of a shared secret; they outlast
             every reset (A5, A6).
         wrong: attempts at the shared secret since the last right one; None for none (A6).
+        ticket: by which a customer's card knows the identity key (A4).
 
     CDDL::
 
@@ -146,6 +148,7 @@ class ModuleRecord:
           18: [*8 HeldKey],
           19: [*4 tstr .size (1..64)],   ; labels of shared keys
           ? 20: 1..5,                    ; wrong attempts
+          ? 21: ModuleTicket,
         }
 
     """
@@ -170,6 +173,7 @@ class ModuleRecord:
     keys: Annotated[tuple[HeldKey, ...], Key(18), Size(0, 8)] = ()
     shared: Annotated[tuple[Annotated[str, NAME], ...], Key(19), Size(0, 4)] = ()
     wrong: Annotated[int | None, Key(20), Within(1, 5)] = None
+    ticket: Annotated[ModuleTicket | None, Key(21)] = None
 
     @property
     def fingerprint(self) -> bytes | None:
@@ -246,6 +250,8 @@ class ManufacturerRecord:
         revoked: which of both count no more.
         lists: the number of the last revocation list; 0 for none.
         crl: that list, DER.
+        tickets: of customers, not used yet (A4).
+        orders: numbers of the ticket orders that were taken in, 16 bytes each; none is taken in twice.
 
     CDDL::
 
@@ -257,6 +263,8 @@ class ManufacturerRecord:
           5: [*1024 Revoked],
           6: count,               ; number of the last list
           ? 7: bstr .size (1..32768),  ; CRL
+          8: [*4096 TicketInStock],
+          9: [*4096 bstr .size 16],    ; ticket orders
         }
 
     """
@@ -268,6 +276,8 @@ class ManufacturerRecord:
     revoked: Annotated[tuple[Revoked, ...], Key(5), Size(0, MOST_REVOKED)] = ()
     lists: Annotated[int, Key(6)] = 0
     crl: Annotated[bytes | None, Key(7), Size(1, CRL_MAX)] = None
+    tickets: Annotated[tuple[TicketInStock, ...], Key(8), Size(0, MOST_TICKETS)] = ()
+    orders: Annotated[tuple[Annotated[bytes, Size(16)], ...], Key(9), Size(0, 1 << 12)] = ()
 
 
 @record
@@ -322,7 +332,7 @@ class KeyOrder:
 
 
 class CardRole(IntEnum):
-    """What a card's job is to certify.
+    """What a card's job is to certify; or tickets that it is to give out (A4).
 
     CDDL::
 
@@ -330,12 +340,14 @@ class CardRole(IntEnum):
           module: 0,
           unit: 1,
           central: 2,
+          tickets: 3,
         )
     """
 
     MODULE = 0
     UNIT = 1
     CENTRAL = 2
+    TICKETS = 3
 
 
 @record
@@ -367,17 +379,18 @@ class Person:
 
 @record
 class Job:
-    """One certificate that is to be made: exactly this, for a limited time, once (L13, S6).
+    """One certificate or order of tickets that is to be made: exactly this, for a limited time, once (L13, S6).
 
     Attributes:
         number: 16 random bytes that name the job.
         role: what the certificate is for.
-        subject: serial number of the module, or name of the unit or central system.
+        subject: serial number of the module, or name of the unit or central system; of tickets, how many.
         salt: the modifier for the module's key pair, 32 random bytes (L3).
         days: validity of the certificate.
         expires: unix seconds after which approvals count no more.
         approvals: names of the people who approved.
-        public_key: compressed P-256 point that is to be certified; None for a module, whose key does not exist yet.
+        public_key: compressed P-256 point that is to be certified; None for tickets, and for a module, whose key does
+            not exist yet.
 
     CDDL::
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from .fields import Key, Size
+from .fields import Key, Size, Within
 from .wire import message
+
+LARGEST_TICKET: Final = (1 << 32) - 1
+"""Number of a ticket."""
 
 
 @message(6)
@@ -44,3 +47,27 @@ class PakeShare:
     """
 
     share: Annotated[bytes, Key(1), Size(32)]
+
+
+@message(8)
+class Ticket:
+    """Module: the manufacturer vouches for the identity key that this handshake used, by a ticket of your card (A4).
+
+    Attributes:
+        number: of the ticket, as the card counts.
+        mac: HMAC-SHA-256 under the ticket's key over number, serial number and identity key; 32 bytes.
+
+    CDDL::
+
+        Ticket = {
+          0: 8,
+          1: ticket-number,
+          2: bstr .size 32,  ; MAC
+        }
+
+        ticket-number = 1..4294967295
+
+    """
+
+    number: Annotated[int, Key(1), Within(1, LARGEST_TICKET)]
+    mac: Annotated[bytes, Key(2), Size(32)]

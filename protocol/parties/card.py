@@ -3,7 +3,7 @@
 Its signing key makes no signature without an earlier entry in the log and the approval of two different people for
 exactly that job (L12, L13, S6). The one exception is the request for its own certificate, which it signs while it
 is furnished, with the people's PINs being set. Its states and data are in `card_data.py`, its rules on revocation
-lists in `card_lists.py`.
+lists in `card_lists.py`, those on tickets in `card_tickets.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..engine import (
     KeyOperationFailed,
     KeyPairMade,
     Persist,
+    SecretUsed,
     Show,
     Sign,
     Signed,
@@ -54,6 +55,8 @@ from .card_data import (
     ListWanted,
     PinRefused,
     RequestMade,
+    TicketPresented,
+    TicketsWanted,
     customer_of,
     kept,
     known_log,
@@ -70,6 +73,17 @@ from .card_lists import (
     list_job,
     note_list,
     two_people_approved_exactly_this_list,
+)
+from .card_tickets import (
+    check_ticket,
+    enter_order,
+    give_no_verdict,
+    is_ticket_count,
+    take_ticket,
+    the_mac_is_right,
+    the_ticket_is_free_or_its_own,
+    turn_ticket_down,
+    two_people_ordered_exactly_these,
 )
 
 __all__ = ["CARD", "customer_of", "log_of", "pin_verifier", "resting_state"]
@@ -111,11 +125,13 @@ def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
 
 def job_is_new(data: CardData, event: JobProposed) -> bool:
     """No job has this number or an approval for this subject, nobody approved it yet, its key is known if it can be."""
+    if event.job.role is CardRole.TICKETS and not is_ticket_count(event.job.subject):
+        return False
     new = event.job
     taken = _any_job(data.held, new.number) is not None or any(
         job.approvals and _same_subject(job, new) for job in _open_jobs(data.held, event.at)
     )
-    key_fits = (new.public_key is None) == (new.role is CardRole.MODULE)
+    key_fits = (new.public_key is None) == (new.role not in (CardRole.UNIT, CardRole.CENTRAL))
     return not taken and not new.approvals and key_fits
 
 
@@ -143,7 +159,7 @@ def person_may_try(data: CardData, event: Approve) -> bool:
 def two_people_approved_exactly_this(data: CardData, event: CertificateWanted) -> bool:
     """Two different people approved this job, in time, and the key is the approved one where it was known (S6)."""
     job = _job(data.held, event.number)
-    if job is None or len(set(job.approvals)) < 2 or event.at > job.expires:
+    if job is None or job.role is CardRole.TICKETS or len(set(job.approvals)) < 2 or event.at > job.expires:
         return False
     return job.public_key is None or job.public_key == compress(event.public)
 
@@ -312,6 +328,12 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, ListWanted, two_people_approved_exactly_this_list, enter_list_intent, S.LISTING),
         row(S.LISTING, Signed, None, enter_list, S.READY),
         row(S.READY, ListHeard, list_is_no_older, heed_list, STAY),
+        # tickets (A4)
+        row(S.READY, TicketsWanted, two_people_ordered_exactly_these, enter_order, STAY),
+        row(S.READY, TicketPresented, the_ticket_is_free_or_its_own, check_ticket, S.CHECKING),
+        row(S.CHECKING, SecretUsed, the_mac_is_right, take_ticket, S.READY),
+        row(S.CHECKING, SecretUsed, None, turn_ticket_down, S.READY),
+        row(S.CHECKING, KeyOperationFailed, None, give_no_verdict, S.READY),
     ],
     entries=(S.REQUESTED, S.READY),
 )

@@ -10,11 +10,12 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
-from ..engine import Close, Effects, KeyHandle, Persist, PublicKey, Show, UsageError, given
+from ..channel.trust.ticket import TicketClaim
+from ..engine import Close, Effects, KeyHandle, Persist, PublicKey, SecretHandle, Show, UsageError, given
 from ..keys.certificates import Draft, Role, VerifiedCertificate, trusted_root, verify_issued
 from ..keys.profile import time_text
 from ..messages import CardRecord, Job, ListJob, Person
-from ..stores.card_log import Happening, LogEntry, append, import_lines
+from ..stores.card_log import Happening, LogEntry, TicketsOrdered, append, import_lines
 
 SIGNING: Final = "signing"
 """Label of the customer's signing key: certifies, under four eyes, and does nothing else (L13)."""
@@ -37,6 +38,7 @@ class CardState(Enum):
     READY = auto()
     SIGNING = auto()
     LISTING = auto()
+    CHECKING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,47 @@ class ListHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketsWanted:
+    """The tickets of a job are to leave now (A4). `number`: of the job; `at`: unix seconds."""
+
+    number: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketPresented:
+    """A module that signed with its identity key shows a ticket (A4). `main`: the main key; `at`: unix seconds."""
+
+    claim: TicketClaim
+    main: SecretHandle
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketsLogged:
+    """Tickets may leave the card: their numbers, in the log."""
+
+    order: TicketsOrdered
+
+
+@dataclass(frozen=True, slots=True)
+class TicketTaken:
+    """The ticket is good; it is this module's. `anew`: from now on, as the log says."""
+
+    ticket: int
+    serial: str
+    anew: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TicketDeclined:
+    """The ticket is not one that the manufacturer made of ours for this module."""
+
+    ticket: int
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestMade:
     """The signing key exists; a PKCS#10 request (DER) asks the manufacturer to certify it."""
 
@@ -173,6 +216,7 @@ class CardData:
         wish: what the customer asked for, while the card is being furnished.
         draft: what waits for its signature.
         job, listing: the certificate or the revocation list that is being signed.
+        presented: the ticket that is being checked.
         at: when, unix seconds.
 
     """
@@ -185,6 +229,7 @@ class CardData:
     draft: Draft | None = field(default=None, repr=False)
     job: Job | None = None
     listing: ListJob | None = None
+    presented: TicketPresented | None = None
     at: int = 0
 
     @property
@@ -247,4 +292,9 @@ def logged(data: CardData, what: Happening, at: int, **changes: Any) -> CardData
 
 def kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[CardData, Effects]:
     """Back at rest with this record, durable before anything is said."""
-    return replace(data, record=record, draft=None, job=None, listing=None), [Persist(record), *then]
+    return at_rest(replace(data, record=record)), [Persist(record), *then]
+
+
+def at_rest(data: CardData) -> CardData:
+    """With nothing under way."""
+    return replace(data, draft=None, job=None, listing=None, presented=None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
+from ..channel import proofs
 from ..engine import (
     STAY,
     Close,
@@ -20,12 +21,17 @@ from ..engine import (
     KeyOperationFailed,
     KeyPairMade,
     Persist,
+    ProtocolError,
+    Prove,
     PublicKey,
+    SecretHandle,
+    SecretUsed,
     Show,
     Sign,
     Signed,
     Table,
     UsageError,
+    UseSecret,
     given,
     row,
 )
@@ -33,7 +39,7 @@ from ..keys.certificates import Draft, Role, draft_certificate, trusted_root
 from ..keys.profile import SERIAL_NUMBER_BYTES, serial_number, time_text
 from ..keys.requests import read_request
 from ..keys.revocation import draft_crl, read_crl
-from ..messages import Booked, ManufacturerRecord, Revoked
+from ..messages import Booked, ManufacturerRecord, ModuleTicket, Revoked, TicketInStock
 
 ROOT: Final = "root"
 DAY: Final = 24 * 3600
@@ -52,6 +58,7 @@ class ManufacturerState(Enum):
     READY = auto()
     SIGNING = auto()
     LISTING = auto()
+    TICKETING = auto()
 
 
 S = ManufacturerState
@@ -102,6 +109,32 @@ class ListRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketsReceived:
+    """A customer's tickets came, and their keys are in key memory (A4). `order`: 16 bytes."""
+
+    order: bytes
+    tickets: tuple[TicketInStock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRequested:
+    """A module on the bench is to have this ticket, whose key is `key`, for its identity key (A4)."""
+
+    serial: str
+    public: PublicKey
+    ticket: TicketInStock
+    key: SecretHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Ticketed:
+    """A ticket was used up for a module."""
+
+    serial: str
+    ticket: ModuleTicket
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A revocation list was signed and entered in the books, DER."""
 
@@ -137,6 +170,7 @@ class ManufacturerData:
     wish: Establish | None = None
     pending: Pending | None = field(default=None, repr=False)
     listing: Draft | None = field(default=None, repr=False)
+    ticketing: TicketRequested | None = None
 
 
 # Guards ------------------------------------------------------------------------------------------------------
@@ -159,6 +193,26 @@ def they_are_ours_and_count(data: ManufacturerData, event: Revoke) -> bool:
     ours = {booked.number for booked in (*record.identities, *record.customers)}
     ours -= {revoked.number for revoked in record.revoked}
     return 0 < len(event.numbers) == len(set(event.numbers)) and ours.issuperset(event.numbers)
+
+
+def they_came_for_the_first_time(data: ManufacturerData, event: TicketsReceived) -> bool:
+    """No ticket is made use of twice: an order that was taken in once is not taken in again.
+
+    Raises:
+        ProtocolError: it was.
+
+    """
+    if event.order in given(data.record).orders:
+        raise ProtocolError(
+            "ticket order", who="manufacturer", expected="one not taken in before", got=event.order.hex()
+        )
+    return True
+
+
+def it_is_for_a_module_of_ours(data: ManufacturerData, event: TicketRequested) -> bool:
+    """The ticket was not used, and we certified the identity of a module of this serial number."""
+    record = given(data.record)
+    return event.ticket in record.tickets and any(event.serial == booked.subject for booked in record.identities)
 
 
 # Actions -----------------------------------------------------------------------------------------------------
@@ -279,9 +333,36 @@ def keep_list(data: ManufacturerData, event: Signed) -> tuple[ManufacturerData, 
     return replace(data, record=record, listing=None), [Persist(record), Show(Listed(record.lists, crl))]
 
 
+def keep_tickets(data: ManufacturerData, event: TicketsReceived) -> tuple[ManufacturerData, Effects]:
+    """Keep them, and their keys, until modules get them."""
+    record = given(data.record)
+    record = replace(record, tickets=(*record.tickets, *event.tickets), orders=(*record.orders, event.order))
+    return replace(data, record=record), [Persist(record, _labels(record))]
+
+
+def make_ticket(data: ManufacturerData, event: TicketRequested) -> tuple[ManufacturerData, Effects]:
+    """The MAC over number, serial number and identity key."""
+    statement = proofs.ticket(event.ticket.number, event.serial, event.public)
+    return replace(data, ticketing=event), [UseSecret(event.key, Prove(statement))]
+
+
+def use_ticket_up(data: ManufacturerData, event: SecretUsed) -> tuple[ManufacturerData, Effects]:
+    """Destroy its key, durably, before the module gets it."""
+    record, wish = given(data.record), given(data.ticketing)
+    record = replace(record, tickets=tuple(each for each in record.tickets if each != wish.ticket))
+    done = Ticketed(wish.serial, ModuleTicket(wish.ticket.number, event.result))
+    return replace(data, record=record, ticketing=None), [Persist(record, _labels(record)), Show(done)]
+
+
+def _labels(record: ManufacturerRecord) -> frozenset[str]:
+    return frozenset((ROOT, *(ticket.label for ticket in record.tickets)))
+
+
 def give_up(data: ManufacturerData, event: KeyOperationFailed) -> tuple[ManufacturerData, Effects]:
     """Nothing was issued."""
-    return replace(data, pending=None, listing=None, wish=None), [Close(Fault.UNAVAILABLE, event.reason)]
+    return replace(data, pending=None, listing=None, ticketing=None, wish=None), [
+        Close(Fault.UNAVAILABLE, event.reason)
+    ]
 
 
 # The table ---------------------------------------------------------------------------------------------------
@@ -301,8 +382,11 @@ MANUFACTURER: Final = Table[ManufacturerState, ManufacturerData](
         row(S.READY, Revoke, they_are_ours_and_count, note_revocation, STAY),
         row(S.READY, ListRequested, None, sign_list, S.LISTING),
         row(S.LISTING, Signed, None, keep_list, S.READY),
+        row(S.READY, TicketsReceived, they_came_for_the_first_time, keep_tickets, STAY),
+        row(S.READY, TicketRequested, it_is_for_a_module_of_ours, make_ticket, S.TICKETING),
+        row(S.TICKETING, SecretUsed, None, use_ticket_up, S.READY),
         row((S.KEYING, S.ROOTING), KeyOperationFailed, None, give_up, S.BLANK),
-        row((S.SIGNING, S.LISTING), KeyOperationFailed, None, give_up, S.READY),
+        row((S.SIGNING, S.LISTING, S.TICKETING), KeyOperationFailed, None, give_up, S.READY),
     ],
     entries=(S.READY,),
 )

@@ -48,6 +48,7 @@ from ..messages import (
     ModuleCondition,
     ModuleKey,
     ModuleRecord,
+    ModuleTicket,
     Personalized,
     Purpose,
 )
@@ -158,8 +159,8 @@ def present_identity(data: ModuleData, event: KeyPairMade) -> tuple[ModuleData, 
 
 
 def deliver(data: ModuleData, event: IdentityCertified) -> tuple[ModuleData, Effects]:
-    """Keep serial, root and identity."""
-    return _delivered(data, given(data.wish), event.certificate)
+    """Keep serial, root, identity and ticket."""
+    return _delivered(data, given(data.wish), event.certificate, event.ticket)
 
 
 def deliver_bare(data: ModuleData, event: Initialize) -> tuple[ModuleData, Effects]:
@@ -167,7 +168,9 @@ def deliver_bare(data: ModuleData, event: Initialize) -> tuple[ModuleData, Effec
     return _delivered(data, event, None)
 
 
-def _delivered(data: ModuleData, wish: Initialize, identity: bytes | None) -> tuple[ModuleData, Effects]:
+def _delivered(
+    data: ModuleData, wish: Initialize, identity: bytes | None, ticket: ModuleTicket | None = None
+) -> tuple[ModuleData, Effects]:
     record = ModuleRecord(
         serial=wish.serial,
         root=wish.root,
@@ -177,6 +180,7 @@ def _delivered(data: ModuleData, wish: Initialize, identity: bytes | None) -> tu
         identity=identity,
         generation=1,
         shared=wish.shared,
+        ticket=ticket,
     )
     keep = record.lasting | ({MANUFACTURED} if data.made else frozenset())
     return ModuleData(record=record, made=data.made), [Persist(record, keep)]

@@ -12,7 +12,7 @@ from typing import Final
 from ..channel.opened import Peer
 from ..engine import KeyHandle, UsageError, given
 from ..keys.profile import checked_name
-from ..messages import ModuleCondition, ModuleRecord, Status
+from ..messages import ModuleCondition, ModuleRecord, ModuleTicket, Status
 
 MANUFACTURED: Final = "manufactured"
 PERSON_SECONDS: Final = 300.0
@@ -76,9 +76,10 @@ class Initialize:
 
 @dataclass(frozen=True, slots=True)
 class IdentityCertified:
-    """The manufacturer's answer to IdentityMade: the identity certificate, DER."""
+    """The manufacturer's answer to IdentityMade: the identity certificate, DER, and a ticket if it is to have one."""
 
     certificate: bytes = field(repr=False)
+    ticket: ModuleTicket | None = None
 
 
 # What a module shows -----------------------------------------------------------------------------------------

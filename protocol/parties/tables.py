@@ -8,6 +8,7 @@ from ..channel.edhoc.initiator import INITIATOR
 from ..channel.edhoc.responder import RESPONDER
 from ..channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..channel.trust.pake import MODULE_PAKE, UNIT_PAKE
+from ..channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
 from ..engine import Table
 from .card import CARD
 from .card_enrolling import CARD_ENROLLING
@@ -20,5 +21,5 @@ from .work import WORK
 
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
     *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING),
-    *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE),
+    *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE, TICKET_MODULE, TICKET_UNIT),
 )

@@ -64,6 +64,7 @@ def erased(data: WorkData) -> tuple[WorkData, Effects]:
         heard=old.heard,
         crl=old.crl,
         shared=old.shared,
+        ticket=old.ticket,
     )
     note = KeysErased(record.epoch, len(old.outbox) + len(old.inbox))
     return WorkData(record), [StopTimer("peer"), Persist(record, record.lasting), Show(note)]

@@ -123,7 +123,45 @@ class Failure:
     reason: str
 
 
-Happening: TypeAlias = Intent | ListIntent | Result | Failure
+@dataclass(frozen=True, slots=True)
+class TicketsOrdered:
+    """Tickets were derived for the manufacturer (A4): written before they leave. Their numbers are never given again.
+
+    Attributes:
+        job: the job that the approvals are for (16 bytes).
+        first: the number of the first ticket; one more than that of the last one before.
+        count: how many.
+        approvers: who approved exactly this order: at least two different people, sorted.
+
+    """
+
+    kind: ClassVar[str] = "tickets"
+
+    job: bytes
+    first: int
+    count: int
+    approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketUsed:
+    """A module showed a ticket that is good; it is this module's from now on, and no other's (A4).
+
+    Attributes:
+        ticket: its number.
+        serial: of the module.
+        key: SHA-256 of the SubjectPublicKeyInfo of its identity key (32 bytes).
+
+    """
+
+    kind: ClassVar[str] = "ticket"
+
+    ticket: int
+    serial: str
+    key: bytes
+
+
+Happening: TypeAlias = Intent | ListIntent | Result | Failure | TicketsOrdered | TicketUsed
 
 
 @dataclass(frozen=True)
@@ -185,8 +223,11 @@ def append(log: Sequence[LogEntry], what: Happening, *, at: int) -> LogEntry:
             outcome without an open intent.
 
     """
-    if fault := _misplaced(what, {entry.what.job: entry.what for entry in log}, last_list(log)):
-        raise UsageError(fault, who=_WHO, got=f"job {what.job.hex()}")
+    before = _Before()
+    for entry in log:
+        before.note(entry.what)
+    if fault := before.refuses(what):
+        raise UsageError(fault, who=_WHO, got=_name(what))
     if not log:
         return LogEntry(0, NOTHING_BEFORE, at, what)
     last = log[-1]
@@ -198,16 +239,58 @@ def last_list(log: Iterable[LogEntry]) -> int:
     return max((entry.what.list_number for entry in log if isinstance(entry.what, ListIntent)), default=0)
 
 
-def _misplaced(what: Happening, latest: dict[bytes, Happening], lists: int) -> str:
-    """Why `what` may not come after the latest happening of each job and so many lists; empty if it may."""
-    before = latest.get(what.job)
-    if isinstance(what, ListIntent) and what.list_number != lists + 1:
-        return f"list {what.list_number} instead of {lists + 1}"
-    if isinstance(what, (Intent, ListIntent)):
-        if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
-            return "intent without two different approvers"
-        return "" if before is None else "second intent for one job"
-    return "" if isinstance(before, (Intent, ListIntent)) else f"{what.kind} without an open intent"
+def last_ticket(log: Iterable[LogEntry]) -> int:
+    """The number of the last ticket that was given out; 0 if none was."""
+    return max((_last_of(entry.what) for entry in log if isinstance(entry.what, TicketsOrdered)), default=0)
+
+
+def used_tickets(log: Iterable[LogEntry]) -> dict[int, TicketUsed]:
+    """Tickets that are some module's, by number."""
+    return {entry.what.ticket: entry.what for entry in log if isinstance(entry.what, TicketUsed)}
+
+
+def _last_of(order: TicketsOrdered) -> int:
+    return order.first + order.count - 1
+
+
+class _Before:
+    """What came before an entry, as far as it matters for what may come next."""
+
+    def __init__(self) -> None:
+        self._latest: dict[bytes, Happening] = {}
+        self._lists = 0
+        self._tickets = 0
+        self._used: set[int] = set()
+
+    def note(self, what: Happening) -> None:
+        """It happened."""
+        if isinstance(what, TicketUsed):
+            self._used.add(what.ticket)
+            return
+        self._latest[what.job] = what
+        self._lists += isinstance(what, ListIntent)
+        if isinstance(what, TicketsOrdered):
+            self._tickets = _last_of(what)
+
+    def refuses(self, what: Happening) -> str:
+        """Why `what` may not come now; empty if it may."""
+        if isinstance(what, TicketUsed):
+            known = 1 <= what.ticket <= self._tickets
+            return "" if known and what.ticket not in self._used else "ticket never given out, or used before"
+        if isinstance(what, ListIntent) and what.list_number != self._lists + 1:
+            return f"list {what.list_number} instead of {self._lists + 1}"
+        if isinstance(what, TicketsOrdered) and (what.first != self._tickets + 1 or what.count < 1):
+            return f"tickets from {what.first} on instead of {self._tickets + 1}"
+        before = self._latest.get(what.job)
+        if isinstance(what, (Intent, ListIntent, TicketsOrdered)):
+            if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
+                return "intent without two different approvers"
+            return "" if before is None else "second intent for one job"
+        return "" if isinstance(before, (Intent, ListIntent)) else f"{what.kind} without an open intent"
+
+
+def _name(what: Happening) -> str:
+    return f"ticket {what.ticket}" if isinstance(what, TicketUsed) else f"job {what.job.hex()}"
 
 
 # Checking ----------------------------------------------------------------------------------------------------
@@ -220,8 +303,8 @@ def verify_chain(log: Iterable[LogEntry]) -> None:
         LogBroken: with the number of the first entry that does not fit.
 
     """
-    previous, at, lists = NOTHING_BEFORE, 0, 0
-    latest: dict[bytes, Happening] = {}
+    previous, at = NOTHING_BEFORE, 0
+    before = _Before()
     for number, entry in enumerate(log):
         if entry.number != number:
             raise LogBroken("number", number=number, expected=number, got=entry.number)
@@ -231,16 +314,15 @@ def verify_chain(log: Iterable[LogEntry]) -> None:
             )
         if entry.at < at:
             raise LogBroken("time goes back", number=number, expected=f"at least {at}", got=entry.at)
-        if fault := _misplaced(entry.what, latest, lists):
-            raise LogBroken(fault, number=number, got=f"job {entry.what.job.hex()}")
-        latest[entry.what.job] = entry.what
-        lists += isinstance(entry.what, ListIntent)
+        if fault := before.refuses(entry.what):
+            raise LogBroken(fault, number=number, got=_name(entry.what))
+        before.note(entry.what)
         previous, at = entry.digest, entry.at
 
 
 def open_intents(log: Iterable[LogEntry]) -> tuple[Intent | ListIntent, ...]:
     """The intents that have no outcome: a power cut came between, or the signature is being made."""
-    latest = {entry.what.job: entry.what for entry in log}
+    latest = {entry.what.job: entry.what for entry in log if not isinstance(entry.what, TicketUsed)}
     return tuple(what for what in latest.values() if isinstance(what, (Intent, ListIntent)))
 
 
@@ -321,6 +403,18 @@ def _happening(flat: object) -> Happening | None:
             return ListIntent(bytes.fromhex(job), number, numbers, until, names, bytes.fromhex(digest))
         case {"kind": Result.kind, "job": str(job), "signature": str(signature), "fingerprint": str(fingerprint)}:
             return Result(bytes.fromhex(job), bytes.fromhex(signature), bytes.fromhex(fingerprint))
+        case {
+            "kind": TicketsOrdered.kind,
+            "job": str(job),
+            "first": int(first),
+            "count": int(count),
+            "approvers": [*approvers],
+        } if type(first) is int and type(count) is int:
+            return TicketsOrdered(bytes.fromhex(job), first, count, tuple(str(name) for name in approvers))
+        case {"kind": TicketUsed.kind, "ticket": int(ticket), "serial": str(serial), "key": str(key)} if (
+            type(ticket) is int
+        ):
+            return TicketUsed(ticket, serial, bytes.fromhex(key))
         case {"kind": Failure.kind, "job": str(job), "reason": str(reason)}:
             return Failure(bytes.fromhex(job), reason)
     return None

@@ -53,6 +53,8 @@ class StoreKind(Enum):
     CENTRAL = "central"
     MANUFACTURER = "manufacturer"
     UNIT = "unit"
+    TICKETS = "tickets"
+    """On their way from a card to the manufacturer; no party lives in it (A4)."""
 
 
 class StoreMissing(UsageError):

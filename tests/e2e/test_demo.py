@@ -57,7 +57,7 @@ class Shown:
     def secrets(self) -> list[str]:
         """Passphrases, PINs, the card number."""
         files = [*self.directory.glob("private/*.passphrase"), *self.directory.glob("private/*.pin")]
-        assert len(files) == 6
+        assert len(files) == 7
         return [*(file.read_text().strip() for file in files), PAYMENT.card, PAYMENT.account]
 
     def der(self, name: str) -> bytes:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pump import Line, NoStream, Side, contact, enrollment, meeting, personalize
 from world import DAY, NOW, PINS, SERIAL, Seeded, World, cheap_pins, wanted
 
-from insitu.protocol.engine import Cmac, InsituError, KeyKind, LookUp, SecretAlgorithm, SecretUsage, Sign
+from insitu.protocol.channel.trust import TicketClaim
+from insitu.protocol.engine import Cmac, InsituError, KeyKind, LookUp, SecretAlgorithm, SecretUsage, Sign, given
 from insitu.protocol.keys.port import KeyStoreError
 from insitu.protocol.keys.vault import Vault
-from insitu.protocol.messages import CardRole, KeyPolicy, TrustOption
+from insitu.protocol.messages import IDENTITY, CardRole, KeyPolicy, TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled
 from insitu.protocol.parties.work_data import (
     InstructionTaken,
@@ -372,6 +374,23 @@ def cutting(line: Line, count: int) -> Callable[[object], None]:
     return before
 
 
+def tickets() -> None:
+    """Tickets that are good, another's, shown again; with key memory that fails at the card and at the manufacturer."""
+    world = World()
+    world.equip(TrustOption.TICKET)
+    held, public = given(world.module.record.ticket), given(world.module.keys.find(IDENTITY)).public
+    claim = TicketClaim(held.number, SERIAL, public, held.mac)
+    with suppress(InsituError):
+        world.card.take_ticket(replace(claim, mac=bytes(32)))
+    with broken(world.vault("card"), "use"), suppress(InsituError):
+        world.card.take_ticket(claim)
+    for serial in (SERIAL, SERIAL, "SN-2"):
+        with suppress(InsituError):
+            world.card.take_ticket(replace(claim, serial=serial))
+    with broken(world.vault("manufacturer"), "use"), suppress(InsituError):
+        world.ticket(SERIAL, public)
+
+
 ALL: tuple[Callable[[], None], ...] = (
     deliveries,
     personalizations,
@@ -388,6 +407,7 @@ ALL: tuple[Callable[[], None], ...] = (
     offices,
     lists,
     enrollments,
+    tickets,
 )
 
 

@@ -25,7 +25,16 @@ from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.revocation import draft_crl
 from insitu.protocol.keys.tans import TanForm
 from insitu.protocol.keys.vault import MemoryVault, Vault
-from insitu.protocol.messages import Authorize, CardRole, Job, ListJob, PayOut, TrustOption
+from insitu.protocol.messages import (
+    IDENTITY,
+    Authorize,
+    CardRole,
+    Job,
+    ListJob,
+    ModuleTicket,
+    PayOut,
+    TrustOption,
+)
 from insitu.protocol.parties import card as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
@@ -333,6 +342,12 @@ class World:
         if option is TrustOption.TAN:
             self.issue_tan(module.record.serial)
 
+        if option is TrustOption.TICKET and module.record.ticket is None:
+            identity = keys.find(IDENTITY)
+            assert identity is not None
+            ticket = self.ticket(module.record.serial, identity.public)
+            module._keeping.commit(replace(module.record, ticket=ticket), keys.labels())
+
     def issue_tan(self, serial: str = SERIAL) -> None:
         """The unit issues a TAN, if there is none, and the operator at the module gets the envelope."""
         book = self.book()
@@ -348,6 +363,13 @@ class World:
         """The unit's."""
         entropy = self._sources.setdefault("tans", Seeded(f"{self.seed}/tans"))
         return Book(lambda: restarted(self.vault("book")), entropy=entropy, now=self.clock)
+
+    def ticket(self, serial: str, public: PublicKey) -> ModuleTicket:
+        """What the manufacturer makes of a ticket of this world's card for an identity key."""
+        if not any(each.customer == self.card.record.name for each in self.manufacturer.record.tickets):
+            order = self.approved(CardRole.TICKETS, "2")
+            self.manufacturer.take_tickets(self.card.order_tickets(order.number))
+        return self.manufacturer.certify_by_ticket(self.card.record.name, serial, public)
 
     def certify_identity(self, made: object) -> bytes:
         """What the manufacturer's bench does with an IdentityMade."""
@@ -388,7 +410,7 @@ class World:
     ) -> bytes:
         """A certificate by the card, DER."""
         card = card or self.card
-        known = None if role is CardRole.MODULE else public
+        known = public if role in (CardRole.UNIT, CardRole.CENTRAL) else None
         return card.certify(self.approved(role, subject, known, card=card, days=days).number, public)
 
     def approved_list(self, *added: bytes, card: Card | None = None, days: int = 90) -> ListJob:

@@ -123,6 +123,8 @@ def test_power_goes_at_any_write_of_a_personalization(option, vault, writes, aft
     for number in range(writes):
         world = World()
         world.approved(CardRole.MODULE, SERIAL)
+        if option is TrustOption.TICKET:  # consumed before; that write is looked at in parties/test_card_tickets.py
+            meeting(world, option, cut_after=5).start().finish()
         line = meeting(world, option)
         cutting(number, after=after)(world.vault(vault))
         with pytest.raises(PowerCut):

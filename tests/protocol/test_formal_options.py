@@ -1,7 +1,7 @@
 """The load-bearing checks of the trust options one by one, as in test_formal_checks.py: missed when it is taken away.
 
-One way and shipped key (formal models: oneway.pv, shipped.pv). The attacker is another customer of the same
-manufacturer, where that helps him: his certificates end at the right root.
+One way, ticket and shipped key (formal models: oneway.pv, ticket.pv, shipped.pv). The attacker is another customer of
+the same manufacturer, where that helps him: his certificates end at the right root.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from intruder import Intruder, Trap
-from pump import NoStream, Side
+from pump import NoStream, Side, meeting
 from taken_away import (
     Attack,
     Patch,
@@ -22,21 +22,36 @@ from taken_away import (
 from world import SERIAL, World, shipped_key
 
 from insitu.protocol.channel import proofs
-from insitu.protocol.channel.trust import ByShippedKey, ModuleOneWay, UnitOneWay, mutual
-from insitu.protocol.engine import KeyKind
+from insitu.protocol.channel.trust import (
+    TICKETS,
+    ByShippedKey,
+    ModuleByTicket,
+    ModuleOneWay,
+    UnitByTicket,
+    UnitOneWay,
+    mutual,
+)
+from insitu.protocol.channel.trust.terms import fresh_credential
+from insitu.protocol.engine import KeyKind, ProveDerived, given
 from insitu.protocol.keys.public import decompress
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import (
+    IDENTITY,
     CardRole,
     Certificates,
     GenerateKeyPair,
     KeyPolicy,
     ModuleKey,
+    ModuleTicket,
     Proof,
     Purpose,
+    Ticket,
     TrustOption,
 )
+from insitu.protocol.parties import card_tickets
+from insitu.protocol.parties.card import CARD
 from insitu.protocol.parties.module_data import ModuleState
+from insitu.shell import card as card_shell
 
 
 def trapped_module(world: World, intruder: Intruder, option: TrustOption) -> Trap:
@@ -181,9 +196,74 @@ def use_the_key_of_another_module(world: World) -> bool:
     return present_own_key(world, trap)
 
 
+# Ticket: root, serial number, MAC, and what is consumed -------------------------------------------------------
+
+
+def personalize_by_ticket_with_own_anchor(world: World) -> bool:
+    vault = world.vault("rogue")
+    terms = UnitByTicket.of("Bank", fresh(vault), SERIAL)
+    trap = trapped_module(world, Intruder(terms, vault), TrustOption.TICKET)
+    assert trap.intruder.is_in
+    return hand_over(world, trap, of_another_manufacturer=True)
+
+
+def show(world: World, vault: Vault, key: Any, ticket: ModuleTicket) -> bool:
+    """A module with this identity key shows this ticket while SN-1 is to be personalized."""
+    world.equip(TrustOption.TICKET)
+    terms = ModuleByTicket(ticket, fresh_credential(SERIAL, key), key)
+    trap = trapped_unit(world, Intruder(terms, vault, Purpose.PERSONALIZE), TrustOption.TICKET)
+    if not trap.intruder.is_in or trap.victim.session.closed:
+        return False
+    trap.say(Ticket(ticket.number, ticket.mac))
+    return present_own_key(world, trap)
+
+
+def show_a_stolen_modules_ticket(world: World) -> bool:
+    """It has a good ticket of its own, for another serial number, and says that it is SN-1."""
+    stolen = world.new_module("SN-stolen")
+    world.equip(TrustOption.TICKET, stolen)
+    key, ticket = given(stolen.keys.find(IDENTITY)), given(stolen.record.ticket)
+    return show(world, world.vault("SN-stolen"), key, ticket)
+
+
+def pin_no_serial_of_a_ticket(patch: Patch, _: World) -> None:
+    full = proofs.ticket
+    patch.setattr(proofs, "ticket", lambda number, _, public: full(number, "", public))
+
+
+def show_a_ticket_of_own_invention(world: World) -> bool:
+    vault = world.vault("rogue")
+    return show(world, vault, fresh(vault, "identity"), ModuleTicket(1, bytes(32)))
+
+
+def believe_any_ticket(patch: Patch, _: World) -> None:
+    patch.setattr(card_shell, "CARD", Unguarded(CARD, card_tickets.the_mac_is_right))
+
+
+def show_the_ticket_of_sn_1_with_another_key(world: World) -> bool:
+    """The manufacturer kept the key of a ticket that SN-1 has used, and made a second SN-1 with it."""
+    world.equip(TrustOption.TICKET)
+    world.approved(CardRole.MODULE, SERIAL)
+    meeting(world, TrustOption.TICKET, cut_after=5).start().finish()
+    vault = world.vault("rogue")
+    key = fresh(vault, "identity")
+    number, main = given(world.module.record.ticket).number, given(world.vault("card").find_secret(TICKETS))
+    path, statement = proofs.ticket_path(number), proofs.ticket(number, SERIAL, key.public)
+    mac = world.vault("card").use(main, ProveDerived(path, statement))
+    return show(world, vault, key, ModuleTicket(number, mac))
+
+
+def consume_no_ticket(patch: Patch, _: World) -> None:
+    patch.setattr(card_shell, "CARD", Unguarded(CARD, card_tickets.the_ticket_is_free_or_its_own))
+
+
 ATTACKS = {
     "one way: own anchor": Attack(personalize_one_way_with_own_anchor, let_the_certificates_bring_their_root),
     "one way: a stolen module": Attack(certify_a_stolen_modules_key_one_way, do_not_pin_the_serial),
+    "ticket: own anchor": Attack(personalize_by_ticket_with_own_anchor, let_the_certificates_bring_their_root),
+    "ticket: a stolen module": Attack(show_a_stolen_modules_ticket, pin_no_serial_of_a_ticket),
+    "ticket: invented": Attack(show_a_ticket_of_own_invention, believe_any_ticket),
+    "ticket: used by another": Attack(show_the_ticket_of_sn_1_with_another_key, consume_no_ticket),
     "shipped key: a relay": Attack(relay_the_proofs, leave_the_exporter_out),
     "shipped key: no proof by the unit": Attack(say_nothing_in_return, let_the_module_believe_any_proof),
     "shipped key: a proof reflected": Attack(send_the_proof_back, leave_the_role_out),

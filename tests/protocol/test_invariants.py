@@ -248,6 +248,9 @@ def test_s5_a_revoked_customer_personalizes_no_module_that_has_the_list(world: W
     second = world.new_card("Second", "card 2")
     central = world.certify(CardRole.CENTRAL, "Host", world.central._key().public, card=second)
     world.approved(CardRole.MODULE, SERIAL, card=second)
+    if option is TrustOption.TICKET:  # those of one customer are nothing to another
+        world.card = second
+        world.module._keeping.commit(replace(world.module.record, ticket=None), world.vault(SERIAL).labels())
     meeting(world, option, unit=world.new_unit(second, central)).start().finish()
     assert world.module.state is ModuleState.OPERATING
 

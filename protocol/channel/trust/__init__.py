@@ -22,6 +22,7 @@ from .shipped_key import SHIPPED, SHIPPED_BYTES, ByShippedKey
 from .stage import ProofStage
 from .tan import ByTan
 from .terms import SUITES, Terms
+from .ticket import TICKETS, ModuleByTicket, TicketClaim, UnitByTicket
 
 __all__ = [
     "ATTEMPT",
@@ -30,6 +31,7 @@ __all__ = [
     "SHIPPED",
     "SHIPPED_BYTES",
     "SUITES",
+    "TICKETS",
     "AttemptAdmitted",
     "AttemptBarred",
     "AttemptBegun",
@@ -44,12 +46,15 @@ __all__ = [
     "CentralEnrolling",
     "ModuleAtWork",
     "ModuleByIdentity",
+    "ModuleByTicket",
     "ModuleOneWay",
     "ProofStage",
     "SecretDenied",
     "SecretEntered",
     "SecretNeeded",
     "Terms",
+    "TicketClaim",
     "UnitByCertificate",
+    "UnitByTicket",
     "UnitOneWay",
 ]

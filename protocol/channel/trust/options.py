@@ -60,6 +60,16 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         leaves="the same; besides, anybody can open a channel to the module and learn its identity and a new public "
         "key",
     ),
+    TrustOption.TICKET: Description(
+        ANY_LINK,
+        needs="an identity made in the module, for which its manufacturer used up a ticket of this customer's card; "
+        "the expected serial number",
+        protects="listeners and active attackers on the link; a swapped or stolen other module; a second module made "
+        "with the same ticket",
+        leaves="a manufacturer, or whoever has its unused tickets, who vouches for a wrong key first; a stolen module "
+        "of exactly the expected serial number; besides, anybody can open a channel to the module and learn a new "
+        "public key",
+    ),
     TrustOption.SHIPPED_KEY: Description(
         ANY_LINK,
         needs="the random key that was printed for this one module when it was made; the expected serial number",

@@ -11,7 +11,7 @@ from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import checked_name, time_text
 from ..protocol.keys.requests import Request, read_request
 from ..protocol.keys.revocation import read_crl
-from ..protocol.messages import CardRole, Job, ListJob
+from ..protocol.messages import MOST_TICKETS, CardRole, Job, ListJob, encode_record
 from ..protocol.stores.sealed import StoreKind
 from ..protocol.stores.secret import Secret
 from ..shell import pem
@@ -24,6 +24,7 @@ from .common import (
     Teller,
     about,
     check_directory,
+    check_new,
     check_place,
     create_store,
     emit,
@@ -282,6 +283,44 @@ def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | No
     if out is not None:
         pem.write_crl(out, der)
     say(f"{text}, signed{'' if out is None else f', in {out}'}")
+
+
+@card.command()
+@store_options()
+@click.option("--count", required=True, type=click.IntRange(1, MOST_TICKETS), help="How many; one a module.")
+@click.option("--person", "people", multiple=True, required=True, help="Who approves; several if they sit together.")
+@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@store_options("out", prefix="out-")
+def tickets(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    count: int,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    out: Path,
+    out_passphrase_file: Path | None,
+    out_passphrase_hook: str | None,
+) -> None:
+    """Make tickets for the manufacturer, with which it vouches for modules under --trust ticket.
+
+    They leave as soon as two different people have approved exactly this number of them, in a sealed file. Whoever
+    opens it can vouch for modules: tell the manufacturer its passphrase on another way.
+    """
+    check_new(out)
+    pins = _pins(people, pin_files, new=False)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        job = owner.propose(CardRole.TICKETS, str(count), days=1)
+        approvals = _approve(owner, job, pins)
+        text = f"{count} tickets, job {job.number.hex()}: approved by {' and '.join(approvals)}"
+        if len(approvals) < 2:
+            say(f"{text}, 1 approval missing")
+            return
+        with create_store(out, StoreKind.TICKETS, out_passphrase_file, out_passphrase_hook) as file:
+            order = owner.order_tickets(job.number)
+            file.commit(encode_record(order), frozenset())
+    say(f"{text}, numbers {order.first} to {order.first + count - 1} in {out}")
 
 
 @card.command()

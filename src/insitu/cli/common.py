@@ -232,6 +232,18 @@ def check_directory(path: Path) -> None:
         raise UsageError(f"cannot write {path}", expected=f"a directory {path.parent}", got="none")
 
 
+def check_new(path: Path) -> None:
+    """Make sure likewise that the file `path` can be made anew: what holds secrets replaces nothing.
+
+    Raises:
+        UsageError: there is no such directory, or there is a file.
+
+    """
+    check_directory(path)
+    if path.exists():
+        raise UsageError(f"{path} exists", expected="a new file", got="one that is there")
+
+
 def check_place(path: Path) -> None:
     """Make sure likewise that a certificate or request can go to `path`.
 

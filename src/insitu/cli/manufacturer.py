@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import click
 
-from ..protocol.engine import UsageError, given
+from ..protocol.channel.trust import SHIPPED_BYTES
+from ..protocol.engine import EnvironmentFault, UsageError, given
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import time_text
 from ..protocol.keys.revocation import read_crl
+from ..protocol.messages import RECORD_LIMITS, TicketOrder, decode_record
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.manufacturer import LIST_DAYS, Manufacturer
-from .common import PATH, Group, about, check_place, create_store, open_store, say, store_options
+from ..shell.sheets import write_shipped_key_sheet
+from .common import PATH, Group, about, check_new, check_place, create_store, open_store, say, store_options
 
 
 @click.group(cls=Group)
@@ -49,6 +53,31 @@ def sign_customer(
     say(f"customer certified: {out}")
 
 
+@manufacturer.command("take-tickets")
+@store_options()
+@store_options("tickets", prefix="tickets-")
+def take_tickets(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    tickets: Path,
+    tickets_passphrase_file: Path | None,
+    tickets_passphrase_hook: str | None,
+) -> None:
+    """Take in a customer's tickets, for modules that initialize-module --ticket delivers. The file is removed."""
+    with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
+        with open_store(tickets, StoreKind.TICKETS, tickets_passphrase_file, tickets_passphrase_hook) as file:
+            if file.record is None:
+                raise UsageError(f"{tickets} is not complete", expected="tickets of a card", got="none")
+            order = decode_record(TicketOrder, file.record, **RECORD_LIMITS)
+        left = Manufacturer(vault).take_tickets(order)
+    try:
+        tickets.unlink()
+    except OSError as error:
+        raise EnvironmentFault(f"taken in, but {tickets} cannot be removed", got=error.strerror) from None
+    say(f"{len(order.keys)} tickets of {order.customer} taken in, {left} of them are here; {tickets} is removed")
+
+
 @manufacturer.command("initialize-module")
 @store_options()
 @store_options("module", prefix="module-")
@@ -56,6 +85,12 @@ def sign_customer(
 @click.option("--no-identity", is_flag=True, help="Without an identity key; such a module knows --trust physical only.")
 @click.option(
     "--manufactured-key", is_flag=True, help="Also make the key pair that the first personalization may use by policy."
+)
+@click.option("--ticket", help="Use up a ticket of this customer for the identity: see take-tickets.")
+@click.option(
+    "--shipped-key-sheet",
+    type=PATH,
+    help="Also a random key for --trust shipped-key; write the documents' sheet (HTML).",
 )
 def initialize_module(
     store: Path,
@@ -67,10 +102,17 @@ def initialize_module(
     serial: str,
     no_identity: bool,
     manufactured_key: bool,
+    ticket: str | None,
+    shipped_key_sheet: Path | None,
 ) -> None:
     """Deliver a module: serial number, root key, and an identity made inside it."""
     from ..shell.module import Module  # which can also run; the other commands here load faster without
 
+    if ticket is not None and no_identity:
+        raise UsageError("a ticket vouches for an identity", expected="no --no-identity", got="both")
+    key = None if shipped_key_sheet is None else secrets.token_bytes(SHIPPED_BYTES)
+    if shipped_key_sheet is not None:
+        check_new(shipped_key_sheet)
     with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
         maker = Manufacturer(vault)
         with create_store(module, StoreKind.MODULE, module_passphrase_file, module_passphrase_hook) as memory:
@@ -79,7 +121,13 @@ def initialize_module(
                 maker.root,
                 None if no_identity else lambda made: maker.certify_identity(made.serial, made.key.public),
                 manufactured_key=manufactured_key,
+                shipped_key=key,
+                ticket=None
+                if ticket is None
+                else lambda made: maker.certify_by_ticket(ticket, serial, made.key.public),
             )
+            if key is not None and shipped_key_sheet is not None:
+                write_shipped_key_sheet(shipped_key_sheet, maker.record.name, serial, key)
     say(f"module {serial} delivered: {module}")
 
 

@@ -113,6 +113,7 @@ def run(
             raise StateError("the module was never delivered", who="module", expected="a delivered module", got="blank")
         if trust == "certificates" and here.record.identity is None:
             raise UsageError("this module has no identity", who="module", expected="--trust physical", got=trust)
+        here.check_option(OPTIONS[trust])
         program = ModuleProgram(
             here,
             where,

@@ -10,15 +10,19 @@ from typing import Final
 
 import click
 
+from ..protocol.channel.trust import SHIPPED_BYTES
 from ..protocol.engine import PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.keys.codes import read_code
 from ..protocol.messages import KeyPolicy, TrustOption
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.card import Card
+from ..shell.passphrase import passphrase
 from ..shell.reaching import reach
 from ..shell.telling import key_fingerprint, status_facts
+from ..shell.trusting import NOTHING, Means
 from ..shell.unit import Unit
 from ..transports.tap import Tap
 from .common import (
@@ -58,6 +62,7 @@ def unit() -> None:
     help="The manufacturer's revocation list (PEM); the card keeps it, and refuses modules on it.",
 )
 @click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
+@click.option("--shipped-key-file", type=PATH, help="File of mode 0600 or 0400 with the key out of the documents.")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
@@ -73,6 +78,7 @@ def personalize(
     central: Path,
     crl: Path | None,
     manufactured_key: bool,
+    shipped_key_file: Path | None,
     out: Path | None,
     wait: float,
     as_json: bool,
@@ -89,11 +95,12 @@ def personalize(
     central_der = pem.read_certificate(central)
     if out is not None:
         check_place(out)
+    means = _means(OPTIONS[trust], serial, shipped_key_file)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         with about(central):
-            here = Unit(owner, central_der, compare=_ask_person, blocking=True, show=teller.show)
+            here = Unit(owner, central_der, compare=_ask_person, means=lambda _: means, blocking=True, show=teller.show)
         if crl is not None:
             with about(crl):
                 here.heed(pem.read_crl(crl))
@@ -175,6 +182,21 @@ def _certified_before(owner: Card, here: Unit, serial: str) -> bytes | None:
             raise
         return expected
     return None
+
+
+def _means(option: TrustOption, serial: str, shipped_key_file: Path | None) -> Means:
+    """What a person contributes to this option: asked before the link is opened.
+
+    Raises:
+        UsageError: not what was asked for, or a file for another option.
+
+    """
+    if option is TrustOption.SHIPPED_KEY:
+        typed = passphrase(file=shipped_key_file, prompt=f"Key out of the documents of {serial}: ")
+        return Means(shipped_key=read_code(typed.reveal().decode(errors="replace"), SHIPPED_BYTES))
+    if shipped_key_file is not None:
+        raise UsageError("--shipped-key-file", expected="--trust shipped-key", got=f"--trust {option.text}")
+    return NOTHING
 
 
 def _ask_person(public: PublicKey) -> bool:

@@ -73,14 +73,23 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
     kept, envelopes = vault(), list[str]()
     book = Book(lambda: kept)
     means = Means(shipped_key=key, secret=password, book=book)
+    option = next(each for each in TrustOption if each.text == report.trust)
+    by_ticket = option is TrustOption.TICKET
+    if by_ticket:
+        maker.take_tickets(card.order_tickets(_approved(card, pins, CardRole.TICKETS, "1", None)))
     module.initialize(
-        names.SERIAL, root, lambda made: maker.certify_identity(made.serial, made.key.public), shipped_key=key
+        names.SERIAL,
+        root,
+        lambda made: maker.certify_identity(made.serial, made.key.public),
+        shipped_key=key,
+        ticket=(lambda made: maker.certify_by_ticket(names.CUSTOMER, made.serial, made.key.public))
+        if by_ticket
+        else None,
     )
     module.agree_on(password)
     for name, der in (("manufacturer", root), ("customer", customer), ("unit", unit_der), ("central", central_der)):
         pem.write_certificate(stage.pem(name), der)
     report.begin_at(module.state.name)
-    option = next(each for each in TrustOption if each.text == report.trust)
     for round_number in (1, 2):
         _approved(card, pins, CardRole.MODULE, names.SERIAL, None)
         if option is TrustOption.TAN:

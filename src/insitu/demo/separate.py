@@ -39,9 +39,8 @@ async def _provide(stage: Stage, report: Report) -> None:
     fingerprint = certificate_fingerprint(pem.read_certificate(stage.pem("manufacturer")))
 
     async def deliver() -> None:
-        module = _unsealed(stage, "module", "module", "module-")
-        words = ("manufacturer", "initialize-module", *maker, *module, "--serial", names.SERIAL)
-        await call(report, "manufacturer", *words)
+        if report.trust != "ticket":  # tickets come from the card, once it has its certificate
+            await _deliver(stage, report)
         await call(report, "central", "central", "trust", *central, *chain, "--fingerprint", fingerprint)
 
     async with trio.open_nursery() as nursery:
@@ -49,7 +48,33 @@ async def _provide(stage: Stage, report: Report) -> None:
         await call(report, "card", "card", "install", *card, *chain)
         jobs = ("--unit", names.UNIT, "--central", file["central-request"], "--out", str(stage.directory))
         await _approve(stage, report, *jobs)
+    if report.trust == "ticket":
+        await _deliver(stage, report)
     await call(report, "central", "central", "install", *central, "--certificate", file["central"])
+
+
+async def _deliver(stage: Stage, report: Report) -> None:
+    """The module gets its serial number, root and identity, and what the trust option asks for."""
+    maker, module = _unsealed(stage, "manufacturer"), _unsealed(stage, "module", "module", "module-")
+    more: tuple[str, ...] = ()
+    if report.trust == "ticket":
+        order = (
+            *_unsealed(stage, "card"),
+            "--count",
+            "1",
+            *_people(stage),
+            *_unsealed(stage, "tickets", "out", "out-"),
+        )
+        await call(report, " and ".join(names.PEOPLE), "card", "tickets", *order)
+        sent = _unsealed(stage, "tickets", "tickets", "tickets-")
+        await call(report, "manufacturer", "manufacturer", "take-tickets", *maker, *sent)
+        more = ("--ticket", names.CUSTOMER)
+    elif report.trust == "shipped-key":
+        more = ("--shipped-key-sheet", str(stage.sheet))
+    words = ("manufacturer", "initialize-module", *maker, *module, "--serial", names.SERIAL, *more)
+    await call(report, "manufacturer", *words)
+    if report.trust == "shipped-key":
+        stage.type_shipped_key()
 
 
 async def _approve(stage: Stage, report: Report, *more: str) -> None:
@@ -136,6 +161,7 @@ async def _personalize(
         *_unsealed(stage, "card", "card"),
         *("--link", link, "--serial", names.SERIAL, "--central", str(stage.pem("central")), *trust),
         *("--out", str(stage.pem(f"module-{round_number}"))),
+        *(("--shipped-key-file", str(stage.shipped_key)) if report.trust == "shipped-key" else ()),
     )
     await nursery.start(unit.run)
     if report.trust == "physical":  # whoever stands there compares what module and unit show

@@ -68,6 +68,7 @@ class Stage:
             self.private.mkdir(mode=0o700)
             for name in ("manufacturer", "card", "central", "module"):
                 self._secret(f"{name}.passphrase", secrets.token_urlsafe(24))
+            self._secret("tickets.passphrase", secrets.token_urlsafe(24))
             for person in PEOPLE:
                 self._secret(f"{person}.pin", f"{secrets.randbelow(10**8):08d}")
         except OSError as error:
@@ -103,6 +104,21 @@ class Stage:
     def passphrase(self, party: str) -> Path:
         """The file that unseals it."""
         return self.private / f"{party}.passphrase"
+
+    @property
+    def sheet(self) -> Path:
+        """The sheet of the module's documents, with the shipped key on it."""
+        return self.private / "module.html"
+
+    @property
+    def shipped_key(self) -> Path:
+        """The key as somebody typed it from the sheet."""
+        return self.private / "shipped-key"
+
+    def type_shipped_key(self) -> None:
+        """Do what a person at the unit does who has the sheet."""
+        code = self.sheet.read_text("utf-8").partition('class="code">')[2].partition("<")[0]
+        self._secret(self.shipped_key.name, code)
 
     def pin(self, person: str) -> Path:
         """The file with a person's PIN."""

@@ -12,7 +12,7 @@ from .report import Report
 from .separate import act_with_processes
 from .stage import Stage
 
-IN_MEMORY_ONLY: Final = (TrustOption.SHIPPED_KEY, TrustOption.SECRET, TrustOption.TAN)
+IN_MEMORY_ONLY: Final = (TrustOption.SECRET, TrustOption.TAN)
 """Options that the commands do not offer yet."""
 OPTIONS: Final = {option.text: option for option in TrustOption}
 

@@ -6,14 +6,17 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 
+from ..protocol.channel.proofs import ticket_path
+from ..protocol.channel.trust import TICKETS, TicketClaim
 from ..protocol.desk import Desk
-from ..protocol.engine import KeyHandle, ProtocolError, PublicKey, StateError, UsageError, given
+from ..protocol.engine import DeriveKeys, KeyHandle, ProtocolError, PublicKey, StateError, UsageError, given
 from ..protocol.keys.certificates import CertificateRefused, Role, VerifiedCertificate, trusted_root, verify_issued
+from ..protocol.keys.methods import DERIVED_BYTES
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, checked_name, serial_number, time_text
 from ..protocol.keys.public import compress
 from ..protocol.keys.revocation import VerifiedCrl, read_crl
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import CardRecord, CardRole, Job, ListJob, Person
+from ..protocol.messages import CardRecord, CardRole, Job, ListJob, Person, TicketOrder
 from ..protocol.parties.card import CARD, customer_of, log_of, pin_verifier, resting_state
 from ..protocol.parties.card_data import (
     AUTHENTICATION,
@@ -33,6 +36,10 @@ from ..protocol.parties.card_data import (
     ListWanted,
     PinRefused,
     RequestMade,
+    TicketPresented,
+    TicketsLogged,
+    TicketsWanted,
+    TicketTaken,
 )
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
 from ..protocol.stores.card_log import Intent, Result, export_lines, last_list
@@ -274,6 +281,45 @@ class Card:
                 case Result(job=job, fingerprint=fingerprint) if jobs.get(job) == serial:
                     latest = fingerprint
         return latest
+
+    # tickets
+
+    def order_tickets(self, number: bytes) -> TicketOrder:
+        """Make the tickets of an approved job, for the manufacturer and nobody else; in the log before they leave.
+
+        Raises:
+            StateError: not approved by two people, expired or used.
+
+        """
+        vault = self._keeping.vault
+        main = vault.storage.make_main_key(TICKETS)
+        try:
+            notes = self._submit(TicketsWanted(number, self._now()))
+        finally:
+            vault.roll_back()
+        made = next(note.order for note in notes if isinstance(note, TicketsLogged))
+        paths = tuple(ticket_path(made.first + each) for each in range(made.count))
+        keys = vault.use(main, DeriveKeys(paths))
+        each_key = tuple(keys[at : at + DERIVED_BYTES] for at in range(0, len(keys), DERIVED_BYTES))
+        return TicketOrder(self.record.name, number, made.first, each_key)
+
+    def take_ticket(self, claim: TicketClaim) -> bool:
+        """Check the ticket that a module showed, and consume it for this module; whether it was shown before.
+
+        Raises:
+            StateError: this card gave out no tickets.
+            ProtocolError: the ticket is not for this module, or is another's.
+
+        """
+        main = self._keeping.vault.find_secret(TICKETS)
+        if main is None:
+            raise StateError("no tickets were given out", who="card", expected="card tickets", got="none yet")
+        for note in self._submit(TicketPresented(claim, main, self._now())):
+            if isinstance(note, TicketTaken):
+                return not note.anew
+        raise ProtocolError(
+            f"ticket {claim.number}", who="card", expected=f"one that vouches for {claim.serial}", got="another"
+        )
 
     # revocation
 

@@ -6,11 +6,11 @@ import secrets
 from collections.abc import Callable
 
 from ..protocol.desk import Desk
-from ..protocol.engine import PublicKey, StateError
+from ..protocol.engine import PublicKey, StateError, given
 from ..protocol.keys.certificates import CertificateRefused, Role, trusted_root, verify_issued
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import Booked, ManufacturerRecord
+from ..protocol.messages import MOST_TICKETS, Booked, ManufacturerRecord, ModuleTicket, TicketOrder
 from ..protocol.parties.manufacturer import (
     MANUFACTURER,
     ROOT,
@@ -23,6 +23,9 @@ from ..protocol.parties.manufacturer import (
     ManufacturerData,
     ManufacturerState,
     Revoke,
+    Ticketed,
+    TicketRequested,
+    TicketsReceived,
 )
 from .keeping import Keeping, Show, ignore, wall_clock
 
@@ -98,6 +101,38 @@ class Manufacturer:
         if any(serial == booked.subject for booked in self.record.identities):
             raise StateError(f"serial number {serial} is used", who="manufacturer", expected="one never delivered")
         return self._issue(IdentityRequested(serial, public, self._entropy(16), self._now()))
+
+    def take_tickets(self, order: TicketOrder) -> int:
+        """Take in a customer's tickets (A4); how many of this customer are here now.
+
+        Raises:
+            StateError: no room for them.
+            ProtocolError: they were taken in before.
+
+        """
+        keys = self._keeping.vault.storage
+        if len(self.record.tickets) + len(order.keys) > MOST_TICKETS:
+            got = len(self.record.tickets) + len(order.keys)
+            raise StateError("tickets", who="manufacturer", expected=f"{MOST_TICKETS} at most", got=got)
+        if order.order not in self.record.orders:
+            for ticket, key in zip(order.tickets, order.keys, strict=True):
+                keys.share(ticket.label, key)
+        self._submit(TicketsReceived(order.order, order.tickets))
+        return sum(ticket.customer == order.customer for ticket in self.record.tickets)
+
+    def certify_by_ticket(self, customer: str, serial: str, public: PublicKey) -> ModuleTicket:
+        """Use up a ticket of the customer for the identity key of the module on the bench (A4).
+
+        Raises:
+            StateError: there is none, or no identity was certified under this serial number.
+
+        """
+        ticket = next((each for each in self.record.tickets if each.customer == customer), None)
+        if ticket is None:
+            raise StateError(f"no ticket of {customer}", who="manufacturer", expected="take-tickets", got="none left")
+        key = given(self._keeping.vault.find_secret(ticket.label))
+        notes = self._submit(TicketRequested(serial, public, ticket, key))
+        return next(note.ticket for note in notes if isinstance(note, Ticketed))
 
     def number_of_module(self, serial: str) -> bytes:
         """The serial number of the identity certificate of the module `serial`, 16 bytes.

@@ -34,7 +34,7 @@ from ..protocol.driver import run
 from ..protocol.engine import Consult, InsituError, LookUp, StateError, UsageError, given
 from ..protocol.keys.tans import read_tan
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import ModuleRecord, Purpose, TrustOption
+from ..protocol.messages import ModuleRecord, ModuleTicket, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import (
     MANUFACTURED,
@@ -140,6 +140,7 @@ class Module:
         *,
         manufactured_key: bool = False,
         shipped_key: bytes | None = None,
+        ticket: Callable[[IdentityMade], ModuleTicket] | None = None,
     ) -> None:
         """Delivery, on the manufacturer's bench (L1).
 
@@ -149,6 +150,7 @@ class Module:
             certify: gets the identity key certified, DER; None: a module without identity.
             manufactured_key: also make the pair that the first personalization may use by policy.
             shipped_key: 16 random bytes whose twin goes into the accompanying documents (A5).
+            ticket: gets the identity key a customer's ticket besides (A4).
 
         Raises:
             StateError: the module is not blank, or the certificate is for another key.
@@ -164,7 +166,20 @@ class Module:
                 self._keeping.vault.storage.share(SHIPPED, shipped_key)
             made = [note for note in desk.submit(wish) if isinstance(note, IdentityMade)]
             if certify is not None:
-                desk.submit(IdentityCertified(certify(made[0])))
+                certificate = certify(made[0])
+                desk.submit(IdentityCertified(certificate, None if ticket is None else ticket(made[0])))
+        finally:
+            self._keeping.vault.roll_back()
+
+    def check_option(self, option: TrustOption) -> None:
+        """Make sure, before a link is opened, that the module has what this trust option needs.
+
+        Raises:
+            UsageError: it has not.
+
+        """
+        try:
+            module_terms(option, ModuleHas(self.record, self._keeping.vault, wired=True))
         finally:
             self._keeping.vault.roll_back()
 

@@ -13,14 +13,17 @@ from ..protocol.channel.trust import (
     MOST_WRONG,
     SECRET,
     SHIPPED,
+    TICKETS,
     ByCable,
     BySecret,
     ByShippedKey,
     ByTan,
     ModuleByIdentity,
+    ModuleByTicket,
     ModuleOneWay,
     Terms,
     UnitByCertificate,
+    UnitByTicket,
     UnitOneWay,
 )
 from ..protocol.channel.trust.certificates import own_unit
@@ -101,6 +104,10 @@ def _module_one_way(has: ModuleHas) -> Terms:
     return ModuleOneWay.of(has.record, has.vault.find(IDENTITY))
 
 
+def _module_by_ticket(has: ModuleHas) -> Terms:
+    return ModuleByTicket.of(has.record, has.vault.find(IDENTITY))
+
+
 def _module_by_shipped_key(has: ModuleHas) -> Terms:
     secret = has.vault.find_secret(SHIPPED)
     if secret is None:
@@ -133,6 +140,7 @@ _MODULES: Final[dict[TrustOption, Callable[[ModuleHas], Terms]]] = {
     TrustOption.PHYSICAL: _module_by_cable,
     TrustOption.CERTIFICATES: _module_by_identity,
     TrustOption.CERTIFICATES_ONE_WAY: _module_one_way,
+    TrustOption.TICKET: _module_by_ticket,
     TrustOption.SHIPPED_KEY: _module_by_shipped_key,
     TrustOption.SECRET: _module_by_secret,
     TrustOption.TAN: _module_by_tan,
@@ -192,6 +200,13 @@ def _unit_one_way(has: UnitHas) -> Terms:
     return UnitOneWay.of(card.root, card.record.name, _fresh(card.keys), has.serial, crl=has.crl)
 
 
+def _unit_by_ticket(has: UnitHas) -> Terms:
+    card = has.card
+    if card.keys.find_secret(TICKETS) is None:
+        raise _lacks("unit", "a card that gave out tickets", TrustOption.TICKET)
+    return UnitByTicket.of(card.record.name, _fresh(card.keys), has.serial)
+
+
 def _unit_by_shipped_key(has: UnitHas) -> Terms:
     card, key = has.card, has.means.shipped_key
     if key is None:
@@ -227,6 +242,7 @@ _UNITS: Final[dict[TrustOption, Callable[[UnitHas], Terms]]] = {
     TrustOption.PHYSICAL: _unit_by_cable,
     TrustOption.CERTIFICATES: _unit_by_certificate,
     TrustOption.CERTIFICATES_ONE_WAY: _unit_one_way,
+    TrustOption.TICKET: _unit_by_ticket,
     TrustOption.SHIPPED_KEY: _unit_by_shipped_key,
     TrustOption.SECRET: _unit_by_secret,
     TrustOption.TAN: _unit_by_tan,

@@ -14,7 +14,9 @@ from ..protocol.channel.trust import (
     AttemptBegun,
     AttemptRight,
     AttemptsForgotten,
+    TicketClaim,
 )
+from ..protocol.channel.trust.ticket import TicketAccepted, TicketRefused
 from ..protocol.driver import run
 from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError, given
 from ..protocol.keys.certificates import Role, verify_issued
@@ -213,6 +215,12 @@ class Unit:
 
     def _ask_card(self, question: LookUp) -> object:
         needed = question.argument
+        if isinstance(needed, TicketClaim):
+            try:
+                self._card.take_ticket(needed)
+            except InsituError as error:
+                return TicketRefused(str(error))
+            return TicketAccepted()
         if not isinstance(needed, CertificateNeeded):
             return CardRefused("not a question for the card")
         try:

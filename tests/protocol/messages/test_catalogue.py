@@ -45,6 +45,7 @@ def test_numbers_are_those_of_the_protocol() -> None:
         5: "Status",
         6: "Proof",
         7: "PakeShare",
+        8: "Ticket",
         16: "Authorize",
         17: "PayOut",
         18: "ResetRequest",

@@ -32,6 +32,7 @@ from insitu.protocol.parties.manufacturer import (
     ManufacturerData,
     ManufacturerState,
     Revoke,
+    Ticketed,
 )
 
 S = ManufacturerState
@@ -56,7 +57,7 @@ def test_the_books_are_written_before_anything_is_handed_out(maker: Recorder):
         kinds = [type(effect) for effect in moment.step.effects]
         if Show in kinds:
             assert kinds == [Persist, Show]
-            assert isinstance(moment.step.effects[1].note, (Issued, Listed))
+            assert isinstance(moment.step.effects[1].note, (Issued, Listed, Ticketed))
 
 
 def test_a_serial_number_is_certified_once(world: World, maker: Recorder):
