@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def test_walk_through(walked: tuple[Path, str]) -> None:
     assert "module.pem: OK" in output
     assert "epoch 1 begins" in output
     assert (place / "card-log.jsonl").read_bytes().count(b"\n") == 6
+
+
+def test_a_tan(readme: str, walked: tuple[Path, str], tmp_path: Path) -> None:
+    place = shutil.copytree(walked[0], tmp_path / "walk")
+    script = block(readme, "tan", "sh").replace("4714", str(free_port()))
+    script = f"umask 077\n{script}"
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=place, env=environment(), capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "module SM-0001 is personalized: certificate" in done.stdout
+    assert not re.search(r"^SM-0001: TAN", done.stdout, re.MULTILINE)
 
 
 def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:

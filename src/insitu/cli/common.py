@@ -31,6 +31,7 @@ from ..shell.pem import check_target
 if TYPE_CHECKING:
     import trio
 
+    from ..shell.book import Book
     from ..transports.errors import TransportError
     from ..transports.links import Address
 
@@ -192,6 +193,20 @@ def open_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None)
 
     """
     return store_opener(path, kind, file, hook)()
+
+
+def open_book(path: Path, file: Path | None, hook: str | None) -> Book:
+    """A unit's book of TANs and wrong attempts; its file is open only while it is used.
+
+    Raises:
+        UsageError: wrong file, kind or passphrase.
+
+    """
+    from ..shell.book import Book
+
+    book = Book.in_file(path, passphrase(file=file, command=_argv(hook), prompt=f"Passphrase of {path}: "))
+    book.record()
+    return book
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.stores.sealed import StoreKind
 from ..shell.module import Module
+from ..shell.passphrase import passphrase
 from ..shell.programs import ModuleProgram, input_lines
 from ..transports.links import Address
 from .common import (
@@ -71,6 +72,7 @@ def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
 @click.option(
     "--unit", help="tcp:HOST:PORT of a unit in the network, to be personalized by; instead of --link or besides."
 )
+@click.option("--tan-file", type=PATH, help="The TAN, in a file of mode 0600 or 0400; else the operator is asked.")
 @click.option("--legacy-methods", is_flag=True, help="Admit TDES keys, retail MACs and PIN blocks of formats 0 and 3.")
 @click.option("--central", help="tcp:HOST:PORT of the central system, to work with while operating.")
 @click.option("--once", is_flag=True, help="End when the module operates.")
@@ -87,6 +89,7 @@ def run(
     declare_wired: bool,
     declare_numeric_comparison: bool,
     unit: str | None,
+    tan_file: Path | None,
     legacy_methods: bool,
     central: str | None,
     once: bool,
@@ -108,7 +111,7 @@ def run(
     host = None if central is None else Address.parse(central)
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         counter = _counter(counter_file, counter_hook)
-        here = Module(vault, counter=counter, legacy=legacy_methods, show=teller.show)
+        here = Module(vault, counter=counter, legacy=legacy_methods, enter=_enter(tan_file), show=teller.show)
         if here.state is ModuleState.BLANK:
             raise StateError("the module was never delivered", who="module", expected="a delivered module", got="blank")
         if trust == "certificates" and here.record.identity is None:
@@ -130,6 +133,51 @@ def run(
             await program.run(ready=lambda at: teller.ready(here.state.name, at), requests=lines)
 
         run_async(main, serves=True)
+
+
+def _enter(tan_file: Path | None) -> Callable[[str], str]:
+    def enter(peer: str) -> str:
+        prompt = f"{peer} is there. TAN: ".encode("unicode_escape").decode()
+        return passphrase(file=tan_file, prompt=prompt).reveal().decode(errors="replace")
+
+    return enter
+
+
+@module.command()
+@store_options()
+@counter_options
+@click.option("--secret-file", type=PATH, help="File of mode 0600 or 0400 with the secret; else it is asked for.")
+def secret(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    counter_file: Path | None,
+    counter_hook: str | None,
+    secret_file: Path | None,
+) -> None:
+    """Tell the module a secret that the unit is told, too (--trust secret)."""
+    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
+        here = Module(vault, counter=_counter(counter_file, counter_hook))
+        serial = here.record.serial
+        here.agree_on(passphrase(file=secret_file, prompt="Secret: ", new=True).reveal())
+        say(f"module {serial} keeps the secret")
+
+
+@module.command()
+@store_options()
+@counter_options
+def unlock(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    counter_file: Path | None,
+    counter_hook: str | None,
+) -> None:
+    """Let attempts at the module's secret go on after five wrong ones."""
+    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
+        here = Module(vault, counter=_counter(counter_file, counter_hook))
+        wrong = here.unlock()
+        say(f"module {here.record.serial} is unlocked, {wrong} wrong attempts are forgotten")
 
 
 @module.command("adopt-counter")

@@ -33,6 +33,7 @@ from .common import (
     about,
     check_place,
     emit,
+    open_book,
     open_store,
     parse_link,
     run_async,
@@ -63,6 +64,10 @@ def unit() -> None:
 )
 @click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
 @click.option("--shipped-key-file", type=PATH, help="File of mode 0600 or 0400 with the key out of the documents.")
+@click.option("--secret-file", type=PATH, help="The secret that the module was told: a file of mode 0600 or 0400.")
+@click.option("--book", type=PATH, help="The unit's book (insitu tan init): its TANs and counts of wrong attempts.")
+@click.option("--book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book.")
+@click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
@@ -79,6 +84,10 @@ def personalize(
     crl: Path | None,
     manufactured_key: bool,
     shipped_key_file: Path | None,
+    secret_file: Path | None,
+    book: Path | None,
+    book_passphrase_file: Path | None,
+    no_identity: bool,
     out: Path | None,
     wait: float,
     as_json: bool,
@@ -95,7 +104,10 @@ def personalize(
     central_der = pem.read_certificate(central)
     if out is not None:
         check_place(out)
-    means = _means(OPTIONS[trust], serial, shipped_key_file)
+    if OPTIONS[trust] in (TrustOption.SECRET, TrustOption.TAN):
+        means = _means_by_book(OPTIONS[trust], secret_file, book, book_passphrase_file, identified=not no_identity)
+    else:
+        means = _means(OPTIONS[trust], serial, shipped_key_file)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -163,6 +175,24 @@ def serve(
             await here.run(where, ready=lambda at: teller.ready("SERVING", at))
 
         run_async(main, serves=True)
+
+
+def _means_by_book(
+    option: TrustOption, secret: Path | None, book: Path | None, book_passphrase: Path | None, *, identified: bool
+) -> Means:
+    """What this person and the unit's book contribute to option secret or tan.
+
+    Raises:
+        UsageError: no book, or one that does not open.
+
+    """
+    if book is None:
+        raise UsageError(f"trust option {option.text}", who="unit", expected="--book", got="none")
+    opened = open_book(book, book_passphrase, None)
+    if option is TrustOption.TAN:
+        return Means(book=opened)
+    told = passphrase(file=secret, prompt="Secret of the module: ")
+    return Means(secret=told.reveal(), book=opened, identified=identified)
 
 
 def _certified_before(owner: Card, here: Unit, serial: str) -> bytes | None:

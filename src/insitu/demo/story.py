@@ -13,7 +13,7 @@ from .separate import act_with_processes
 from .stage import Stage
 
 IN_MEMORY_ONLY: Final = (TrustOption.SECRET, TrustOption.TAN)
-"""Options that the commands do not offer yet."""
+"""Options whose story the processes do not tell yet."""
 OPTIONS: Final = {option.text: option for option in TrustOption}
 
 

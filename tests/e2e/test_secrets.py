@@ -1,0 +1,111 @@
+"""Trust options secret and tan by the commands, with module and unit in processes of their own (A6, A7)."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from command_processes import Process, running
+from commands import SERIAL, Estate, done, insitu, refused, write_secret
+
+BOOK = "opens the book 71"
+SECRET = "correct horse battery"
+CODE = re.compile(r'<p class="tan">([0-9A-Z ]+)</p>')
+
+
+def place(module: Process) -> str:
+    at = module.note("Ready")["at"]
+    assert isinstance(at, str)
+    return at
+
+
+@pytest.fixture
+def book(bank: Estate) -> list[str]:
+    """The unit's book, and how the unit opens it."""
+    words = ["--store", str(bank / "book"), "--passphrase-file", str(write_secret(bank / "book.pass", BOOK))]
+    done("tan", "init", *words)
+    return words
+
+
+def for_unit(bank: Estate) -> list[str]:
+    return ["--book", str(bank / "book"), "--book-passphrase-file", str(bank / "book.pass")]
+
+
+def sheet(bank: Estate, book: list[str], name: str = "sheet.html") -> tuple[Path, str]:
+    out = bank / name
+    done("tan", "print", *book, "--serial", SERIAL, "--out", out)
+    found = CODE.search(out.read_text())
+    assert found
+    return out, found[1]
+
+
+@pytest.mark.parametrize("form", [("decimal", "16"), ("hexadecimal", "32"), ("base32", "16")], ids=" ".join)
+def test_a_tan_from_its_issue_to_its_use(bank: Estate, book: list[str], form):
+    done("tan", "issue", *book, "--serial", SERIAL, "--form", form[0], "--length", form[1])
+    out, code = sheet(bank, book)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert code.replace(" ", "") not in (bank / "book").read_bytes().decode("latin-1")
+    told = done("tan", "status", *book, "--json").json
+    assert [(each["serial"], each["printed"]) for each in told] == [(SERIAL, True)]
+    bank.approved("--module", SERIAL)
+    typed = write_secret(bank / "tan", code)
+    with running(*bank.run_module("--trust", "tan", "--tan-file", str(typed), "--once")) as module:
+        ran = done(*bank.personalize(place(module), "--trust", "tan", *for_unit(bank)))
+        assert module.wait().code == 0
+    assert bank.status()["state"] == "operating"
+    assert code[:4] + code[5:9] not in ran.out.replace(" ", "")
+    assert done("tan", "status", *book).out == ""
+
+
+def test_a_wrong_tan_is_burnt_and_counted(bank: Estate, book: list[str]):
+    done("tan", "issue", *book, "--serial", SERIAL)
+    _, code = sheet(bank, book)
+    other = bank / "other"
+    done("tan", "init", "--store", other, *book[2:])
+    done("tan", "issue", "--store", other, *book[2:], "--serial", SERIAL)
+    _, wrong = sheet(bank, ["--store", str(other), *book[2:]], "other.html")
+    assert wrong != code
+    bank.approved("--module", SERIAL)
+    typed = write_secret(bank / "tan", wrong)
+    with running(*bank.run_module("--trust", "tan", "--tan-file", str(typed))) as module:
+        at = place(module)
+        assert insitu(*bank.personalize(at, "--trust", "tan", *for_unit(bank))).code == 3
+        assert done("tan", "status", *book, "--json").json == [{"serial": SERIAL, "wrong": 1}]
+        refused(5, *bank.personalize(at, "--trust", "tan", *for_unit(bank)), says=("no TAN",))
+    assert (
+        done("tan", "unlock", *book, "--serial", SERIAL).out
+        == f"{SERIAL} is unlocked, 1 wrong attempts are forgotten\n"
+    )
+
+
+def test_a_secret_that_both_were_told(bank: Estate, book: list[str]):
+    told = write_secret(bank / "secret", SECRET)
+    done("module", "secret", *bank.unsealed("module"), "--secret-file", told)
+    bank.approved("--module", SERIAL)
+    with running(*bank.run_module("--trust", "secret", "--once")) as module:
+        at = place(module)
+        wrong = write_secret(bank / "wrong", "something else")
+        ran = insitu(*bank.personalize(at, "--trust", "secret", "--secret-file", str(wrong), *for_unit(bank)))
+        assert ran.code == 3
+        ran = done(*bank.personalize(at, "--trust", "secret", "--secret-file", str(told), *for_unit(bank)))
+        assert module.wait().code == 0
+        assert SECRET not in ran.out + ran.err + module.out + module.err
+    assert bank.status()["state"] == "operating"
+    assert done("module", "unlock", *bank.unsealed("module")).out.endswith("0 wrong attempts are forgotten\n")
+    refused(2, *bank.personalize(at, "--trust", "secret", "--secret-file", str(told)), says=("--book",))
+
+
+def test_a_sheet_is_written_once_and_over_nothing(bank: Estate, book: list[str]):
+    done("tan", "issue", *book, "--serial", SERIAL)
+    taken = bank / "taken.html"
+    taken.write_text("mine")
+    refused(2, "tan", "print", *book, "--serial", SERIAL, "--out", str(taken), says=("a new file",))
+    assert taken.read_text() == "mine"
+    sheet(bank, book)
+    again = bank / "again.html"
+    refused(5, "tan", "print", *book, "--serial", SERIAL, "--out", str(again), says=("was printed",))
+    assert not again.exists()
+    done("tan", "revoke", *book, "--serial", SERIAL)
+    refused(5, "tan", "revoke", *book, "--serial", SERIAL, says=("no TAN",))
