@@ -26,6 +26,7 @@ from .engine import (
     Effect,
     Fault,
     FinishPake,
+    Forward,
     InsituError,
     KeyOperation,
     LookUp,
@@ -303,7 +304,7 @@ class _Driver:
                     self._timers[timer] = trio.current_time() + seconds
                 case StopTimer(timer):
                     self._timers.pop(timer, None)
-                case Show():
+                case Show() | Forward():
                     perform(effect, self._ports)
                 case Close() | Send():
                     pass

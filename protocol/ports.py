@@ -15,6 +15,7 @@ from .engine import (
     Consult,
     Effect,
     FinishPake,
+    Forward,
     GenerateKey,
     InsituError,
     KeyOperation,
@@ -47,6 +48,10 @@ def _nobody(effect: Consult) -> object:
     raise UsageError("nobody can be asked here", expected="a consult port", got=type(effect.question).__name__)
 
 
+def _nobody_else(message: object) -> None:
+    raise UsageError("no second link here", expected="a forward port", got=type(message).__name__)
+
+
 def _no_commit(record: object, keep: frozenset[str] | None) -> None:
     raise UsageError("nothing can be stored here", expected="a commit port", got=type(record).__name__)
 
@@ -65,6 +70,7 @@ class Ports:
             nothing, and on the medium when it returns.
         look_up: answers a LookUp with the event that the party's table awaits.
         consult: answers a Consult with the event that the party's table awaits; given up when the session ends.
+        forward: hands a message to whom else this party is connected with; at once, and nothing comes back this way.
         blocking: `commit`, `look_up` and `consult` take time, where a person is asked minutes; a driver then calls
             them from a worker thread.
         patient: that is so of `consult` only.
@@ -76,6 +82,7 @@ class Ports:
     commit: Callable[[object, frozenset[str] | None], None] = _no_commit
     look_up: Callable[[LookUp], object] = _no_look_up
     consult: Callable[[Consult], object] = _nobody
+    forward: Callable[[object], None] = _nobody_else
     show: Callable[[object], None] = _ignore
     blocking: bool = False
     patient: bool = False
@@ -98,6 +105,8 @@ def perform(effect: Effect, ports: Ports) -> object | None:
             return ports.consult(effect)
         case Show(note):  # by far the most frequent
             ports.show(note)
+        case Forward(message):
+            ports.forward(message)
         case GenerateKey() | Sign() | Agree() | UnwrapKey() | RewrapKey() | UseSecret() | StartPake() | FinishPake():
             try:
                 return operate(effect, ports.keys)

@@ -37,6 +37,15 @@ class PeerProved:
 
 
 @dataclass(frozen=True, slots=True)
+class MobileAwaited:
+    """`party` waits until a mobile has conveyed the number for the module `serial`, so many seconds at most (A9)."""
+
+    party: str
+    serial: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class MessageSent:
     """A message left: its name and the bytes of its frames, without the frames' length fields."""
 

@@ -82,6 +82,13 @@ class Consult:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward(Unshown):
+    """Hand this to whom else this party is connected with, over another link; what comes back is a local event (A9)."""
+
+    message: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateKey:
     """Make a key pair in key memory from its own entropy, influenced but never determined by `salt` (L3, S7)."""
 
@@ -165,5 +172,5 @@ class FinishPake(Unshown):
 
 
 KeyOperation: TypeAlias = GenerateKey | Sign | Agree | UnwrapKey | RewrapKey | UseSecret | StartPake | FinishPake
-Effect: TypeAlias = Send | Close | Persist | StartTimer | StopTimer | Show | LookUp | Consult | KeyOperation
+Effect: TypeAlias = Send | Close | Persist | StartTimer | StopTimer | Show | Forward | LookUp | Consult | KeyOperation
 Effects: TypeAlias = Sequence[Effect]

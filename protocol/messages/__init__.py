@@ -17,6 +17,7 @@ from .business import (
 )
 from .catalogue import MESSAGES, Message, decode_message, encode_message
 from .codec import DecodeError, Item, decode, decode_sequence, encode
+from .conveyed import NUMBER_BYTES, Conveyance, Number, NumberMaker, NumberSettled, NumberWanted, Verdict
 from .enrollment import Enroll, Enrolled
 from .fields import Key, Matches, RefusedAs, Secret, Size, Within
 from .intent import VERSION, Intent, Purpose, TrustOption, decode_intent, encode_intent
@@ -63,6 +64,7 @@ __all__ = [
     "MOST_OPEN",
     "MOST_REVOKED",
     "MOST_TICKETS",
+    "NUMBER_BYTES",
     "PAYLOAD_MAX",
     "RECORD_LIMITS",
     "VERSION",
@@ -73,6 +75,7 @@ __all__ = [
     "CardRole",
     "CentralRecord",
     "Certificates",
+    "Conveyance",
     "Declined",
     "DecodeError",
     "Enroll",
@@ -100,6 +103,10 @@ __all__ = [
     "ModuleKey",
     "ModuleRecord",
     "ModuleTicket",
+    "Number",
+    "NumberMaker",
+    "NumberSettled",
+    "NumberWanted",
     "OpenTransaction",
     "Outcome",
     "PakeShare",
@@ -125,6 +132,7 @@ __all__ = [
     "TicketOrder",
     "TimeTold",
     "TrustOption",
+    "Verdict",
     "Welcome",
     "Within",
     "array",

@@ -5,7 +5,9 @@ CDDL::
     Message = GenerateKeyPair / ModuleKey / Certificates / Personalized / Status
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
             / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
-            / Proof / PakeShare / Ticket / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
+            / Proof / PakeShare / Ticket
+            / NumberWanted / Number / NumberSettled / Conveyance / Verdict
+            / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from .business import (
     Welcome,
 )
 from .codec import DecodeError, Item, decode, kind_of
+from .conveyed import Conveyance, Number, NumberSettled, NumberWanted, Verdict
 from .enrollment import Enroll, Enrolled
 from .fields import shown
 from .notice import FaultNotice
@@ -62,6 +65,11 @@ Message: TypeAlias = (
     | Proof
     | PakeShare
     | Ticket
+    | NumberWanted
+    | Number
+    | NumberSettled
+    | Conveyance
+    | Verdict
     | FaultNotice
     | Revocations
     | Beat

@@ -17,6 +17,7 @@ from typing import Final
 from . import (
     business,
     catalogue,
+    conveyed,
     enrollment,
     intent,
     notice,
@@ -37,17 +38,8 @@ _HEADER: Final = """\
 """
 
 _SECTIONS: Final = (
-    catalogue,
-    trust,
-    personalization,
-    operating,
-    business,
-    enrollment,
-    notice,
-    intent,
-    tickets,
-    records,
-    tans,
+    *(catalogue, trust, conveyed, personalization, operating),
+    *(business, enrollment, notice, intent, tickets, records, tans),
 )
 
 

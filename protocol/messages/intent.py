@@ -55,6 +55,7 @@ class TrustOption(IntEnum):
           shipped-key: 4,
           secret: 5,
           tan: 6,
+          conveyed: 7,
         )
     """
 
@@ -72,6 +73,8 @@ class TrustOption(IntEnum):
     """A short secret that both sides were told, in a password-authenticated key exchange (A6)."""
     TAN = 6
     """A one-off number from an envelope, keyed in at the module, likewise (A7, A8)."""
+    CONVEYED = 7
+    """A random number that goes through the channel and, by a mobile, around it (A9)."""
 
     @property
     def text(self) -> str:

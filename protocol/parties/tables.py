@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from ..channel.edhoc.initiator import INITIATOR
 from ..channel.edhoc.responder import RESPONDER
+from ..channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..channel.trust.pake import MODULE_PAKE, UNIT_PAKE
 from ..channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
@@ -15,11 +16,13 @@ from .card_enrolling import CARD_ENROLLING
 from .central import CENTRAL
 from .central_enrolling import CENTRAL_ENROLLING
 from .manufacturer import MANUFACTURER
+from .mobile import MOBILE
 from .module import MODULE
 from .unit import UNIT
 from .work import WORK
 
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING),
+    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING, MOBILE),
     *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE, TICKET_MODULE, TICKET_UNIT),
+    *(MODULE_CONVEYED, UNIT_CONVEYED),
 )

@@ -91,8 +91,9 @@ class Trap:
 
     def flow(self) -> None:
         """Until neither has anything to say."""
-        while self.intruder.frames:
-            self.victim.receive(self.intruder.frames.popleft())
+        while self.intruder.frames or self.victim.obey():
+            if self.intruder.frames:
+                self.victim.receive(self.intruder.frames.popleft())
 
     def say(self, message: Message) -> None:
         """The intruder sends a message, and gets whatever follows from it."""

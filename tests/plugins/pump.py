@@ -45,6 +45,7 @@ class Running:
     session: Session[Any, Any]
     ports: Ports
     now: Callable[[], int]
+    orders: Any = None
 
 
 @types.coroutine
@@ -52,8 +53,10 @@ def _until_resumed(running: Running) -> Generator[Running, None, None]:
     yield running
 
 
-async def _handed_over(session: Session[Any, Any], _stream: object, ports: Ports, *, now: Any, **_: Any) -> Any:
-    await _until_resumed(Running(session, ports, now))
+async def _handed_over(
+    session: Session[Any, Any], _stream: object, ports: Ports, *, now: Any, orders: Any = None, **_: Any
+) -> Any:
+    await _until_resumed(Running(session, ports, now, orders))
     if session.error is not None:
         raise session.error
     return session
@@ -92,6 +95,7 @@ class Side:
         self.session = running.session
         self.ports = running.ports
         self.now = running.now
+        self._orders = running.orders
         self.line: Line
         self.sent: list[bytes] = []
         self.timers: dict[str, float] = {}
@@ -135,6 +139,20 @@ class Side:
                     self.performed.append(effect)
                     if answer is not None:
                         queue.extend(self.session.answer(answer, self.now()))
+
+    def obey(self) -> bool:
+        """Take what came over a second link, if anything did."""
+        if self._orders is None:
+            return False
+        order = self._orders.take()
+        if order is None:
+            return False
+        try:
+            self.take(self.session.submit(order.event, self.now()))
+            order.settle(self.session.error)
+        except InsituError as error:
+            order.settle(error)
+        return True
 
     def receive(self, frame: bytes) -> None:
         """A frame arrives."""
@@ -222,7 +240,9 @@ class Line:
 
     def flow(self) -> None:
         """Carry frames until none is left; a side that is closed takes the line with it."""
-        while self._queue:
+        while self._queue or any(side.obey() for side in self.sides):
+            if not self._queue:
+                continue
             if self.cut_after is not None and self.arrived >= self.cut_after:
                 self.cut()
                 return

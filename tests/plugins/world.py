@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from courier import Courier
 from spake2 import ed25519_basic
 
 from insitu.protocol.channel.trust import SECRET, SHIPPED
@@ -223,6 +224,7 @@ class World:
         vaults: by name of the party.
         registries: of central systems, by name.
         envelopes: what the operator finds in the last one for a module, by its serial number.
+        courier: the mobile, for the option that needs one.
 
     """
 
@@ -240,9 +242,11 @@ class World:
     central_certificate: bytes = field(init=False)
     customer: bytes = field(init=False)
     root: bytes = field(init=False)
+    courier: Courier = field(init=False)
     _sources: dict[str, Seeded] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        self.courier = Courier(Seeded(f"{self.seed}/mobile"))
         if self.seed not in _BEGINNINGS:
             _BEGINNINGS[self.seed] = self._begin()
         self._take_up(_BEGINNINGS[self.seed])
@@ -318,8 +322,9 @@ class World:
     def blank_module(self, serial: str = SERIAL, *, legacy: bool = False) -> Module:
         """A module as its vault says: blank at first."""
         about = self._about(serial)
-        vault = restarted(self.vault(serial))
-        return Module(vault, legacy=legacy, enter=lambda _: self.envelopes[serial], now=self.module_clock, **about)
+        vault, mobile = restarted(self.vault(serial)), self.courier.at_module
+        about |= {"mobile": mobile, "enter": lambda _: self.envelopes[serial]}
+        return Module(vault, legacy=legacy, now=self.module_clock, **about)
 
     def new_module(self, serial: str, *, identity: bool = True, manufactured_key: bool = False) -> Module:
         """A delivered module."""
@@ -357,7 +362,8 @@ class World:
 
     def means_for(self, serial: str) -> Means:
         """What people, documents and its own book contribute at the unit."""
-        return Means(shipped_key=shipped_key(serial), secret=shared_secret(serial), book=self.book())
+        secret, mobiles = shared_secret(serial), self.courier.at_unit(serial)
+        return Means(shipped_key=shipped_key(serial), secret=secret, book=self.book(), mobiles=mobiles)
 
     def book(self) -> Book:
         """The unit's."""

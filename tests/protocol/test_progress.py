@@ -6,12 +6,21 @@ import pytest
 
 from insitu.protocol import progress
 from insitu.protocol.messages import Intent, Purpose, TrustOption
-from insitu.protocol.progress import MessageReceived, MessageSent, PeerProved, Secured, SessionEnded, StateEntered
+from insitu.protocol.progress import (
+    MessageReceived,
+    MessageSent,
+    MobileAwaited,
+    PeerProved,
+    Secured,
+    SessionEnded,
+    StateEntered,
+)
 
 NOTES = (
     StateEntered("module", "SECURED", "ChannelOpened"),
     Secured("module", "unit 1", Intent(purpose=Purpose.STATUS, option=TrustOption.PHYSICAL), 3, 3),
     PeerProved("unit", "SN-1", TrustOption.SHIPPED_KEY),
+    MobileAwaited("unit", "SN-1", 240.0),
     MessageSent("module", "ModuleKey", 123),
     MessageReceived("unit", "ModuleKey", 123),
     SessionEnded("module", ""),

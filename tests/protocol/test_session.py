@@ -74,7 +74,7 @@ def told(side: Side) -> Fault:
 def test_a_personalization_takes_seven_flights_and_those_of_a_proof(world: World, option):
     crossed = personalize(world, option).crossed
     pake = {TrustOption.SECRET: 4, TrustOption.TAN: 4}
-    proof = {TrustOption.SHIPPED_KEY: 2, TrustOption.TICKET: 1, **pake}.get(option, 0)
+    proof = {TrustOption.SHIPPED_KEY: 2, TrustOption.CONVEYED: 2, TrustOption.TICKET: 1, **pake}.get(option, 0)
     flights = [sender.name for sender, _ in groupby(crossed, lambda each: each[0])]
     assert flights == ["module", "unit"] * (3 + (proof + 1) // 2) + ["module"]
     assert len(crossed) == 8 + proof  # the first order shares a flight with message_4, or with the unit's proof

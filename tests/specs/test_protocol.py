@@ -12,6 +12,7 @@ from insitu.protocol import driver, session
 from insitu.protocol.channel import handshake, records
 from insitu.protocol.channel.trust import SUITES, ByShippedKey, ModuleOneWay, UnitOneWay
 from insitu.protocol.channel.trust.certificates import ModuleByIdentity, UnitByCertificate
+from insitu.protocol.channel.trust.conveyed import ModuleByConveyed, UnitByConveyed
 from insitu.protocol.channel.trust.enrolling import CardEnrolling, CentralEnrolling
 from insitu.protocol.channel.trust.operating import SKEW_SECONDS, CentralAtWork, ModuleAtWork
 from insitu.protocol.channel.trust.physical import ByCable
@@ -24,6 +25,7 @@ from insitu.transports import framing, tcp
 from insitu.transports.serial import arq, endpoint, frames, link, port
 
 TERMS: Final = (
+    *(ModuleByConveyed, UnitByConveyed),
     ByCable,
     ByShippedKey,
     ModuleOneWay,
@@ -116,7 +118,7 @@ def test_purposes_and_options():
 
 def test_methods():
     method = {terms: next(field.default for field in fields(terms) if field.name == "method") for terms in TERMS}
-    assert {method.pop(ByCable), method.pop(ByShippedKey)} == {3}
+    assert {method.pop(each) for each in (ByCable, ByShippedKey, ModuleByConveyed, UnitByConveyed)} == {3}
     assert {method.pop(ModuleOneWay), method.pop(UnitOneWay)} == {1}
     assert set(method.values()) == {0}
 

@@ -13,6 +13,7 @@ from .attempts import (
     SecretNeeded,
 )
 from .certificates import ModuleByIdentity, UnitByCertificate
+from .conveyed import ModuleByConveyed, UnitByConveyed
 from .enrolling import CardEnrolling, CentralEnrolling
 from .one_way import ModuleOneWay, UnitOneWay
 from .operating import CentralAtWork, ModuleAtWork
@@ -45,6 +46,7 @@ __all__ = [
     "CentralAtWork",
     "CentralEnrolling",
     "ModuleAtWork",
+    "ModuleByConveyed",
     "ModuleByIdentity",
     "ModuleByTicket",
     "ModuleOneWay",
@@ -55,6 +57,7 @@ __all__ = [
     "Terms",
     "TicketClaim",
     "UnitByCertificate",
+    "UnitByConveyed",
     "UnitByTicket",
     "UnitOneWay",
 ]

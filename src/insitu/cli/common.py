@@ -272,7 +272,8 @@ def check_place(path: Path) -> None:
 
 # Links -------------------------------------------------------------------------------------------------------
 
-OPTIONS: Final = {option.text: option for option in TrustOption}
+OPTIONS: Final = {option.text: option for option in TrustOption if option is not TrustOption.CONVEYED}
+"""Those that commands offer: none has the links of a mobile yet (A9)."""
 
 
 def trust_options(command: F, *, link_required: bool = True) -> F:

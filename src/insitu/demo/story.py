@@ -14,7 +14,8 @@ from .stage import Stage
 
 IN_MEMORY_ONLY: Final = (TrustOption.SECRET, TrustOption.TAN)
 """Options whose story the processes do not tell yet."""
-OPTIONS: Final = {option.text: option for option in TrustOption}
+OPTIONS: Final = {option.text: option for option in TrustOption if option is not TrustOption.CONVEYED}
+"""Those that it can act: there is no mobile in it yet (A9)."""
 
 
 def check(link: str, trust: str) -> None:

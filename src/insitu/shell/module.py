@@ -48,6 +48,7 @@ from ..protocol.parties.module_data import (
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
 from .keeping import Keeping, Show, ignore, wall_clock
+from .second_link import SecondLink
 from .trusting import ModuleHas, module_terms
 from .work import NotOperating, Work
 
@@ -74,6 +75,7 @@ class Module:
         legacy: older symmetric methods are admitted (L11).
         enter: asks the operator for the TAN, told the name that the unit gives itself; what was keyed in, with its
             check symbol (A7). Called from a worker thread; an InsituError ends the session.
+        mobile: opens the link to a mobile for one session; only the conveyed option needs it (A9).
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Attributes:
@@ -92,6 +94,7 @@ class Module:
         counter: MonotonicCounter | None = None,
         legacy: bool = False,
         enter: Callable[[str], str] = nobody_enters,
+        mobile: Callable[[], SecondLink] | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
         show: Show = ignore,
@@ -99,6 +102,7 @@ class Module:
         self._keeping = Keeping(vault, ModuleRecord)
         self._enter = enter
         self._entropy = entropy
+        self._mobile = mobile
         self._now = now
         self._show = show
         self._running: dict[str, trio.CancelScope] = {}
@@ -248,10 +252,12 @@ class Module:
         async with stream:
             with self._only_one("unit") as scope:
                 vault, record = self._keeping.vault, self.record
+                mobile = self._mobile() if self._mobile and option is TrustOption.CONVEYED else None
                 try:
-                    terms = module_terms(option, ModuleHas(record, vault, wired=wired))
+                    has = ModuleHas(record, vault, wired=wired, entropy=self._entropy, mobile=mobile)
+                    terms = module_terms(option, has)
                     purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-                    await self._session(stream, terms, purpose, scope, also_show)
+                    await self._session(stream, terms, purpose, scope, also_show, mobile)
                 finally:
                     vault.roll_back()
         return self.state
@@ -294,6 +300,7 @@ class Module:
         purpose: Purpose,
         scope: trio.CancelScope,
         also_show: Show,
+        mobile: SecondLink | None,
     ) -> None:
         def show(note: object) -> None:
             also_show(note)
@@ -309,7 +316,11 @@ class Module:
 
         asks = terms.option is TrustOption.TAN
         ports = replace(self._keeping.ports(show), look_up=look_up, consult=self._ask_operator, patient=asks)
-        await run(session, stream, ports, now=self._now, scope=scope)
+        if mobile is None:
+            await run(session, stream, ports, now=self._now, scope=scope)
+        else:
+            ports = replace(ports, forward=mobile.forward)
+            await run(session, stream, ports, now=self._now, scope=scope, orders=mobile.orders)
 
     def _count(self, question: object) -> object:
         """What is answered is durable; where it could not be written, that goes up, and nothing is said."""

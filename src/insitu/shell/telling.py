@@ -30,7 +30,15 @@ from ..protocol.parties.work_data import (
     PayloadReceived,
     PayOutInstructed,
 )
-from ..protocol.progress import MessageReceived, MessageSent, PeerProved, Secured, SessionEnded, StateEntered
+from ..protocol.progress import (
+    MessageReceived,
+    MessageSent,
+    MobileAwaited,
+    PeerProved,
+    Secured,
+    SessionEnded,
+    StateEntered,
+)
 
 Facts = dict[str, object]
 
@@ -55,6 +63,8 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": party, "message": message, "bytes": size}
         case PeerProved(party, peer, option):
             return {"note": name, "party": party, "peer": peer, "trust": option.text}
+        case MobileAwaited(party, serial, seconds):
+            return {"note": name, "party": party, "serial": serial, "seconds": seconds}
         case Secured(party, peer, intent, method, suite):
             purpose, trust = intent.purpose.name.lower(), intent.option.text
             return {
@@ -155,6 +165,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
         f"channel to {f['peer']} for {f['purpose']}: trust {f['trust']}, EDHOC method {f['method']}, suite {f['suite']}"
     ),
     "PeerProved": lambda f: f"{f['peer']} proved itself by {f['trust']}",
+    "MobileAwaited": lambda f: f"waits {f['seconds']:g} seconds for the mobile at {f['serial']}",
     "SessionEnded": lambda f: f"session ended{': ' if f['reason'] else ''}{f['reason']}",
     "KeyMade": lambda f: f"made its key pair    {f['fingerprint']}",
     "KeyPresented": lambda f: f"was shown the key    {f['fingerprint']}",

@@ -18,11 +18,13 @@ from ..protocol.channel.trust import (
     BySecret,
     ByShippedKey,
     ByTan,
+    ModuleByConveyed,
     ModuleByIdentity,
     ModuleByTicket,
     ModuleOneWay,
     Terms,
     UnitByCertificate,
+    UnitByConveyed,
     UnitByTicket,
     UnitOneWay,
 )
@@ -30,16 +32,33 @@ from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.engine import KeyHandle, KeyKind, SecretHandle, StateError, UsageError
 from ..protocol.keys.revocation import VerifiedCrl
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import IDENTITY, ModuleRecord, TrustOption
+from ..protocol.messages import IDENTITY, NUMBER_BYTES, ModuleRecord, NumberMaker, TrustOption
 
 if TYPE_CHECKING:
     from .book import Book
     from .card import Card
+    from .second_link import SecondLink
 
 SESSION_KEY: Final = "session"
 """Label of the fresh pair that some options use; never committed."""
 
 Strategy = TypeVar("Strategy")
+
+
+@dataclass(frozen=True, slots=True)
+class Mobiles:
+    """The mobiles that may convey for a unit, and the unit's link to them (A9).
+
+    Attributes:
+        known: as their long-distance link proves or reports them.
+        link: of this session.
+        maker: who makes the number.
+
+    """
+
+    known: frozenset[str]
+    link: SecondLink
+    maker: NumberMaker = NumberMaker.UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,7 @@ class Means:
         secret: what was agreed on with whoever looks after the module (A6).
         book: the unit's own, with its TANs and the counts of wrong attempts (A6, A7).
         identified: the module has to prove its identity before anything else (A6); of a TAN, the book says so.
+        mobiles: who may convey a number (A9).
 
     """
 
@@ -58,6 +78,7 @@ class Means:
     secret: bytes | None = field(default=None, repr=False)
     book: Book | None = None
     identified: bool = True
+    mobiles: Mobiles | None = None
 
 
 NOTHING: Final = Means()
@@ -74,12 +95,16 @@ class ModuleHas:
         record: durable state.
         vault: its key memory.
         wired: whether the link is a wired local one, or was declared so.
+        entropy: random bytes.
+        mobile: its link to a mobile, as far as there is one.
 
     """
 
     record: ModuleRecord
     vault: Vault
     wired: bool
+    entropy: Callable[[int], bytes]
+    mobile: SecondLink | None = None
 
 
 def module_terms(option: TrustOption, has: ModuleHas) -> Terms:
@@ -136,6 +161,12 @@ def _module_by(terms: type[BySecret], has: ModuleHas, secret: SecretHandle | Non
     return terms.module(has.record, identity, secret)
 
 
+def _module_by_conveyed(has: ModuleHas) -> Terms:
+    if has.mobile is None:
+        raise _lacks("module", "a local link to a mobile", TrustOption.CONVEYED)
+    return ModuleByConveyed.of(has.record.serial, _fresh(has.vault), has.entropy(NUMBER_BYTES))
+
+
 _MODULES: Final[dict[TrustOption, Callable[[ModuleHas], Terms]]] = {
     TrustOption.PHYSICAL: _module_by_cable,
     TrustOption.CERTIFICATES: _module_by_identity,
@@ -144,6 +175,7 @@ _MODULES: Final[dict[TrustOption, Callable[[ModuleHas], Terms]]] = {
     TrustOption.SHIPPED_KEY: _module_by_shipped_key,
     TrustOption.SECRET: _module_by_secret,
     TrustOption.TAN: _module_by_tan,
+    TrustOption.CONVEYED: _module_by_conveyed,
 }
 
 
@@ -161,6 +193,7 @@ class UnitHas:
         crl: the manufacturer's revocation list, as far as there is one (S5).
         means: what people and documents contribute.
         wired: whether the link is a wired local one, or was declared so.
+        entropy: random bytes.
 
     """
 
@@ -170,6 +203,7 @@ class UnitHas:
     crl: VerifiedCrl | None
     means: Means
     wired: bool
+    entropy: Callable[[int], bytes]
 
 
 def unit_terms(option: TrustOption, has: UnitHas) -> Terms:
@@ -238,6 +272,16 @@ def _unit_by(terms: type[BySecret], has: UnitHas, value: bytes, *, identified: b
     return terms.unit(card.record.name, _fresh(card.keys), secret, has.serial, root=root, crl=has.crl)
 
 
+def _unit_by_conveyed(has: UnitHas) -> Terms:
+    card, mobiles = has.card, has.means.mobiles
+    if mobiles is None or not mobiles.known:
+        raise _lacks("unit", "mobiles that may convey the number", TrustOption.CONVEYED)
+    key, number = _fresh(card.keys), has.entropy(NUMBER_BYTES)
+    return UnitByConveyed.of(
+        card.record.name, key, has.serial, mobiles=mobiles.known, maker=mobiles.maker, number=number
+    )
+
+
 _UNITS: Final[dict[TrustOption, Callable[[UnitHas], Terms]]] = {
     TrustOption.PHYSICAL: _unit_by_cable,
     TrustOption.CERTIFICATES: _unit_by_certificate,
@@ -246,6 +290,7 @@ _UNITS: Final[dict[TrustOption, Callable[[UnitHas], Terms]]] = {
     TrustOption.SHIPPED_KEY: _unit_by_shipped_key,
     TrustOption.SECRET: _unit_by_secret,
     TrustOption.TAN: _unit_by_tan,
+    TrustOption.CONVEYED: _unit_by_conveyed,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 import trio
 
@@ -185,13 +186,16 @@ class Unit:
             raise StateError("a session is running", who="unit", expected="one module at a time")
         self._busy = True
         try:
-            crl = self._card.heard
+            crl, means = self._card.heard, self._means(data.serial)
             check_unrevoked(self._card.customer, crl)
-            means = self._means(data.serial)
-            has = UnitHas(self._card, data.serial, self._now(), crl, means, wired=wired)
+            has = UnitHas(self._card, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
             handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            await run(session, stream, self._ports(means, show), now=self._now)
+            ports, link = self._ports(means, show), None if means.mobiles is None else means.mobiles.link
+            if link is not None and option is TrustOption.CONVEYED:
+                await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
+            else:
+                await run(session, stream, ports, now=self._now)
         finally:
             self._card.keys.roll_back()
             self._busy = False

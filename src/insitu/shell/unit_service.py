@@ -229,7 +229,7 @@ class UnitService:
         def found(serial: str) -> None:
             session.begin_anew(UnitState.READY, self._data(serial))
 
-        has = UnitHas(self._card, "", self._now(), None, NOTHING, wired=False)
+        has = UnitHas(self._card, "", self._now(), None, NOTHING, wired=False, entropy=self._entropy)
         terms = unit_terms(self._option, has)
         if not isinstance(terms, UnitByCertificate):
             raise UsageError("a unit in the network", who="unit", expected="terms by certificate")

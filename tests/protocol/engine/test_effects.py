@@ -17,6 +17,8 @@ from insitu.protocol.engine import (
     Effect,
     EncipherPin,
     Fault,
+    FinishPake,
+    Forward,
     GenerateKey,
     KeyHandle,
     KeyKind,
@@ -32,6 +34,7 @@ from insitu.protocol.engine import (
     Send,
     Show,
     Sign,
+    StartPake,
     StartTimer,
     StopTimer,
     UnwrapKey,
@@ -59,6 +62,7 @@ EXAMPLES: list[Any] = [
     StartTimer("peer", 30.0),
     StopTimer("peer"),
     Show(Sealed()),
+    Forward(SECRET),
     LookUp("tan", SECRET),
     Consult(Sealed()),
     GenerateKey("operating", KeyKind.P256, bytes(32)),
@@ -66,6 +70,8 @@ EXAMPLES: list[Any] = [
     Agree(KEY, PUBLIC),
     UnwrapKey("secret-1", SECRET.encode(), SECRET),
     RewrapKey(SECRET, SECRET.encode()),
+    StartPake("exchange", SECRET_KEY, begins=True, identities=(SECRET.encode(), b"")),
+    FinishPake("exchange", SECRET.encode()),
     UseSecret(SECRET_KEY, Cmac(SECRET.encode())),
     UseSecret(SECRET_KEY, RetailMac(SECRET.encode())),
     UseSecret(SECRET_KEY, EncipherPin(SECRET, SECRET)),
@@ -74,7 +80,10 @@ EXAMPLES: list[Any] = [
 
 def test_the_examples_below_leave_no_effect_out():
     assert {type(example) for example in EXAMPLES} == set(get_args(Effect))
-    assert set(get_args(KeyOperation)) == {GenerateKey, Sign, Agree, UnwrapKey, RewrapKey, UseSecret}
+    assert set(get_args(KeyOperation)) == {
+        *(GenerateKey, Sign, Agree, UnwrapKey, RewrapKey),
+        *(UseSecret, StartPake, FinishPake),
+    }
 
 
 @pytest.mark.parametrize("operation", [Cmac(b"x"), RetailMac(b"x"), EncipherPin("1234", "4111111111111111")], ids=repr)
