@@ -183,7 +183,7 @@ class Module:
 
         """
         try:
-            module_terms(option, ModuleHas(self.record, self._keeping.vault, wired=True))
+            module_terms(option, ModuleHas(self.record, self._keeping.vault, wired=True, entropy=self._entropy))
         finally:
             self._keeping.vault.roll_back()
 
