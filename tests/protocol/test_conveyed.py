@@ -145,16 +145,20 @@ def test_what_does_not_agree_is_refused_and_nothing_is_signed(world: World, make
     assert world.courier.distant[-1] == Verdict(serial=SERIAL)
 
 
-def test_a_second_use_is_refused(world: World):
-    world.approved(CardRole.MODULE, SERIAL)
-    line = meeting(world, OPTION).start()
-    assert line.peer.session.state is UnitState.PERSONALIZED
-    (known,) = [each for each in world.courier.distant if isinstance(each, Conveyance)]
-    unit = world.courier.unit
-    assert unit is not None
-    line.finish()
-    with pytest.raises(StateError):
-        line.peer.session.submit(conveyed.NumberConveyed(SERIAL, known.binding, known.random or b"", MOBILE_NAME), 0)
+@MAKERS
+def test_a_second_use_is_refused(world: World, maker):
+    line, unit, said = without_answer(world, maker)
+    assert said.random is not None
+    known = conveyed.NumberConveyed(SERIAL, said.binding, said.random, MOBILE_NAME)
+    first, second = unit.report(known), unit.report(known)
+    while line.peer.obey():
+        pass
+    first.settle(StateError("settled before"))
+    assert first._error is None
+    assert isinstance(second._error, StateError)
+    assert [each for each in world.courier.distant if isinstance(each, Verdict)] == [
+        Verdict(serial=SERIAL, binding=said.binding)
+    ]
 
 
 def test_a_number_of_another_session_is_refused(world: World):

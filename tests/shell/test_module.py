@@ -85,7 +85,7 @@ def test_delivery_that_fails_leaves_it_blank_and_usable(world: World):
 def test_no_key_of_a_session_outlives_it(world: World, option):
     world.approved(CardRole.MODULE, SERIAL)
     line = meeting(world, option)
-    certified = set(OPTIONS) - {TrustOption.PHYSICAL, TrustOption.SHIPPED_KEY}
+    certified = set(OPTIONS) - {TrustOption.PHYSICAL, TrustOption.SHIPPED_KEY, TrustOption.CONVEYED}
     assert (SESSION_KEY in world.vault(SERIAL).labels()) is (option not in certified)
     line.finish()
     assert world.vault(SERIAL).labels() == world.module.record.lasting

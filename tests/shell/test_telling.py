@@ -38,7 +38,7 @@ def told() -> list[dict[str, object]]:
     line.module.order(TimePassed(NOW + 9 * DAY))
     line.finish()
     sent_to_reset(world).start().finish()
-    personalize(world)
+    personalize(world, TrustOption.CONVEYED)
     personalize(world)
     enrollment(world, new_host(world)).start().finish()
     return [facts for note in world.shown if (facts := facts_of(note)) is not None]

@@ -183,7 +183,8 @@ class Module:
 
         """
         try:
-            module_terms(option, ModuleHas(self.record, self._keeping.vault, wired=True, entropy=self._entropy))
+            mobile, vault = self._mobile and self._mobile(), self._keeping.vault
+            module_terms(option, ModuleHas(self.record, vault, wired=True, entropy=self._entropy, mobile=mobile))
         finally:
             self._keeping.vault.roll_back()
 
