@@ -55,7 +55,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
     ),
     TrustOption.CERTIFICATES_ONE_WAY: Description(
         ANY_LINK,
-        needs="the same; the unit's certificate for its authentication key may be missing",
+        needs="the same",
         protects="the same, when the module checks what it is handed over",
         leaves="the same; besides, anybody can open a channel to the module and learn its identity and a new public "
         "key",

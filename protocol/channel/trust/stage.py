@@ -8,6 +8,7 @@ that, the party never hears of the channel, so no table of a party knows which o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -67,4 +68,4 @@ class ProofStage:
 
 def by_proof(peer: Peer, option: TrustOption) -> Peer:
     """The same peer, for whom the proof of `option` vouches."""
-    return Peer(peer.name, peer.role, peer.public, peer.chain, option)
+    return replace(peer, proved=option)
