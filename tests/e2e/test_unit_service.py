@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from command_processes import Process, running
-from commands import SERIAL, Estate, Words, refused
+from commands import SERIAL, Estate, Words, done, insitu, refused
 
 from insitu.protocol.stores.card_log import Intent, import_lines
 from insitu.protocol.stores.files import OS_FILES
@@ -33,8 +33,6 @@ def called(bank: Estate, at: str, name: str = "module") -> Words:
 
 
 def intents(bank: Estate) -> list[tuple[str, tuple[str, ...]]]:
-    from commands import done
-
     done("card", "log", *bank.unsealed("card"), "--out", bank / "log.jsonl")
     log = import_lines((bank / "log.jsonl").read_bytes())
     return [(each.what.subject, each.what.approvers) for each in log if isinstance(each.what, Intent)]
@@ -100,6 +98,21 @@ def test_a_card_in_other_hands_is_said_and_nothing_is_used_up(bank):
         assert "the card is busy" in unit.err + unit.out
         unit.end()
     assert [subject for subject, _ in intents(bank)].count(SERIAL) == 1
+
+
+def test_s5_a_module_whose_identity_its_manufacturer_revoked_is_not_personalized(bank):
+    bank.approved("--module", SERIAL)
+    maker = bank.unsealed("manufacturer")
+    done("manufacturer", "revoke", *maker, "--serial", SERIAL)
+    done("manufacturer", "crl", *maker, "--out", bank / "list.pem")
+    heard = insitu(*bank.personalize("tcp:127.0.0.1:9", "--crl", str(bank / "list.pem")))
+    assert heard.code == 4, "the card has the list; nobody is at that link"
+    with service(bank) as (unit, at), running(*called(bank, at)) as module:
+        assert "revoked" in unit.note("Error")["error"]
+        module.end()
+        unit.end()
+    assert bank.status()["state"] == "delivered"
+    assert SERIAL not in dict(intents(bank))
 
 
 def test_what_is_refused_before_anything_listens(bank):

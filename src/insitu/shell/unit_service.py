@@ -29,6 +29,7 @@ from ..protocol.channel.trust.terms import chain_of
 from ..protocol.driver import run
 from ..protocol.engine import EnvironmentFault, InsituError, KeyHandle, LookUp, StateError, UsageError
 from ..protocol.keys.certificates import Role, verify_issued
+from ..protocol.keys.revocation import VerifiedCrl, check_unrevoked, read_crl
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import CardRecord, CardRole, KeyPolicy, Purpose, TrustOption
 from ..protocol.parties.unit import UNIT, CardRefused, CertificateNeeded, ModuleCertified, UnitData, UnitState
@@ -229,7 +230,9 @@ class UnitService:
         def found(serial: str) -> None:
             session.begin_anew(UnitState.READY, self._data(serial))
 
-        has = UnitHas(self._card, "", self._now(), None, NOTHING, wired=False, entropy=self._entropy)
+        crl = self._heard()
+        check_unrevoked(self._card.customer, crl)
+        has = UnitHas(self._card, "", self._now(), crl, NOTHING, wired=False, entropy=self._entropy)
         terms = unit_terms(self._option, has)
         if not isinstance(terms, UnitByCertificate):
             raise UsageError("a unit in the network", who="unit", expected="terms by certificate")
@@ -238,6 +241,11 @@ class UnitService:
         session = Session(UNIT, UnitState.READY, self._data(""), handshake)
         ports = Ports(self._card.keys, look_up=self._ask_card, show=self._show, blocking=True)
         await run(session, stream, ports, now=self._now)
+
+    def _heard(self) -> VerifiedCrl | None:
+        """The manufacturer's newest revocation list that the card was given, also while we serve (S5)."""
+        heard = self._desk.record.heard
+        return None if heard is None else read_crl(heard, self._card.root)
 
     def _data(self, serial: str) -> UnitData:
         """What the unit knows of the module `serial`: its job, if two people have approved one that is in time."""
