@@ -19,6 +19,7 @@ class Peer:
         public: the key that it used in the handshake.
         chain: the certificates that were verified for it, end entity first; empty without a role.
         proved: the trust option whose proof in the channel vouches for the name; None where there was none.
+        wired: the trust option admits a cable only, and this is one (A1).
 
     """
 
@@ -27,6 +28,7 @@ class Peer:
     public: PublicKey
     chain: tuple[VerifiedCertificate, ...] = ()
     proved: TrustOption | None = None
+    wired: bool = False
 
     @property
     def is_known(self) -> bool:

@@ -23,15 +23,17 @@ from .profile import (
     Role,
     certified_key,
     checked_name,
+    encode_key,
     encode_name,
     extensions,
+    may_issue,
     moment,
     serial_number,
     time_text,
     x509_name,
 )
 from .public import der_signature_holds
-from .reading import CertificateRefused, Found, name_text, read_certificate, refuse_extensions
+from .reading import CertificateRefused, Found, claimed_role, name_text, read_certificate, refuse_extensions
 
 __all__ = [
     "FOREVER",
@@ -41,9 +43,14 @@ __all__ = [
     "VerifiedCertificate",
     "check_time",
     "draft_certificate",
+    "draft_circular",
     "fingerprint_text",
+    "is_circular",
+    "key_digest",
     "read_fingerprint",
     "trusted_root",
+    "verify_circle",
+    "verify_circular",
     "verify_issued",
 ]
 
@@ -60,7 +67,8 @@ class VerifiedCertificate:
         serial_number: of the certificate.
         not_before, not_after: Unix seconds, both inclusive.
         fingerprint: SHA-256 of `der` (32 bytes).
-        issuer_fingerprint: that of the issuer's certificate; a root's own.
+        issuer_fingerprint: that of the issuer's certificate; a root's own; of a circular customer's certificate, whose
+            issuer it certifies itself, the `key_digest` of the issuer.
 
     """
 
@@ -110,8 +118,48 @@ def draft_certificate(
     else:
         issuer = _checked_issuer(role, issuer)
         issuer_subject, issuer_public, latest = issuer.subject, issuer.public, issuer.not_after
-        if checked_name(subject) == issuer_subject:
-            raise UsageError("name in a certificate", who=WHO, expected="not that of the issuer", got=subject)
+        _check_distinct(subject, issuer_subject)
+    return _draft(role, subject, public, issuer_subject, issuer_public, random, not_before, not_after, latest)
+
+
+def draft_circular(
+    subject: str, public: PublicKey, by: str, by_public: PublicKey, *, random: bytes, not_before: int, not_after: int
+) -> Draft:
+    """A customer's certificate to be signed by the key of its own central system (L6): a plausibility check only.
+
+    Args:
+        subject: the customer's name.
+        public: the customer's P-256 key.
+        by: the central system's name.
+        by_public: its key.
+        random: 16 random bytes for the certificate's serial number.
+        not_before: Unix seconds, from when it is valid.
+        not_after: Unix seconds, until when, inclusive.
+
+    Raises:
+        UsageError: an argument that the profile does not allow.
+
+    """
+    _check_distinct(subject, checked_name(by))
+    return _draft(Role.CIRCULAR, subject, public, by, by_public, random, not_before, not_after, FOREVER)
+
+
+def _check_distinct(subject: str, issuer_subject: str) -> None:
+    if checked_name(subject) == issuer_subject:
+        raise UsageError("name in a certificate", who=WHO, expected="not that of the issuer", got=subject)
+
+
+def _draft(
+    role: Role,
+    subject: str,
+    public: PublicKey,
+    issuer_subject: str,
+    issuer_public: PublicKey,
+    random: bytes,
+    not_before: int,
+    not_after: int,
+    latest: int,
+) -> Draft:
     key, number = certified_key(public), serial_number(random)
     begin, end = moment(not_before), moment(not_after)
     if not not_before <= not_after <= latest:
@@ -136,7 +184,7 @@ def draft_certificate(
 
 
 def _checked_issuer(role: Role, issuer: VerifiedCertificate | None) -> VerifiedCertificate:
-    if issuer is None or issuer.role is not ISSUER[role]:
+    if issuer is None or not may_issue(issuer.role, role):
         raise UsageError(
             f"issuer of a certificate for {role.value}",
             who=WHO,
@@ -194,6 +242,51 @@ def verify_issued(
     return _verified(found, role, issuer.subject, issuer.public, issuer.fingerprint)
 
 
+def is_circular(data: bytes) -> bool:
+    """Whether a certificate (DER) says of itself that it is a circular one; nothing of it is verified.
+
+    Raises:
+        CertificateRefused: it is no certificate of our profile.
+
+    """
+    return claimed_role(read_certificate(data).extensions) is Role.CIRCULAR
+
+
+def verify_circular(data: bytes, by: str, by_public: PublicKey, *, subject: str | None = None) -> VerifiedCertificate:
+    """Verify a customer's certificate that its own central system signed (L6). What that is worth, the caller answers.
+
+    Args:
+        data: DER.
+        by: the central system's name.
+        by_public: its key.
+        subject: the only subject that is accepted, if given.
+
+    Raises:
+        CertificateRefused: it does not hold.
+
+    """
+    found = read_certificate(data)
+    if subject is not None and found.subject != subject:
+        raise CertificateRefused("subject", "circular customer certificate", expected=subject, got=found.subject)
+    return _verified(found, Role.CIRCULAR, by, by_public, key_digest(by_public))
+
+
+def verify_circle(customer: bytes, central: bytes) -> tuple[VerifiedCertificate, VerifiedCertificate]:
+    """Verify that customer and central system certified each other: a plausibility check, anybody can make both (L6).
+
+    Args:
+        customer: a circular customer's certificate, DER.
+        central: the central system's certificate, DER.
+
+    Raises:
+        CertificateRefused: they do not close the circle.
+
+    """
+    claimed = read_certificate(central)
+    issuer = verify_circular(customer, claimed.subject, claimed.public)
+    return issuer, verify_issued(central, issuer, Role.CENTRAL, now=None)
+
+
 def check_time(certificate: VerifiedCertificate, now: int) -> None:
     """Make sure that a certificate, verified before, is valid at `now`, Unix seconds; not so its issuer.
 
@@ -238,6 +331,11 @@ def _verified(
         fingerprint=fingerprint,
         issuer_fingerprint=issuer_fingerprint or fingerprint,
     )
+
+
+def key_digest(public: PublicKey) -> bytes:
+    """SHA-256 of the SubjectPublicKeyInfo, 32 bytes: a key where it has no certificate yet."""
+    return hashlib.sha256(encode_key(public)).digest()
 
 
 def read_fingerprint(data: bytes) -> bytes:

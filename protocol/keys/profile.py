@@ -7,10 +7,15 @@ reads all of it. Keys are P-256 and signatures ECDSA with SHA-256 throughout.
 |--------------|--------------|---------------------|----------------------|------------------|--------------------|
 | manufacturer | itself       | critical CA, path 1 | critical certs, CRLs | -                | subject            |
 | customer     | manufacturer | critical CA, path 0 | critical certs, CRLs | -                | subject, authority |
+| circular     | central      | critical CA, path 0 | critical certs, CRLs | critical, ours   | subject, authority |
 | identity     | manufacturer | -                   | critical signature   | critical, ours   | authority          |
-| module       | customer     | -                   | critical signature   | critical, ours   | authority          |
-| unit         | customer     | -                   | critical signature   | critical, ours   | authority          |
-| central      | customer     | -                   | critical signature   | critical, ours   | authority          |
+| module       | customer *   | -                   | critical signature   | critical, ours   | authority          |
+| unit         | customer *   | -                   | critical signature   | critical, ours   | authority          |
+| central      | customer *   | -                   | critical signature   | critical, ours   | authority          |
+
+* Or circular: the signing key of a customer whom nobody but its own central system certified, which the customer
+certified in turn. That proves nothing, it is a plausibility check (L6), and the certificate itself says so, by its key
+usage.
 
 Subject and issuer are one commonName each: a serial number or a name. Key identifiers have 8 bytes (RFC 5280
 section 4.2.1.2, method 2). Leaves carry neither what has a default nor what nobody reads: every byte takes a
@@ -56,6 +61,7 @@ class Role(Enum):
 
     MANUFACTURER = "manufacturer"
     CUSTOMER = "customer"
+    CIRCULAR = "circular customer"
     IDENTITY = "identity"
     MODULE = "module"
     UNIT = "unit"
@@ -67,6 +73,7 @@ class Role(Enum):
 ISSUER: Final = {
     Role.MANUFACTURER: Role.MANUFACTURER,
     Role.CUSTOMER: Role.MANUFACTURER,
+    Role.CIRCULAR: Role.CENTRAL,
     Role.IDENTITY: Role.MANUFACTURER,
     Role.MODULE: Role.CUSTOMER,
     Role.UNIT: Role.CUSTOMER,
@@ -74,7 +81,13 @@ ISSUER: Final = {
 }
 """Who certifies whom."""
 
-PATH_LENGTH: Final = {Role.MANUFACTURER: 1, Role.CUSTOMER: 0}
+CUSTOMERS: Final = (Role.CUSTOMER, Role.CIRCULAR)
+"""The roles of a customer's signing key. Whoever admits the second one must do it by an explicit policy (L6)."""
+
+PLAUSIBILITY: Final = "a plausibility check only"
+"""What a circular certificate is worth, for people; said wherever one shows."""
+
+PATH_LENGTH: Final = {Role.MANUFACTURER: 1, Role.CUSTOMER: 0, Role.CIRCULAR: 0}
 """The roles that are certification authorities, and how many of these may stand below each."""
 
 KEY_USE: Final = {
@@ -82,8 +95,9 @@ KEY_USE: Final = {
     Role.MODULE: x509.ObjectIdentifier(f"{OID_ARC}.2"),
     Role.UNIT: x509.ObjectIdentifier(f"{OID_ARC}.3"),
     Role.CENTRAL: x509.ObjectIdentifier(f"{OID_ARC}.4"),
+    Role.CIRCULAR: x509.ObjectIdentifier(f"{OID_ARC}.5"),
 }
-"""The one extended key usage of each leaf role; critical, so that no one else takes it for something it is not."""
+"""The one extended key usage of these roles; critical, so that no one else takes it for something it is not."""
 
 # Names -------------------------------------------------------------------------------------------------------
 
@@ -215,15 +229,22 @@ def extensions(role: Role, holder: PublicKey, authority: PublicKey) -> list[Exte
     return _extensions(role, holder if role in PATH_LENGTH else None, authority)
 
 
+def may_issue(issuer: Role, role: Role) -> bool:
+    """Whether a holder of the one role certifies the other."""
+    return issuer in (CUSTOMERS if ISSUER[role] is Role.CUSTOMER else (ISSUER[role],))
+
+
 @lru_cache(64)
 def _extensions(role: Role, holder: PublicKey | None, authority: PublicKey) -> list[Extension]:
     """The same for all leaves of an issuer: only the certificates of authorities identify their own key."""
     parts: list[tuple[bool, x509.ExtensionType]] = [(True, _key_usage(authority=holder is not None))]
     if holder is not None:
         constraints = x509.BasicConstraints(ca=True, path_length=PATH_LENGTH[role])
-        parts = [(True, constraints), *parts, (False, x509.SubjectKeyIdentifier(key_identifier(holder)))]
-    else:
+        parts.insert(0, (True, constraints))
+    if role in KEY_USE:
         parts.append((True, x509.ExtendedKeyUsage([KEY_USE[role]])))
+    if holder is not None:
+        parts.append((False, x509.SubjectKeyIdentifier(key_identifier(holder))))
     if role is not Role.MANUFACTURER:
         parts.append((False, x509.AuthorityKeyIdentifier(key_identifier(authority), None, None)))
     return [x509.Extension(value.oid, critical, value) for critical, value in parts]

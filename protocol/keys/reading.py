@@ -216,7 +216,11 @@ _NAMES: Final = {
 }
 _ROLE_OF: Final[dict[x509.ExtensionType, Role]] = {
     **{x509.ExtendedKeyUsage([use]): role for role, use in KEY_USE.items()},
-    **{x509.BasicConstraints(ca=True, path_length=path): role for role, path in PATH_LENGTH.items()},
+    **{
+        x509.BasicConstraints(ca=True, path_length=path): role
+        for role, path in PATH_LENGTH.items()
+        if role not in KEY_USE
+    },
 }
 
 _Extensions: TypeAlias = dict[x509.ObjectIdentifier, Extension]
@@ -230,7 +234,7 @@ def refuse_extensions(found: list[Extension], expected: list[Extension], role: R
 
     """
     given, wanted = {each.oid: each for each in found}, {each.oid: each for each in expected}
-    actual = _role_of(given)
+    actual = claimed_role(found)
     if actual is not role:
         got = "none that we know" if actual is None else actual.value
         raise CertificateRefused("role", "role of a certificate", expected=role.value, got=got)
@@ -240,7 +244,9 @@ def refuse_extensions(found: list[Extension], expected: list[Extension], role: R
     raise CertificateRefused("extensions", "order of extensions", expected=", ".join(map(_name, wanted)))
 
 
-def _role_of(extensions: _Extensions) -> Role | None:
+def claimed_role(found: list[Extension]) -> Role | None:
+    """The role that extensions claim, which is not believed yet; None for none of ours."""
+    extensions = {each.oid: each for each in found}
     for oid in (ExtensionOID.EXTENDED_KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS):
         if oid in extensions and (role := _ROLE_OF.get(extensions[oid].value)) is not None:
             return role

@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtensionOID
 from ..engine import Fault, UsageError
 from .certificates import VerifiedCertificate
 from .drafting import Draft
-from .profile import SERIAL_NUMBER_BITS, WHO, Role, encode_name, key_identifier, moment, time_text, x509_name
+from .profile import CUSTOMERS, SERIAL_NUMBER_BITS, WHO, Role, encode_name, key_identifier, moment, time_text, x509_name
 from .public import der_signature_holds
 from .reading import UNREADABLE, CertificateRefused, name_text
 
@@ -27,7 +27,7 @@ CRL_BYTES: Final = 32_768
 """The longest list that is read; some 900 certificates."""
 LARGEST_NUMBER: Final = (1 << 63) - 1
 """Of a list; RFC 5280 section 5.2.3 would take 20 bytes, which no database does."""
-ISSUERS: Final = (Role.MANUFACTURER, Role.CUSTOMER)
+ISSUERS: Final = (Role.MANUFACTURER, *CUSTOMERS)
 
 _EXTENSIONS: Final = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER}
 

@@ -124,6 +124,7 @@ class ModuleRecord:
             every reset (A5, A6).
         wrong: attempts at the shared secret since the last right one; None for none (A6).
         ticket: by which a customer's card knows the identity key (A4).
+        circular: True: a customer whom only its own central system certified is admitted over a cable (L6).
 
     CDDL::
 
@@ -149,6 +150,7 @@ class ModuleRecord:
           19: [*4 tstr .size (1..64)],   ; labels of shared keys
           ? 20: 1..5,                    ; wrong attempts
           ? 21: ModuleTicket,
+          ? 22: bool,             ; circular customers are admitted
         }
 
     """
@@ -174,6 +176,7 @@ class ModuleRecord:
     shared: Annotated[tuple[Annotated[str, NAME], ...], Key(19), Size(0, 4)] = ()
     wrong: Annotated[int | None, Key(20), Within(1, 5)] = None
     ticket: Annotated[ModuleTicket | None, Key(21)] = None
+    circular: Annotated[bool | None, Key(22)] = None
 
     @property
     def fingerprint(self) -> bytes | None:
@@ -464,6 +467,8 @@ class CardRecord:
         lists: revocation lists that wait for approval; what is revoked stands in the log.
         crl: the last list that was signed, DER.
         heard: the manufacturer's newest list, DER; modules on it are not personalized.
+        central: the request (DER) of the central system that signed `customer` in the manufacturer's place, so that
+            there is no root (L6).
 
     CDDL::
 
@@ -478,6 +483,7 @@ class CardRecord:
           8: [*16 ListJob],
           ? 9: bstr .size (1..32768),   ; CRL
           ? 10: bstr .size (1..32768),  ; the manufacturer's CRL
+          ? 11: certificate,       ; the central system's request
         }
 
     """
@@ -492,3 +498,4 @@ class CardRecord:
     lists: Annotated[tuple[ListJob, ...], Key(8), Size(0, MOST_LISTS)] = ()
     crl: Annotated[bytes | None, Key(9), Size(1, CRL_MAX)] = None
     heard: Annotated[bytes | None, Key(10), Size(1, CRL_MAX)] = None
+    central: Annotated[Certificate | None, Key(11)] = None

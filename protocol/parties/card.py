@@ -46,6 +46,7 @@ from .card_data import (
     CardState,
     CertificateWanted,
     Certified,
+    CircleClosed,
     CustomerCertified,
     Furnish,
     JobNoted,
@@ -57,6 +58,7 @@ from .card_data import (
     RequestMade,
     TicketPresented,
     TicketsWanted,
+    circular_customer,
     customer_of,
     kept,
     known_log,
@@ -120,6 +122,12 @@ def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
     """The manufacturer certified our signing key under our name."""
     root = trusted_root(event.root)
     customer = verify_issued(event.customer, root, Role.CUSTOMER, now=None, subject=data.held.name)
+    return customer.public == given(data.signing).public
+
+
+def circle_is_for_our_key(data: CardData, event: CircleClosed) -> bool:
+    """The central system certified our signing key under our name."""
+    customer = circular_customer(event.request, event.customer, data.held.name)
     return customer.public == given(data.signing).public
 
 
@@ -196,6 +204,11 @@ def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
 def install(data: CardData, event: CustomerCertified) -> tuple[CardData, Effects]:
     """Keep the manufacturer's root and our certificate."""
     return kept(data, replace(data.held, root=event.root, customer=event.customer))
+
+
+def install_circle(data: CardData, event: CircleClosed) -> tuple[CardData, Effects]:
+    """Keep the central system's request and our certificate; there is no root."""
+    return kept(data, replace(data.held, central=event.request, customer=event.customer))
 
 
 def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
@@ -317,6 +330,7 @@ CARD: Final = Table[CardState, CardData](
         row(S.REQUESTING, Signed, None, present_request, S.REQUESTED),
         row((S.FURNISHING, S.PAIRING, S.REQUESTING), KeyOperationFailed, None, give_up, S.BLANK),
         row(S.REQUESTED, CustomerCertified, chain_is_for_our_key, install, S.READY),
+        row(S.REQUESTED, CircleClosed, circle_is_for_our_key, install_circle, S.READY),
         row(S.READY, JobProposed, job_is_new, note_job, STAY),
         row(S.READY, Approve, pin_is_right, note_approval, STAY),
         row(S.READY, Approve, person_may_try, count_failure, STAY),

@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn
 
 from ..channel.trust.ticket import TicketClaim
 from ..engine import Close, Effects, KeyHandle, Persist, PublicKey, SecretHandle, Show, UsageError, given
-from ..keys.certificates import Draft, Role, VerifiedCertificate, trusted_root, verify_issued
+from ..keys.certificates import Draft, Role, VerifiedCertificate, trusted_root, verify_circular, verify_issued
 from ..keys.profile import time_text
+from ..keys.requests import read_request
 from ..messages import CardRecord, Job, ListJob, Person
 from ..stores.card_log import Happening, LogEntry, TicketsOrdered, append, import_lines
 
@@ -54,6 +55,20 @@ class CustomerCertified:
     """The manufacturer's answer to RequestMade: its root and the customer's certificate, DER."""
 
     root: bytes = field(repr=False)
+    customer: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CircleClosed:
+    """Our central system certified us, and the manufacturer did not: a plausibility check only, by policy (L6).
+
+    Attributes:
+        request: the central system's PKCS#10 request, DER, whose key the people have compared.
+        customer: our certificate by that key, DER.
+
+    """
+
+    request: bytes = field(repr=False)
     customer: bytes = field(repr=False)
 
 
@@ -242,8 +257,22 @@ class CardData:
 
 
 def customer_of(record: CardRecord) -> VerifiedCertificate:
-    """The customer's certificate, verified under the root that came with it."""
+    """The customer's certificate, verified under the root that came with it, or by the central system's key (L6)."""
+    if record.central is not None:
+        return circular_customer(record.central, given(record.customer), record.name)
     return _customer(given(record.root), given(record.customer), record.name)
+
+
+@lru_cache(maxsize=16)
+def circular_customer(request: bytes, customer: bytes, name: str) -> VerifiedCertificate:
+    """The customer's certificate by the central system of this request.
+
+    Raises:
+        CertificateRefused: it is not.
+
+    """
+    central = read_request(request)
+    return verify_circular(customer, central.subject, central.public, subject=name)
 
 
 @lru_cache(maxsize=16)

@@ -37,7 +37,7 @@ from ..engine import (
     reason_of,
     row,
 )
-from ..keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
+from ..keys.certificates import Role, VerifiedCertificate, is_circular, trusted_root, verify_circle, verify_issued
 from ..keys.public import compress
 from ..keys.revocation import check_unrevoked, read_crl
 from ..messages import (
@@ -56,6 +56,7 @@ from .module_data import (
     MACHINE_SECONDS,
     MANUFACTURED,
     PERSON_SECONDS,
+    CircleAdmitted,
     IdentityCertified,
     IdentityMade,
     Initialize,
@@ -122,12 +123,30 @@ def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
     customer, *above = _issuers(record, peer, event)
     if record.crl is not None:
         check_unrevoked(customer, read_crl(record.crl, trusted_root(record.root)))
-    module = verify_issued(event.module, customer, Role.MODULE, now=None, subject=record.serial)
-    if module.public != data.key.public:
-        raise ProtocolError("module certificate", who="module", expected="our new key", got="another key")
     central = verify_issued(event.central, customer, Role.CENTRAL, now=None)
-    check_unexpired((*above, customer, module, central), data.at)
+    check_unexpired((*above, customer, _own(data, event, customer), central), data.at)
     return True
+
+
+def circle_is_admitted(data: ModuleData, event: Certificates) -> bool:
+    """Nobody but its own central system certified the customer; policy and cable admit that, the circle closes (L6).
+
+    Where they do not, the chain would have to be complete, and is not.
+    """
+    peer = given(data.peer)
+    if event.customer is None or not (data.held.circular and peer.wired) or not is_circular(event.customer):
+        return False
+    customer, central = verify_circle(event.customer, event.central)
+    check_unexpired((customer, _own(data, event, customer), central), data.at)
+    return True
+
+
+def _own(data: ModuleData, event: Certificates, customer: VerifiedCertificate) -> VerifiedCertificate:
+    """The certificate of the key that this session is about."""
+    module = verify_issued(event.module, customer, Role.MODULE, now=None, subject=data.held.serial)
+    if module.public != given(data.key).public:
+        raise ProtocolError("module certificate", who="module", expected="our new key", got="another key")
+    return module
 
 
 def a_reset_came_before(data: ModuleData, _: object) -> bool:
@@ -180,6 +199,7 @@ def _delivered(
         identity=identity,
         generation=1,
         shared=wish.shared,
+        circular=wish.circular or None,
         ticket=ticket,
     )
     keep = record.lasting | ({MANUFACTURED} if data.made else frozenset())
@@ -230,6 +250,12 @@ def confirm(data: ModuleData, event: Certificates) -> tuple[ModuleData, Effects]
     return replace(data, staged=staged), [StopTimer("peer"), Sign(given(data.key), statement)]
 
 
+def confirm_circle(data: ModuleData, event: Certificates) -> tuple[ModuleData, Effects]:
+    """The same; what it is worth will be said."""
+    customer, central = verify_circle(given(event.customer), event.central)
+    return confirm(replace(data, circle=CircleAdmitted(customer.subject, central.subject)), event)
+
+
 def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
     """One write makes key, certificates and pin durable; only then the unit hears of it (L7)."""
     key = given(data.key)
@@ -242,7 +268,9 @@ def commit(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
         customer=customer,
         central=central,
     )
-    return ModuleData(record=record), [Persist(record, record.labels), Send(Personalized(event.signature)), Close()]
+    said = [] if data.circle is None else [Show(data.circle)]
+    done = Send(Personalized(event.signature))
+    return ModuleData(record=record), [Persist(record, record.labels), *said, done, Close()]
 
 
 def roll_back(data: ModuleData, event: object) -> tuple[ModuleData, Effects]:
@@ -291,6 +319,7 @@ MODULE: Final = Table[ModuleState, ModuleData](
         row(S.SECURED, GenerateKeyPair, None, make_key_pair, S.KEYING),
         row(S.KEYING, KeyPairMade, None, prove_possession, S.PROVING),
         row(S.PROVING, Signed, None, present_key, S.KEYED),
+        row(S.KEYED, Certificates, circle_is_admitted, confirm_circle, S.CONFIRMING),
         row(S.KEYED, Certificates, chain_is_complete, confirm, S.CONFIRMING),
         row(S.CONFIRMING, Signed, None, commit, S.OPERATING),
         row(PERSONALIZING, ChannelLost, a_reset_came_before, roll_back, S.RESET),

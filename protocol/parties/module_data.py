@@ -54,6 +54,7 @@ class Initialize:
         identity: make an identity key pair, to be certified by the manufacturer.
         manufactured_key: also make the key pair that the first personalization may use by policy (L3).
         shared: labels of keys for proofs that were put into key memory, to be kept.
+        circular: a customer whom only its own central system certified may personalize over a cable (L6).
 
     Raises:
         UsageError: no certificate could name this serial number; a key pair at manufacture without an identity.
@@ -65,6 +66,7 @@ class Initialize:
     identity: bool = True
     manufactured_key: bool = False
     shared: tuple[str, ...] = ()
+    circular: bool = False
 
     def __post_init__(self) -> None:
         checked_name(self.serial)
@@ -100,6 +102,19 @@ class KeyMade:
     key: KeyHandle
 
 
+@dataclass(frozen=True, slots=True)
+class CircleAdmitted:
+    """What the module keeps is vouched for by nobody but its senders: a plausibility check only (L6).
+
+    Attributes:
+        customer, central: names out of two certificates that only certify each other.
+
+    """
+
+    customer: str
+    central: str
+
+
 # Data --------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +130,7 @@ class ModuleData:
         told: the unit's time; only this is kept, nobody vouches for the module's own clock.
         key: the key pair that this session is about.
         staged: certificates that hold and wait for the commit: module, customer, central (DER).
+        circle: the names in them, where the customer's is a circular one (L6).
 
     """
 
@@ -127,6 +143,7 @@ class ModuleData:
     told: int = 0
     key: KeyHandle | None = None
     staged: tuple[bytes, bytes, bytes] | None = field(default=None, repr=False)
+    circle: CircleAdmitted | None = None
 
     @property
     def held(self) -> ModuleRecord:

@@ -65,6 +65,7 @@ def erased(data: WorkData) -> tuple[WorkData, Effects]:
         crl=old.crl,
         shared=old.shared,
         ticket=old.ticket,
+        circular=old.circular,
     )
     note = KeysErased(record.epoch, len(old.outbox) + len(old.inbox))
     return WorkData(record), [StopTimer("peer"), Persist(record, record.lasting), Show(note)]

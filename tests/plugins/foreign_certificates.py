@@ -29,6 +29,7 @@ def template(role: Role, subject: PublicKey, issuer: PublicKey) -> list[tuple[x5
         parts: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(True, 1 if role is Role.MANUFACTURER else 0), True),
             (usage(authority=True), True),
+            *([(x509.ExtendedKeyUsage([KEY_USE[role]]), True)] if role is Role.CIRCULAR else []),
             (subject_identifier, False),
         ]
         return parts if role is Role.MANUFACTURER else [*parts, authority]

@@ -65,6 +65,13 @@ def wait_out(line: Line) -> None:
     line.flow()
 
 
+def circles() -> None:
+    """A customer whom only its own central system certified."""
+    world = World()
+    world.close_circle("SN-circle")
+    personalize(world, TrustOption.PHYSICAL)
+
+
 def deliveries() -> None:
     """Modules bare, with identity, with a key made at manufacture; with key memory that fails at either."""
     world = World()
@@ -408,6 +415,7 @@ ALL: tuple[Callable[[], None], ...] = (
     lists,
     enrollments,
     tickets,
+    circles,
 )
 
 

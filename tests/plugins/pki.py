@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,14 @@ class Pki:
 
     def issuer_of(self, role: Role) -> Holder:
         """Who certifies this role."""
+        if ISSUER[role] is Role.CENTRAL:
+            return self.central
         return self.root if ISSUER[role] is Role.MANUFACTURER else self.customer
+
+    @cached_property
+    def central(self) -> Holder:
+        """Whose key certifies a circular customer."""
+        return self.issue(Role.CENTRAL, "Example Host")
 
     def issue(
         self,

@@ -17,8 +17,8 @@ import pytest
 from world import SERIAL, Seeded, World
 
 from insitu.protocol.channel.trust import ModuleAtWork
-from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import Close, InsituError, Send, StartTimer, StopTimer
+from insitu.protocol.keys.certificates import key_digest
 from insitu.protocol.messages import CardRole, KeyPolicy, ModuleCondition, TrustOption
 from insitu.protocol.parties.unit import ModulePersonalized
 from insitu.protocol.ports import Ports, perform

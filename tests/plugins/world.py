@@ -312,6 +312,21 @@ class World:
         central.install(certificate)
         return central, certificate
 
+    def close_circle(self, serial: str = SERIAL, *, admitted: bool = True, identity: bool = True) -> None:
+        """From now on: a card that only its own central system certified, and a module by policy (L6)."""
+        self.card = self.blank_card("circular card")
+        wish = read_request(self.card.furnish("Savings Bank", PINS))
+        self.central = self.started_central("Circle Host")
+        request = self.central.establish("Circle Host")
+        self.customer = self.central.certify_customer(wish, days=3650, actor="set-up").der
+        self.card.install_circular(request, self.customer)
+        self.certify(CardRole.UNIT, "Savings Bank unit 1", self.card.authentication.public)
+        self.central_certificate = self.certify(CardRole.CENTRAL, "Circle Host", read_request(request).public)
+        self.central.install(self.central_certificate)
+        self.module = self.blank_module(serial)
+        certify = self.certify_identity if identity else None
+        self.module.initialize(serial, self.root, certify, circular=admitted)
+
     def started_central(self, name: str = "Host") -> Central:
         """A central system as its vault and its registry say."""
         registry = self.registries.setdefault(name, MemoryRegistry())

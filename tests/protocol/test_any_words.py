@@ -22,8 +22,8 @@ from insitu.protocol.channel.trust import (
     ModuleByIdentity,
     UnitByCertificate,
 )
-from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import InsituError, KeyKind
+from insitu.protocol.keys.certificates import key_digest
 from insitu.protocol.messages import (
     CardRole,
     GenerateKeyPair,

@@ -11,9 +11,8 @@ from pump import Line, NoStream, Side, enrollment, meeting
 from trio.testing import MockClock
 from world import DAY, PINS, SERIAL, YEAR, World
 
-from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import InsituError, ProtocolError, StateError, UsageError
-from insitu.protocol.keys.certificates import CertificateRefused
+from insitu.protocol.keys.certificates import CertificateRefused, key_digest
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.card_enrolling import CardEnrolled, CardEnrollingState

@@ -41,6 +41,8 @@ def told() -> list[dict[str, object]]:
     personalize(world, TrustOption.CONVEYED)
     personalize(world)
     enrollment(world, new_host(world)).start().finish()
+    world.close_circle("SN-circle")
+    personalize(world, TrustOption.PHYSICAL)
     return [facts for note in world.shown if (facts := facts_of(note)) is not None]
 
 

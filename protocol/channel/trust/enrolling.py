@@ -11,17 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from ...engine import KeyHandle, KeyKind, ProtocolError, PublicKey
+from ...engine import KeyHandle, KeyKind, ProtocolError
 from ...keys.certificates import (
     CertificateRefused,
     Role,
     VerifiedCertificate,
     check_time,
     fingerprint_text,
+    key_digest,
     verify_issued,
 )
 from ...keys.port import check_certificate_matches
-from ...keys.profile import encode_key
 from ...keys.revocation import VerifiedCrl, check_unrevoked
 from ...messages import TrustOption
 from ..edhoc.credentials import Credential, IdCred
@@ -30,11 +30,6 @@ from ..opened import ChannelOpened, Peer
 from .operating import SKEW_SECONDS
 from .stage import ProofStage
 from .terms import anybody, chain_of, fresh_credential
-
-
-def key_digest(public: PublicKey) -> bytes:
-    """SHA-256 of the SubjectPublicKeyInfo, 32 bytes."""
-    return sha256(encode_key(public)).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ...engine import KeyHandle, ProtocolError, UsageError, given
-from ...keys.certificates import CertificateRefused, Role, VerifiedCertificate, check_time, trusted_root, verify_issued
+from ...keys.certificates import (
+    CertificateRefused,
+    Role,
+    VerifiedCertificate,
+    check_time,
+    is_circular,
+    trusted_root,
+    verify_circle,
+    verify_issued,
+)
 from ...keys.port import KeyMissing, check_certificate_matches
 from ...messages import ModuleCondition, ModuleRecord, TrustOption
 from ..edhoc.credentials import Credential, IdCred
@@ -28,7 +37,7 @@ class ModuleAtWork:
     """The module's side.
 
     Attributes:
-        central: the pinned certificate, verified up to the manufacturer's root.
+        central: the pinned certificate, verified up to the manufacturer's root, or by its circle (L6).
 
     """
 
@@ -53,11 +62,10 @@ class ModuleAtWork:
             )
         if key is None:
             raise KeyMissing("operating key pair", who="module", expected=record.key, got="nothing")
-        customer = verify_issued(given(record.customer), trusted_root(record.root), Role.CUSTOMER, now=None)
+        customer, central = _pinned(record)
         module_der = given(record.module)
         module = verify_issued(module_der, customer, Role.MODULE, now=None, subject=record.serial)
         check_certificate_matches(key, module)
-        central = verify_issued(given(record.central), customer, Role.CENTRAL, now=None)
         return cls(central, Credential.x5chain((module_der,), key.public), key)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
@@ -118,6 +126,15 @@ class CentralAtWork:
     def stage(self, opened: ChannelOpened) -> ProofStage | None:
         """Nothing besides the handshake."""
         return None
+
+
+def _pinned(record: ModuleRecord) -> tuple[VerifiedCertificate, VerifiedCertificate]:
+    """Customer and central system, as personalization left them."""
+    customer_der, central_der = given(record.customer), given(record.central)
+    if record.circular and is_circular(customer_der):
+        return verify_circle(customer_der, central_der)
+    customer = verify_issued(customer_der, trusted_root(record.root), Role.CUSTOMER, now=None)
+    return customer, verify_issued(central_der, customer, Role.CENTRAL, now=None)
 
 
 def _issued_by_one_of(

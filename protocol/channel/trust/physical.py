@@ -7,7 +7,7 @@ cable and the fingerprints. The serial number in the claims set is the module's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...engine import KeyHandle, UsageError
 from ...messages import TrustOption
@@ -56,7 +56,8 @@ class ByCable:
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
         """Anybody with a key of its own; `at` plays no part, since nothing is certified."""
-        return anybody(claim)
+        credential, peer = anybody(claim)
+        return credential, replace(peer, wired=True)
 
     def stage(self, opened: ChannelOpened) -> ProofStage | None:
         """People compare, later."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from ..protocol.engine import EnvironmentFault, PublicKey, StateError, UsageError
-from ..protocol.keys.certificates import fingerprint_text, trusted_root
-from ..protocol.keys.profile import checked_name, time_text
-from ..protocol.keys.requests import Request, read_request
+from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
+from ..protocol.keys.profile import PLAUSIBILITY, checked_name, time_text
+from ..protocol.keys.requests import read_request
 from ..protocol.keys.revocation import read_crl
 from ..protocol.messages import MOST_TICKETS, CardRole, Job, ListJob, encode_record
 from ..protocol.stores.sealed import StoreKind
@@ -34,6 +34,7 @@ from .common import (
     say,
     store_options,
 )
+from .requests import read_request_file, read_told_request
 
 
 @click.group(cls=Group)
@@ -61,8 +62,10 @@ def init(
         raise UsageError("who may approve", expected="--person for two different people", got=", ".join(people))
     pins = _pins(people, pin_files, new=True)
     with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        pem.write_request(request, Card(vault).furnish(name, pins))
+        made = Card(vault).furnish(name, pins)
+        pem.write_request(request, made)
     say(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
+    say(f"our key {fingerprint_text(key_digest(read_request(made).public))}: tell it to them over another path")
 
 
 @card.command()
@@ -80,6 +83,26 @@ def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | No
             owner.install(root_der, customer_der)
         say(f"manufacturer's root {fingerprint_text(owner.root.fingerprint)}: compare it with theirs")
         say(f"our certificate {fingerprint_text(owner.customer.fingerprint)}: tell it to who runs the central system")
+
+
+@card.command("install-circular")
+@store_options()
+@click.option("--customer", type=PATH, required=True, help="Our certificate, made by our central system (PEM).")
+@click.option("--central", type=PATH, required=True, help="The central system's request (PEM).")
+@click.option("--key", required=True, help="SHA-256 of the central system's key, learned over another path.")
+def install_circular(
+    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, customer: Path, central: Path, key: str
+) -> None:
+    """Keep a certificate by our own central system instead of the manufacturer: a plausibility check only.
+
+    Modules take it over a cable (--trust physical) if they were delivered with --admit-circular.
+    """
+    request, der = read_told_request(central, key, who="card"), pem.read_certificate(customer)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        with about(customer):
+            owner.install_circular(request.der, der)
+        say(f"our certificate {fingerprint_text(owner.customer.fingerprint)}, by {request.subject}: {PLAUSIBILITY}")
 
 
 @card.command()
@@ -113,7 +136,7 @@ def approve(
     for name, asked in (("unit", unit), ("central", central)):
         if asked is not None:
             check_place(out / f"{name}.pem")
-    request = None if central is None else _request(central)
+    request = None if central is None else read_request_file(central)
     pins = _pins(people, pin_files, new=False)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -357,6 +380,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     facts: dict[str, object] = {
         "name": record.name,
         "certificate": None if record.customer is None else fingerprint_text(owner.customer.fingerprint),
+        "circular": record.central is not None,
         "people": people,
         "jobs": jobs,
         "lists": lists,
@@ -365,6 +389,8 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         "log_entries": len(record.log),
     }
     lines = [f"card of {record.name}, {len(record.log)} log entries, certificate {facts['certificate'] or 'none yet'}"]
+    if record.central is not None:
+        lines[0] += f", circular: {PLAUSIBILITY}"
     lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
     lines += [
         f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"
@@ -402,12 +428,6 @@ def _check_log(path: Path) -> None:
     check_directory(path)
     if path.is_file() and path.stat().st_size and not path.read_bytes()[:1] == b"{":
         raise UsageError(f"{path} is in use", expected="a new file, or a log to replace", got="another kind of file")
-
-
-def _request(path: Path) -> Request:
-    data = pem.read_request(path)
-    with about(path):
-        return read_request(data)
 
 
 def _pins(people: tuple[str, ...], pin_files: tuple[str, ...], *, new: bool) -> dict[str, bytes]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from ..protocol.channel.trust.enrolling import key_digest
 from ..protocol.engine import UsageError
-from ..protocol.keys.certificates import fingerprint_text, trusted_root
+from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
+from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.sealed import StoreKind
@@ -20,8 +20,20 @@ from ..shell.central_program import CentralProgram
 from ..shell.health import Metrics, serving_health
 from ..shell.programs import input_lines
 from ..transports.links import Address
-from .common import PATH, Group, Teller, about, create_store, read_fingerprint, run_async, say, store_options
+from .common import (
+    PATH,
+    Group,
+    Teller,
+    about,
+    check_place,
+    create_store,
+    read_fingerprint,
+    run_async,
+    say,
+    store_options,
+)
 from .registry import actor, add_commands, open_central, registry_option, share
+from .requests import read_told_request
 
 
 @click.group(cls=Group)
@@ -62,6 +74,36 @@ def trust(
     with open_central(store, registry, passphrase_file, passphrase_hook) as here, about(customer):
         verified = here.trust(root_der, customer_der, actor=actor())
     say(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}")
+
+
+@central.command("certify-customer")
+@store_options()
+@registry_option
+@click.option("--request", type=PATH, required=True, help="The request of the customer's card (PEM).")
+@click.option("--key", required=True, help="SHA-256 of the card's signing key, learned over another path.")
+@click.option("--days", default=3650, show_default=True, type=click.IntRange(1, 36500), help="Validity.")
+@click.option("--out", type=PATH, required=True, help="Where to write the customer's certificate (PEM).")
+def certify_customer(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    registry: str | None,
+    request: Path,
+    key: str,
+    days: int,
+    out: Path,
+) -> None:
+    """Certify a card's signing key ourselves and admit the modules that it certifies.
+
+    For a card that no manufacturer certified, and modules delivered with --admit-circular. To them it proves nothing:
+    a plausibility check only.
+    """
+    check_place(out)
+    wanted = read_told_request(request, key, who="central")
+    with open_central(store, registry, passphrase_file, passphrase_hook) as here:
+        verified = here.certify_customer(wanted, days=days, actor=actor())
+        pem.write_certificate(out, verified.der)
+    say(f"customer {verified.subject} is trusted: {fingerprint_text(verified.fingerprint)}; {out}: {PLAUSIBILITY}")
 
 
 @central.command("enroll-card")

@@ -86,6 +86,11 @@ def take_tickets(
 @click.option(
     "--manufactured-key", is_flag=True, help="Also make the key pair that the first personalization may use by policy."
 )
+@click.option(
+    "--admit-circular",
+    is_flag=True,
+    help="Over a cable (--trust physical), also take a customer whom we did not certify: a plausibility check only.",
+)
 @click.option("--ticket", help="Use up a ticket of this customer for the identity: see take-tickets.")
 @click.option(
     "--shipped-key-sheet",
@@ -102,6 +107,7 @@ def initialize_module(
     serial: str,
     no_identity: bool,
     manufactured_key: bool,
+    admit_circular: bool,
     ticket: str | None,
     shipped_key_sheet: Path | None,
 ) -> None:
@@ -122,6 +128,7 @@ def initialize_module(
                 None if no_identity else lambda made: maker.certify_identity(made.serial, made.key.public),
                 manufactured_key=manufactured_key,
                 shipped_key=key,
+                circular=admit_circular,
                 ticket=None
                 if ticket is None
                 else lambda made: maker.certify_by_ticket(ticket, serial, made.key.public),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..protocol.engine import StateError, UsageError
-from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.keys.certificates import fingerprint_text, is_circular
+from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.stores.sealed import StoreKind
 from ..shell.module import Module
@@ -228,11 +229,13 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         "epoch": record.epoch,
         "identity": record.identity is not None,
         "certificate": fingerprint,
+        "circular": record.customer is not None and is_circular(record.customer),
     }
+    worth = f"; its customer's certificate is circular: {PLAUSIBILITY}" if facts["circular"] else ""
     emit(
         as_json,
         facts,
-        f"module {record.serial}: {facts['state']}, epoch {record.epoch}, {fingerprint or 'no certificate'}",
+        f"module {record.serial}: {facts['state']}, epoch {record.epoch}, {fingerprint or 'no certificate'}{worth}",
     )
 
 

@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from ..protocol.engine import SecretAlgorithm, SecretUsage, StateError, UsageError
-from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.keys.certificates import fingerprint_text, is_circular
+from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.registry import CommandKind, ModuleEntry, Registry, check_chain
 from ..protocol.stores.sealed import StoreKind
@@ -118,14 +119,21 @@ def modules(store: Path | None, registry: str | None, as_json: bool) -> None:
     from ..shell.operator import all_modules
 
     with _opened(store, registry) as opened:
+        circular = _circular(opened)
         for entry in all_modules(opened):
-            facts = _facts(entry)
+            facts = {**_facts(entry), "circular": entry.issuer in circular}
+            worth = f" (circular: {PLAUSIBILITY})" if facts["circular"] else ""
             emit(
                 as_json,
                 facts,
-                f"{entry.serial}  {entry.standing.value}, epoch {entry.epoch}, of {entry.owner}, "
+                f"{entry.serial}  {entry.standing.value}, epoch {entry.epoch}, of {entry.owner}{worth}, "
                 f"last contact {facts['last_contact']}, certificate {facts['certificate']}",
             )
+
+
+def _circular(registry: Registry) -> set[bytes]:
+    """Issuers that nobody but the central system itself certified (L6)."""
+    return {each.fingerprint for each in registry.issuers() if is_circular(each.certificate)}
 
 
 def _facts(entry: ModuleEntry) -> dict[str, object]:
@@ -383,7 +391,7 @@ def status(store: Path | None, registry: str | None, as_json: bool) -> None:
         standings: dict[str, int] = {}
         for entry in all_modules(opened):
             standings[entry.standing.value] = standings.get(entry.standing.value, 0) + 1
-        issuers = opened.issuers()
+        issuers, circular = opened.issuers(), len(_circular(opened))
         waiting = len(opened.attention().waiting)
         entries = _check_audit(opened)
     lost = sum(each.lost is not None for each in issuers)
@@ -391,14 +399,16 @@ def status(store: Path | None, registry: str | None, as_json: bool) -> None:
         "modules": standings,
         "issuers": len(issuers),
         "issuers_disabled": lost,
+        "issuers_circular": circular,
         "modules_with_something_waiting": waiting,
         "audit_entries": entries,
     }
+    worth = f", {circular} circular ({PLAUSIBILITY})" if circular else ""
     counted = ", ".join(f"{count} {standing}" for standing, count in sorted(standings.items())) or "none"
     emit(
         as_json,
         facts,
-        f"modules: {counted}; issuers: {len(issuers)}, {lost} disabled; something waits for {waiting}; "
+        f"modules: {counted}; issuers: {len(issuers)}, {lost} disabled{worth}; something waits for {waiting}; "
         f"audit trail: {entries} entries, whole",
     )
 

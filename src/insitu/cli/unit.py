@@ -14,6 +14,7 @@ from ..protocol.channel.trust import SHIPPED_BYTES
 from ..protocol.engine import PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.keys.codes import read_code
+from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import KeyPolicy, TrustOption
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..protocol.stores.sealed import StoreKind
@@ -22,7 +23,7 @@ from ..shell.card import Card
 from ..shell.passphrase import passphrase
 from ..shell.reaching import reach
 from ..shell.telling import key_fingerprint, status_facts
-from ..shell.trusting import NOTHING, Means
+from ..shell.trusting import NOTHING, Means, check_certified
 from ..shell.unit import Unit
 from ..transports.tap import Tap
 from .common import (
@@ -111,6 +112,7 @@ def personalize(
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
+        check_certified(owner, OPTIONS[trust])
         with about(central):
             here = Unit(owner, central_der, compare=_ask_person, means=lambda _: means, blocking=True, show=teller.show)
         if crl is not None:
@@ -133,11 +135,14 @@ def personalize(
                 raise _not_now(result)
             fingerprint = sha256(result.certificate).digest()
             text = f"module {serial} is personalized: certificate {fingerprint_text(fingerprint)}"
+            if owner.is_circular:
+                text += f"; our own certificate is circular: {PLAUSIBILITY}"
             try:
                 if out is not None:
                     pem.write_certificate(out, result.certificate)
             finally:  # the module operates, whether its certificate could be written here or not
-                emit(as_json, _result(serial, fingerprint, wire), text)
+                facts = {**_result(serial, fingerprint, wire), "circular": owner.is_circular}
+                emit(as_json, facts, text)
 
         run_async(main)
 

@@ -26,6 +26,7 @@ from ..protocol.parties.card_data import (
     CardData,
     CertificateWanted,
     Certified,
+    CircleClosed,
     CustomerCertified,
     Furnish,
     JobNoted,
@@ -40,6 +41,7 @@ from ..protocol.parties.card_data import (
     TicketsLogged,
     TicketsWanted,
     TicketTaken,
+    circular_customer,
 )
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
 from ..protocol.stores.card_log import Intent, Result, export_lines, last_list
@@ -88,8 +90,26 @@ class Card:
 
     @property
     def root(self) -> VerifiedCertificate:
-        """The manufacturer's root that came with our certificate."""
-        return trusted_root(self._installed().root or b"")
+        """The manufacturer's root that came with our certificate.
+
+        Raises:
+            StateError: there is none yet, or the certificate is a circular one (L6).
+
+        """
+        root = self._installed().root
+        if root is None:
+            raise StateError(
+                "this card is certified by its own central system only",
+                who="card",
+                expected="a certificate by the manufacturer, or trust option physical",
+                got="a circular certificate",
+            )
+        return trusted_root(root)
+
+    @property
+    def is_circular(self) -> bool:
+        """Whether its certificate is a circular one: a plausibility check only (L6)."""
+        return self._installed().central is not None
 
     @property
     def customer(self) -> VerifiedCertificate:
@@ -151,13 +171,35 @@ class Card:
             ProtocolError: the certificate is not the manufacturer's for our key and name.
 
         """
-        record, signing = self.record, given(self._keeping.vault.find(SIGNING))
-        if record.customer is not None:
-            raise StateError("the card has its certificate", who="card", expected="a card that waits for it")
-        verified = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=record.name)
-        if verified.public != signing.public:
-            raise ProtocolError("customer certificate", who="card", expected="our signing key", got="another key")
+        name = self._check_waits()
+        self._check_ours(verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name))
         self._submit(CustomerCertified(root, customer))
+
+    def install_circular(self, request: bytes, customer: bytes) -> None:
+        """Keep what our own central system made in the manufacturer's place: a plausibility check only (L6).
+
+        Args:
+            request: its PKCS#10 request, DER; the caller answers for it that it is the central system's.
+            customer: our certificate by its key, DER.
+
+        Raises:
+            StateError: the card has a certificate.
+            ProtocolError: it is not by that key, or not for our key and name.
+
+        """
+        name = self._check_waits()
+        self._check_ours(circular_customer(request, customer, name))
+        self._submit(CircleClosed(request, customer))
+
+    def _check_waits(self) -> str:
+        """The name of a card that waits for its certificate."""
+        if self.record.customer is not None:
+            raise StateError("the card has its certificate", who="card", expected="a card that waits for it")
+        return self.record.name
+
+    def _check_ours(self, customer: VerifiedCertificate) -> None:
+        if customer.public != given(self._keeping.vault.find(SIGNING)).public:
+            raise ProtocolError("customer certificate", who="card", expected="our signing key", got="another key")
 
     def propose(
         self,

@@ -21,8 +21,17 @@ from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.trust import CentralAtWork
 from ..protocol.driver import Orders, run
 from ..protocol.engine import KeyHandle, KeyKind, LookUp, PublicKey, StateError, UsageError, given
-from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
-from ..protocol.keys.requests import draft_request
+from ..protocol.keys.certificates import (
+    Role,
+    VerifiedCertificate,
+    draft_circular,
+    is_circular,
+    trusted_root,
+    verify_circular,
+    verify_issued,
+)
+from ..protocol.keys.profile import PLAUSIBILITY, SERIAL_NUMBER_BYTES
+from ..protocol.keys.requests import Request, draft_request
 from ..protocol.keys.revocation import check_unrevoked, read_crl
 from ..protocol.keys.software import STORAGE
 from ..protocol.keys.vault import Vault
@@ -46,6 +55,8 @@ from .keeping import Keeping, Show, ignore, wall_clock
 R = TypeVar("R")
 
 KEY = "central"
+DAY: Final = 24 * 3600
+"""Seconds."""
 ISSUERS_SECONDS: Final = 1.0
 """How old the list of trusted issuers may be. Whether one of them is lost, the registry says for each module anyway."""
 
@@ -160,17 +171,51 @@ class Central:
         self.check_root(root)
         verified = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=self._now())
         self.check_unrevoked(verified)
-        seal = self.keys.sign(self.key, proofs.trusted_issuer(customer))
-        issuer = Issuer(
-            fingerprint=verified.fingerprint,
-            certificate=customer,
-            owner=verified.subject,
-            certificate_number=verified.serial_number,
-            root=verified.issuer_fingerprint,
-            seal=seal,
-        )
-        self.admit(root, issuer, actor=actor, how="from a file")
+        self.admit(root, self._sealed(verified), actor=actor, how="from a file")
         return verified
+
+    def certify_customer(self, request: Request, *, days: int, actor: str) -> VerifiedCertificate:
+        """Certify a customer in the manufacturer's place, and admit its modules; the circular certificate (L6).
+
+        To a module it is a plausibility check only, since anybody can make such a pair of certificates. That the
+        request is the customer's, the caller answers for.
+
+        Args:
+            request: of the customer's card.
+            days: validity.
+            actor: who wants it, for the audit trail.
+
+        Raises:
+            UsageError: the customer has our own name.
+            RegistryAway: the registry does not answer.
+
+        """
+        by, own, now = self.record.name, self.key, self._now()
+        draft = draft_circular(
+            request.subject,
+            request.public,
+            by,
+            own.public,
+            random=self.entropy(SERIAL_NUMBER_BYTES),
+            not_before=now,
+            not_after=now + days * DAY,
+        )
+        der = draft.assemble(self.keys.sign(own, draft.to_be_signed))
+        verified = verify_circular(der, by, own.public)
+        self.registry.trust(
+            self._sealed(verified), actor=actor, at=now, how=f"certified by {by} itself: {PLAUSIBILITY}"
+        )
+        return verified
+
+    def _sealed(self, customer: VerifiedCertificate) -> Issuer:
+        return Issuer(
+            fingerprint=customer.fingerprint,
+            certificate=customer.der,
+            owner=customer.subject,
+            certificate_number=customer.serial_number,
+            root=customer.issuer_fingerprint,
+            seal=self.keys.sign(self.key, proofs.trusted_issuer(customer.der)),
+        )
 
     def check_root(self, root: bytes) -> None:
         """Make sure that no other manufacturer's root (DER) is trusted.
@@ -211,10 +256,10 @@ class Central:
             RegistryAway: the registry does not answer.
 
         """
-        if self.record.root is None:
-            return ()
-        own, root = self._key().public, self.record.root
-        found = (_issuer(issuer.certificate, issuer.seal, own, root) for issuer in self.registry.issuers())
+        own, record = self._key().public, self.record
+        found = (
+            _issuer(each.certificate, each.seal, own, record.name, record.root) for each in self.registry.issuers()
+        )
         return tuple(certificate for certificate in found if certificate is not None)
 
     def check_unrevoked(self, certificate: VerifiedCertificate) -> None:
@@ -302,8 +347,12 @@ class Central:
 
 
 @lru_cache(maxsize=1024)
-def _issuer(certificate: bytes, seal: bytes, own: PublicKey, root: bytes) -> VerifiedCertificate | None:
+def _issuer(
+    certificate: bytes, seal: bytes, own: PublicKey, name: str, root: bytes | None
+) -> VerifiedCertificate | None:
     """The certificate, if the central system itself once entered it; None if somebody else put it there."""
     if not verify_signature(ES256, own, proofs.trusted_issuer(certificate), seal):
         return None
-    return verify_issued(certificate, trusted_root(root), Role.CUSTOMER, now=None)
+    if is_circular(certificate):
+        return verify_circular(certificate, name, own)
+    return None if root is None else verify_issued(certificate, trusted_root(root), Role.CUSTOMER, now=None)

@@ -144,6 +144,7 @@ class Module:
         *,
         manufactured_key: bool = False,
         shipped_key: bytes | None = None,
+        circular: bool = False,
         ticket: Callable[[IdentityMade], ModuleTicket] | None = None,
     ) -> None:
         """Delivery, on the manufacturer's bench (L1).
@@ -154,6 +155,7 @@ class Module:
             certify: gets the identity key certified, DER; None: a module without identity.
             manufactured_key: also make the pair that the first personalization may use by policy.
             shipped_key: 16 random bytes whose twin goes into the accompanying documents (A5).
+            circular: over a cable, admit a customer whom only its own central system certified (L6).
             ticket: gets the identity key a customer's ticket besides (A4).
 
         Raises:
@@ -164,7 +166,14 @@ class Module:
         """
         desk = Desk(MODULE, self.state, self._data(), self._keeping.ports(self._show))
         shared = () if shipped_key is None else (SHIPPED,)
-        wish = Initialize(serial, root, identity=certify is not None, manufactured_key=manufactured_key, shared=shared)
+        wish = Initialize(
+            serial,
+            root,
+            identity=certify is not None,
+            manufactured_key=manufactured_key,
+            shared=shared,
+            circular=circular,
+        )
         try:
             if shipped_key is not None and self.state is ModuleState.BLANK:
                 self._keeping.vault.storage.share(SHIPPED, shipped_key)

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from ..protocol.engine import PublicKey
-from ..protocol.keys.certificates import fingerprint_text
-from ..protocol.keys.profile import encode_key
+from ..protocol.keys.certificates import fingerprint_text, key_digest
+from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import Status
 from ..protocol.parties.card_enrolling import CardEnrolled
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
 from ..protocol.parties.central_enrolling import IssuerEnrolled
-from ..protocol.parties.module_data import KeyMade
+from ..protocol.parties.module_data import CircleAdmitted, KeyMade
 from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported
 from ..protocol.parties.work_data import (
     AuthorizationAsked,
@@ -45,7 +45,7 @@ Facts = dict[str, object]
 
 def key_fingerprint(public: PublicKey) -> str:
     """SHA-256 of the SubjectPublicKeyInfo, as people compare it."""
-    return fingerprint_text(sha256(encode_key(public)).digest())
+    return fingerprint_text(key_digest(public))
 
 
 def certificate_fingerprint(der: bytes) -> str:
@@ -82,6 +82,8 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": "module", "fingerprint": key_fingerprint(key.public)}
         case KeyPresented(public):
             return {"note": name, "party": "unit", "fingerprint": key_fingerprint(public)}
+        case CircleAdmitted(customer, central):
+            return {"note": name, "party": "module", "customer": customer, "central": central}
         case KeysErased(epoch, dropped):
             return {"note": name, "party": "module", "epoch": epoch, "dropped": dropped}
         case ModulePersonalized(serial, certificate):
@@ -173,6 +175,9 @@ _LINES: dict[str, Callable[[Facts], str]] = {
         f"transaction {f['number']}: {'pay out' if f['approved'] else 'refused,'} {f['amount']} {f['reference']}"
     ),
     "OutcomeWanted": lambda f: f"transaction {f['number']}: what became of the {f['amount']} to be paid out?",
+    "CircleAdmitted": lambda f: (
+        f"nobody but {f['central']} certified {f['customer']}, which certified {f['central']}: {PLAUSIBILITY}"
+    ),
     "KeysErased": lambda f: f"erased key and certificates; epoch {f['epoch']} begins",
     "ModulePersonalized": lambda f: f"{f['serial']} personalized, certificate {f['certificate']}",
     "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",

@@ -210,11 +210,24 @@ def unit_terms(option: TrustOption, has: UnitHas) -> Terms:
     """The terms of a unit. A fresh key pair and a shared key last until the card's vault rolls back.
 
     Raises:
-        UsageError: the unit lacks what this option needs.
+        UsageError: the unit lacks what this option needs, or its card is certified by its own central system only.
         CertificateRefused: its certificate does not hold or is revoked.
 
     """
+    check_certified(has.card, option)
     return _of(_UNITS, option)(has)
+
+
+def check_certified(card: Card, option: TrustOption) -> None:
+    """Make sure that the card may be used with this option: a circular certificate is for a cable only (L6).
+
+    Raises:
+        UsageError: it may not.
+
+    """
+    if card.is_circular and option is not TrustOption.PHYSICAL:
+        expected = f"trust option {TrustOption.PHYSICAL.text}, or a card that the manufacturer certified"
+        raise UsageError("a circular certificate", who="unit", expected=expected, got=option.text)
 
 
 def _unit_by_cable(has: UnitHas) -> Terms:

@@ -41,7 +41,7 @@ from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
 from .card import Card
 from .keeping import Show, ignore, wall_clock
-from .trusting import NOTHING, UnitHas, unit_terms
+from .trusting import NOTHING, UnitHas, check_certified, unit_terms
 
 R = TypeVar("R")
 
@@ -201,6 +201,7 @@ class UnitService:
     ) -> None:
         if option is not TrustOption.CERTIFICATES:
             raise UsageError("a unit in the network", who="unit", expected="trust option certificates", got=option.text)
+        check_certified(card, option)
         card.check_counts(verify_issued(central, card.customer, Role.CENTRAL, now=now()))
         self._desk = desk
         self._card = card

@@ -22,7 +22,6 @@ from insitu.protocol.channel.trust import (
     Terms,
     UnitByCertificate,
 )
-from insitu.protocol.channel.trust.enrolling import key_digest
 from insitu.protocol.engine import (
     Agree,
     EnvironmentFault,
@@ -34,6 +33,7 @@ from insitu.protocol.engine import (
     Send,
     Sign,
 )
+from insitu.protocol.keys.certificates import key_digest
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import Purpose, TrustOption
 from insitu.protocol.ports import operate

@@ -26,13 +26,14 @@ from insitu.protocol.keys.profile import ISSUER, PATH_LENGTH
 from insitu.protocol.keys.public import public_of
 
 LEAVES = [Role.IDENTITY, Role.MODULE, Role.UNIT, Role.CENTRAL]
-ISSUED = [Role.CUSTOMER, *LEAVES]
+ISSUED = [Role.CUSTOMER, Role.CIRCULAR, *LEAVES]
 
 
 @pytest.fixture(scope="module")
 def holders(pki: Pki) -> dict[Role, Holder]:
     """One holder of each role."""
-    return {Role.MANUFACTURER: pki.root, Role.CUSTOMER: pki.customer} | {role: pki.issue(role) for role in LEAVES}
+    ours = {role: pki.issue(role) for role in (*LEAVES, Role.CIRCULAR)}
+    return {Role.MANUFACTURER: pki.root, Role.CUSTOMER: pki.customer} | ours
 
 
 def refusal(
@@ -47,10 +48,16 @@ def refusal(
 # The profile, as others see it --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ISSUED)
+@pytest.mark.parametrize("role", [Role.CUSTOMER, *LEAVES])
 def test_openssl_says_ok(holders, pki, openssl, role):
     untrusted = () if ISSUER[role] is Role.MANUFACTURER else (pki.customer.der,)
     assert openssl.verify(pki.root.der, holders[role].der, *untrusted) == "OK"
+
+
+def test_openssl_takes_a_circular_customer_for_nobodys(holders, pki, openssl):
+    """A central system certifies nobody, says openssl, too."""
+    said = openssl.verify(pki.root.der, holders[Role.CIRCULAR].der, pki.central.der, pki.customer.der)
+    assert "invalid CA certificate" in said
 
 
 def test_openssl_says_ok_to_the_root(pki, openssl):
@@ -58,7 +65,8 @@ def test_openssl_says_ok_to_the_root(pki, openssl):
 
 
 @pytest.mark.parametrize(
-    ("role", "most"), [(Role.MANUFACTURER, 380), (Role.CUSTOMER, 400)] + [(r, 400) for r in LEAVES]
+    ("role", "most"),
+    [(Role.MANUFACTURER, 380), (Role.CUSTOMER, 400), (Role.CIRCULAR, 430)] + [(r, 400) for r in LEAVES],
 )
 def test_certificates_are_small(holders, role, most):
     """At 9600 baud every byte takes a millisecond."""
@@ -123,6 +131,8 @@ def test_only_the_right_issuer_is_asked_about(holders, issuer, wanted):
     if ISSUER[wanted] is issuer and wanted is not Role.MANUFACTURER:
         return
     if wanted is issuer is Role.MANUFACTURER:
+        return
+    if issuer is Role.CIRCULAR and ISSUER[wanted] is Role.CUSTOMER:  # admitted by policy, or nobody verified it (L6)
         return
     with pytest.raises(UsageError, match=f"issuer of a certificate for {wanted.value}"):
         verify_issued(holders[wanted].der, holders[issuer].certificate, wanted, now=NOW)
