@@ -6,6 +6,8 @@ BIN := .venv/bin
 OUT ?= demo-out
 # Further arguments for pytest: make test PYTEST="-k table -x"
 PYTEST ?=
+# How many files are tested at once; 0: one after the other, in this process.
+WORKERS ?= auto
 
 .DEFAULT_GOAL := setup
 .PHONY: setup demo test lint bench specs lock coverage system clean help
@@ -18,7 +20,7 @@ demo: setup ## personalize a module: over a serial line, then over TCP
 
 test: setup system ## all checks and the whole test suite
 	scripts/lint
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST)
 
 lint: setup ## all checks that do not run the code
 	scripts/lint
