@@ -31,6 +31,7 @@ from insitu.protocol.parties.work_data import (
     AuthorizationWanted,
     PayloadReceived,
     PayOutInstructed,
+    TimePassed,
     TransactionSettled,
     WorkData,
     WorkState,
@@ -39,12 +40,15 @@ from insitu.protocol.ports import Ports, perform
 from insitu.protocol.progress import StateEntered
 from insitu.protocol.session import HANDSHAKE_FRAME, SEND_SECONDS, Outcome, Session, Transmit
 from insitu.protocol.stores.sealed import StoreKind
-from insitu.shell.keeping import Keeping
+from insitu.shell.keeping import Keeping, steady_clock
 from insitu.shell.passphrase import passphrase
 from insitu.transports.errors import FrameError
 from insitu.transports.framing import MAX_FRAME, FrameDecoder, encode_frame
 
 N = TypeVar("N")
+
+LOOK_SECONDS = 60.0
+"""How often the session is told what time it is."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,15 @@ class Wanted:
     event: object
     taken: asyncio.Future[None]
 
+    def settle(self, error: InsituError | None) -> None:
+        """Tell whoever still waits."""
+        if self.taken.done():
+            return
+        if error is None:
+            self.taken.set_result(None)
+        else:
+            self.taken.set_exception(error)
+
 
 class Runner:
     """Runs one session over a pair of asyncio streams.
@@ -86,7 +99,7 @@ class Runner:
         self._ports = ports
         self._reader = reader
         self._writer = writer
-        self._happened: asyncio.Queue[bytes | Expired | Lost | Wanted | FrameError] = asyncio.Queue()
+        self._happened: asyncio.Queue[bytes | Expired | Lost | Wanted | TimePassed | FrameError] = asyncio.Queue()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> None:
@@ -97,7 +110,7 @@ class Runner:
 
         """
         session = self._session
-        reading = asyncio.create_task(self._read())
+        tasks = asyncio.create_task(self._read()), asyncio.create_task(self._watch_clocks())
         try:
             await self._perform(session.start(now()))  # step 1
             while not session.closed:
@@ -112,13 +125,17 @@ class Runner:
                         await self._perform(session.fail(of_the_peer(error, session.party)))
                     case Wanted() as wanted:
                         await self._obey(wanted)
+                    case TimePassed() as passed:
+                        with suppress(StateError):  # the handshake still runs
+                            await self._perform(session.submit(passed, now()))
         finally:
-            reading.cancel()
+            for task in tasks:
+                task.cancel()
             for handle in self._timers.values():
                 handle.cancel()
             while not self._happened.empty():
                 if isinstance(left := self._happened.get_nowait(), Wanted):
-                    left.taken.set_exception(StateError("the session ended first", who=session.party))
+                    left.settle(StateError("the session ended first", who=session.party))
             self._writer.close()
         if session.error is not None:  # step 3
             raise session.error
@@ -141,13 +158,10 @@ class Runner:
     async def _obey(self, wanted: Wanted) -> None:
         try:
             await self._perform(self._session.submit(wanted.event, now()))
-        except InsituError as error:  # refused: the session is as before
-            wanted.taken.set_exception(error)
-        else:
-            if self._session.error is None:
-                wanted.taken.set_result(None)
-            else:  # a port failed on the way
-                wanted.taken.set_exception(self._session.error)
+            error = self._session.error  # a port failed on the way
+        except InsituError as refused:  # the session is as before
+            error = refused
+        wanted.settle(error)
 
     async def _read(self) -> None:
         decoder = FrameDecoder()
@@ -162,6 +176,12 @@ class Runner:
             await self._happened.put(error)
         except OSError as error:
             await self._happened.put(Lost(str(error)))
+
+    async def _watch_clocks(self) -> None:
+        """Symmetric keys grow older by what the clock shows, and by what has really passed where it is set back."""
+        while True:
+            await self._happened.put(TimePassed(now(), steady_clock()))
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _perform(self, outcome: Outcome) -> None:
         """In order. What a port answers leads to further effects; what fails undoes the step."""

@@ -87,13 +87,15 @@ from .work_keys import (
     its_life_is_over,
     keep_key,
     key_is_usable,
-    note_clock,
+    note_age,
     policy_admits_it,
     refuse_key,
+    remember_time,
     tell_failure,
     unwrap,
     use,
 )
+from .work_time import learned
 
 S = WorkState
 
@@ -202,8 +204,8 @@ def resume(data: WorkData, event: Welcome) -> tuple[WorkData, Effects]:
     for each in lost:
         last += 1
         outbox = (*outbox, encode_message(Outcome(last, each.number, 0)))
-    latest = max(record.latest, event.time)
-    known, persist = kept(replace(data, vouched=True), outbox=outbox, open=left, last=last, latest=latest)
+    told = learned(replace(data, vouched=True), event)
+    known, persist = kept(told, outbox=outbox, open=left, last=last)
     again = [Send(message) for message in known.outgoing]
     waits = [StartTimer(answer_timer(each.number), MACHINE_SECONDS) for each in known.asked]
     return known, [StopTimer("peer"), persist, *again, *waits, _BEAT]
@@ -212,12 +214,6 @@ def resume(data: WorkData, event: Welcome) -> tuple[WorkData, Effects]:
 def beat(data: WorkData, _: DeadlinePassed) -> tuple[WorkData, Effects]:
     """Say that we are still here; silence in answer ends the session."""
     return data, [Send(Beat(data.record.generation)), _AWAIT_PEER, _BEAT]
-
-
-def note_time(data: WorkData, event: TimeTold) -> tuple[WorkData, Effects]:
-    """The central system is still there, too; its time is a floor for ours until the next contact."""
-    known = replace(data, record=replace(data.record, latest=max(data.record.latest, event.time)))
-    return known, [StopTimer("peer")]
 
 
 def go_offline(data: WorkData, event: object) -> tuple[WorkData, Effects]:
@@ -359,7 +355,6 @@ WORK: Final = Table[WorkState, WorkData](
         row(S.OPERATING, ChannelOpened, peer_is_the_pinned_central, greet, S.CALLING),
         row(S.CALLING, Welcome, None, resume, S.ONLINE),
         row(S.ONLINE, DeadlinePassed, it_is_time_to_beat, beat, STAY),
-        row(S.ONLINE, TimeTold, None, note_time, STAY),
         row(CONNECTED, DeadlinePassed, None, go_offline, S.OPERATING),
         row((*CONNECTED, S.LOADING), ChannelLost, None, go_offline, S.OPERATING),
         # business (L10)
@@ -389,8 +384,11 @@ WORK: Final = Table[WorkState, WorkData](
         row(WORKING, SecretUsed, a_use_is_under_way, hand_over, STAY),
         row(WORKING, KeyOperationFailed, a_use_is_under_way, tell_failure, STAY),
         row(WORKING, TimePassed, a_key_has_expired, expire, STAY),
-        row(WORKING, TimePassed, a_key_has_aged, note_clock, STAY),
-        row(WORKING, TimePassed, None, None, STAY),
+        row(WORKING, TimePassed, a_key_has_aged, note_age, STAY),
+        row(WORKING, TimePassed, None, remember_time, STAY),
+        row(S.ONLINE, TimeTold, a_key_has_expired, expire, STAY),
+        row(S.ONLINE, TimeTold, a_key_has_aged, note_age, STAY),
+        row(S.ONLINE, TimeTold, None, remember_time, STAY),
         # reset (L8)
         row(S.CALLING, ResetRequest, epoch_is_ours, challenge, S.CHALLENGED),
         row(S.CHALLENGED, ResetCommand, command_is_authentic, erase, S.RESET),

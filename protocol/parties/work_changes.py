@@ -14,8 +14,11 @@ from .work_data import KeysErased, PayloadGiven, TransactionSettled, WorkData, a
 
 
 def kept(data: WorkData, **changes: Any) -> tuple[WorkData, Persist]:  # noqa: ANN401 - fields of the record
-    """The record with these changes, one generation further, and the effect that makes it durable with its keys."""
-    record = data.record.written(**changes)
+    """The record with these changes, one generation further, and the effect that makes it durable with its keys.
+
+    Whatever is written, the latest time that the central system told is written with it.
+    """
+    record = data.record.written(latest=max(data.record.latest, data.reckoning.told), **changes)
     return replace(data, record=record), Persist(record, record.labels)
 
 
@@ -49,7 +52,7 @@ def enclosed(data: WorkData, event: PayloadGiven) -> tuple[WorkData, Persist, Pa
 def erased(data: WorkData) -> tuple[WorkData, Effects]:
     """The record after a reset: what manufacture left, in the next epoch, and the numbers that never fall.
 
-    The latest time stays as it was: nobody has vouched for what the module's own clock says by now.
+    The latest time is what the central system told: nobody has vouched for what the module's own clock says by now.
     """
     old = data.record
     record = ModuleRecord(
@@ -57,7 +60,7 @@ def erased(data: WorkData) -> tuple[WorkData, Effects]:
         root=old.root,
         condition=ModuleCondition.RESET,
         epoch=old.epoch + 1,
-        latest=old.latest,
+        latest=max(old.latest, data.reckoning.told),
         identity=old.identity,
         generation=old.generation + 1,
         last=old.last,

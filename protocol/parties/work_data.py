@@ -5,6 +5,7 @@ No decisions: those are in `work.py`, with the table. How a module comes to work
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
@@ -71,19 +72,27 @@ class InstructionTaken:
 
 @dataclass(frozen=True, slots=True)
 class SecretWanted:
-    """Use the symmetric key for `usage`, at `at` (unix seconds)."""
+    """Use the symmetric key for `usage`; `at` and `steady` as in TimePassed."""
 
     tag: int
     usage: SecretUsage
     operation: SecretOperation = field(repr=False)
     at: int
+    steady: int
 
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """It is `at` now (unix seconds): what has expired goes."""
+    """What has expired goes.
+
+    Attributes:
+        at: what the module's clock shows, unix seconds.
+        steady: what a clock shows that nobody can set, seconds from whenever it likes; it says how much has passed.
+
+    """
 
     at: int
+    steady: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +204,28 @@ class KeysErased:
 
 
 @dataclass(frozen=True, slots=True)
+class Reckoning:
+    """What is known of the time since the program began, beyond what is durable (S8).
+
+    Attributes:
+        told: the latest time that the central system told, unix seconds.
+        steady: what the steady clock showed at the last look.
+        times: what time it was then for each symmetric key, by label, unix seconds. One a key, so that a clock that was
+            ahead harms none that comes after.
+
+    """
+
+    told: int = 0
+    steady: int = 0
+    times: Mapping[str, int] = field(default_factory=dict)
+
+    def joined(self, other: Reckoning) -> Reckoning:
+        """What both know: from the later look, and the later word of the central system."""
+        later = max(other, self, key=lambda each: each.steady)
+        return replace(later, told=max(self.told, other.told))
+
+
+@dataclass(frozen=True, slots=True)
 class WorkData:
     """What a module at work knows.
 
@@ -206,6 +237,7 @@ class WorkData:
         legacy: TDES and PIN blocks of formats 0 and 3 are admitted, by explicit policy (L11).
         asked: authorizations without an answer, ascending; they outlive the session, but not the program, since a
             card number is kept nowhere (S9).
+        reckoning: what is known of the time; it outlives the session, but not the program.
         peer, binding, wrapping, at: of the open channel; `at` is the time of the last event on it.
         loading: the message that brought the key which is being unwrapped.
         using: tag of the use of a key that is under way.
@@ -217,6 +249,7 @@ class WorkData:
     vouched: bool = False
     legacy: bool = False
     asked: tuple[Authorize, ...] = ()
+    reckoning: Reckoning = Reckoning()
     peer: Peer | None = None
     binding: bytes = field(default=b"", repr=False)
     wrapping: bytes = field(default=b"", repr=False)
@@ -231,7 +264,7 @@ class WorkData:
     @property
     def at_rest(self) -> WorkData:
         """Without all that belongs to a session."""
-        return WorkData(self.record, self.secrets, self.vouched, self.legacy, self.asked)
+        return WorkData(self.record, self.secrets, self.vouched, self.legacy, self.asked, self.reckoning)
 
     @property
     def outgoing(self) -> tuple[Message, ...]:

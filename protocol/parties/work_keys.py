@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..engine import (
+    Effect,
     Effects,
     Fault,
     KeyOperationFailed,
@@ -17,12 +18,13 @@ from ..engine import (
     Send,
     Show,
     StateError,
+    StopTimer,
     UnwrapKey,
     UseSecret,
     given,
     is_legacy,
 )
-from ..messages import Declined, HeldKey, KeyLoaded, LoadKey
+from ..messages import Declined, HeldKey, KeyLoaded, LoadKey, TimeTold
 from .work_changes import kept
 from .work_data import (
     KeyDeclined,
@@ -34,9 +36,10 @@ from .work_data import (
     WorkData,
     secret_label,
 )
+from .work_time import learned, noted_for, time_for
 
 NOTE_SECONDS: Final = 600
-"""How often a module notes durably that its symmetric keys have grown older; uses note it, too."""
+"""How far time goes on before a module notes durably that its symmetric keys have grown older; uses note it, too."""
 
 # Refusals ------------------------------------------------------------------------------------------------------
 
@@ -67,7 +70,7 @@ def why_unusable(data: WorkData, event: SecretWanted) -> SecretUnusable | None:
     found = data.secret_for(event.usage)
     if found is None:
         return SecretMissing("no such key", who="module", expected=f"a key for {usage}, loaded by the host")
-    if _is_over(data, found[1], event.at):
+    if _is_over(learned(data, event), found[1]):
         return SecretExpired(f"the key for {usage} has expired", who="module", expected="a new one from the host")
     if not data.vouched:
         return SecretUnvouched(
@@ -92,23 +95,25 @@ def key_is_usable(data: WorkData, event: SecretWanted) -> bool:
     if found is None or not data.vouched or data.using is not None:
         return False
     admitted = data.legacy or not is_legacy(event.operation)
-    return admitted and not _is_over(data, found[1], event.at)
+    return admitted and not _is_over(learned(data, event), found[1])
 
 
 def its_life_is_over(data: WorkData, event: SecretWanted) -> bool:
     """The key for this usage has expired (S8)."""
     found = data.secret_for(event.usage)
-    return found is not None and _is_over(data, found[1], event.at)
+    return found is not None and _is_over(learned(data, event), found[1])
 
 
-def a_key_has_expired(data: WorkData, event: TimePassed) -> bool:
+def a_key_has_expired(data: WorkData, event: TimePassed | TimeTold) -> bool:
     """A symmetric key is past its time."""
-    return any(_is_over(data, held, event.at) for held in data.record.keys)
+    known = learned(data, event)
+    return any(_is_over(known, held) for held in data.record.keys)
 
 
-def a_key_has_aged(data: WorkData, event: TimePassed) -> bool:
+def a_key_has_aged(data: WorkData, event: TimePassed | TimeTold) -> bool:
     """It is time to note durably how long a symmetric key has lived."""
-    return any(event.at >= held.seen + NOTE_SECONDS for held in data.record.keys)
+    known = learned(data, event)
+    return any(time_for(known, held) >= noted_for(data, held) + NOTE_SECONDS for held in data.record.keys)
 
 
 def a_use_is_under_way(data: WorkData, _: object) -> bool:
@@ -158,10 +163,10 @@ def refuse_key(data: WorkData, event: KeyUnwrapped | KeyOperationFailed) -> tupl
 def use(data: WorkData, event: SecretWanted) -> tuple[WorkData, Effects]:
     """Count the use durably, then let key memory do it: a count is never behind (S8)."""
     secret, held = given(data.secret_for(event.usage))
-    at = max(event.at, held.seen, data.record.latest)
-    used = replace(held, left=held.left - 1, seen=at)
+    known = learned(data, event)
+    used = replace(held, left=held.left - 1, seen=time_for(known, held))
     keys = tuple(used if each is held else each for each in data.record.keys)
-    known, persist = kept(replace(data, using=event.tag), keys=keys)
+    known, persist = kept(replace(known, using=event.tag), keys=keys)
     return known, [persist, UseSecret(secret, event.operation)]
 
 
@@ -177,32 +182,41 @@ def tell_failure(data: WorkData, event: KeyOperationFailed) -> tuple[WorkData, E
 
 def expire_wanted(data: WorkData, event: SecretWanted) -> tuple[WorkData, Effects]:
     """Erase what has expired, and say why nothing comes."""
-    known, effects = _expired(data, event.at)
+    known, effects = _expired(learned(data, event))
     return known, [*effects, Show(SecretAnswered(event.tag, None, f"the key for {event.usage.value} has expired"))]
 
 
-def expire(data: WorkData, event: TimePassed) -> tuple[WorkData, Effects]:
+def expire(data: WorkData, event: TimePassed | TimeTold) -> tuple[WorkData, Effects]:
     """Erase what has expired (L11)."""
-    return _expired(data, event.at)
+    known, effects = _expired(learned(data, event))
+    return known, [*_heard(event), *effects]
 
 
-def note_clock(data: WorkData, event: TimePassed) -> tuple[WorkData, Effects]:
-    """Each key has lived until now: a clock that is set back later gives it no second life (S8).
-
-    The time of a key alone moves, so that a clock that was ahead harms none that comes after.
-    """
-    keys = tuple(replace(held, seen=max(held.seen, event.at)) for held in data.record.keys)
-    known, persist = kept(data, keys=keys)
-    return known, [persist]
+def note_age(data: WorkData, event: TimePassed | TimeTold) -> tuple[WorkData, Effects]:
+    """Each key has lived until now: no clock that is set back later and no restart gives it a second life (S8)."""
+    known = learned(data, event)
+    keys = tuple(replace(held, seen=time_for(known, held)) for held in data.record.keys)
+    known, persist = kept(known, keys=keys)
+    return known, [*_heard(event), persist]
 
 
-def _is_over(data: WorkData, held: HeldKey, at: int) -> bool:
-    """Whether no use is left or the time is over, by the latest time that anybody told or the key was used at."""
-    return held.left == 0 or max(at, held.seen, data.record.latest) > held.not_after
+def remember_time(data: WorkData, event: TimePassed | TimeTold) -> tuple[WorkData, Effects]:
+    """Not worth a write yet; what is written next has it."""
+    return learned(data, event), _heard(event)
 
 
-def _expired(data: WorkData, at: int) -> tuple[WorkData, Effects]:
-    over = {held.label for held in data.record.keys if _is_over(data, held, at)}
+def _heard(event: TimePassed | TimeTold) -> list[Effect]:
+    """A central system that tells the time is still there."""
+    return [StopTimer("peer")] if isinstance(event, TimeTold) else []
+
+
+def _is_over(data: WorkData, held: HeldKey) -> bool:
+    """Whether no use is left or the time is over."""
+    return held.left == 0 or time_for(data, held) > held.not_after
+
+
+def _expired(data: WorkData) -> tuple[WorkData, Effects]:
+    over = {held.label for held in data.record.keys if _is_over(data, held)}
     secrets = tuple(secret for secret in data.secrets if secret.label not in over)
     keys = tuple(held for held in data.record.keys if held.label not in over)
     known, persist = kept(replace(data, secrets=secrets), keys=keys)

@@ -27,7 +27,7 @@ def lines(text: str) -> list[str]:
 def test_every_piece_of_code_is_the_examples():
     example = "\n".join(lines((ROOT / "examples" / "asyncio_module.py").read_text()))
     pieces = re.findall(r"^ *```python\n(.*?)```", EMBEDDING, re.DOTALL | re.MULTILINE)
-    assert len(pieces) == 3
+    assert len(pieces) == 4
     for piece in pieces:
         assert "\n".join(lines(textwrap.dedent(piece).strip())) in example
 

@@ -330,7 +330,7 @@ def at_work(life: CrashLife, *, keys: bool = True) -> None:
         world.load_key(serial=serial, uses=2)
         line = life.met(contact(world, module=module))
         for tag in (1, 2, 3):  # the last one finds it worn out, and erases it
-            line.module.order(SecretWanted(tag, SecretUsage.MAC, Cmac(b"data"), NOW))
+            line.module.order(SecretWanted(tag, SecretUsage.MAC, Cmac(b"data"), NOW, 0))
         world.load_key(serial=serial, uses=9)
         life.ended(line)
         line = life.met(contact(world, module=module))

@@ -243,7 +243,7 @@ def symmetric_keys() -> None:
     for algorithm in (SecretAlgorithm.AES, SecretAlgorithm.TDES):
         world.load_key(algorithm=algorithm)
     line = _online(world)
-    mac = SecretWanted(1, SecretUsage.MAC, Cmac(b"data"), NOW)
+    mac = SecretWanted(1, SecretUsage.MAC, Cmac(b"data"), NOW, 0)
     for _ in range(4):  # three uses, and one too many
         line.module.order(mac)
     line.finish()
@@ -256,8 +256,8 @@ def symmetric_keys() -> None:
     line = _online(world)
     with broken(world.vault(SERIAL), "use"):
         line.module.order(mac)
-    line.module.order(TimePassed(NOW))
-    line.module.order(TimePassed(NOW + 2 * DAY))
+    line.module.order(TimePassed(NOW, 0))
+    line.module.order(TimePassed(NOW + 2 * DAY, 0))
     line.finish()
     world.load_key()
     with broken(world.vault(SERIAL), "unwrap"):

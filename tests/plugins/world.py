@@ -220,6 +220,7 @@ class World:
         seed: worlds of different seeds have no key in common.
         clock: of all parties except for the modules.
         module_clock: of the modules.
+        steady: the one of theirs that nobody can set.
         shown: every note that any party showed.
         vaults: by name of the party.
         registries: of central systems, by name.
@@ -231,6 +232,7 @@ class World:
     seed: str = "world"
     clock: Clock = field(default_factory=Clock)
     module_clock: Clock = field(default_factory=Clock)
+    steady: Clock = field(default_factory=lambda: Clock(1000))
     shown: list[object] = field(default_factory=list)
     vaults: dict[str, MemoryVault] = field(default_factory=dict)
     registries: dict[str, MemoryRegistry] = field(default_factory=dict)
@@ -339,7 +341,7 @@ class World:
         about = self._about(serial)
         vault, mobile = restarted(self.vault(serial)), self.courier.at_module
         about |= {"mobile": mobile, "enter": lambda _: self.envelopes[serial]}
-        return Module(vault, legacy=legacy, now=self.module_clock, **about)
+        return Module(vault, legacy=legacy, now=self.module_clock, steady=self.steady, **about)
 
     def new_module(self, serial: str, *, identity: bool = True, manufactured_key: bool = False) -> Module:
         """A delivered module."""

@@ -98,7 +98,7 @@ def test_the_clock_of_the_module_jumps(world: World, jump: int):
 
 def uses_key(world: World, line: Line) -> bool:
     try:
-        line.module.order(SecretWanted(1, SecretUsage.MAC, Cmac(b"x"), world.module_clock.at))
+        line.module.order(SecretWanted(1, SecretUsage.MAC, Cmac(b"x"), world.module_clock(), world.steady()))
     except InsituError:
         return False
     answer = next(note for note in reversed(world.shown) if isinstance(note, SecretAnswered))

@@ -15,10 +15,11 @@ from insitu.protocol.engine import UsageError
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.central_data import ModuleContacted
 from insitu.protocol.parties.module_data import ModuleState
-from insitu.protocol.parties.work_data import PayOutInstructed
+from insitu.protocol.parties.work_data import KeyExpired, PayOutInstructed
 from insitu.shell.central_program import CentralProgram, read_command
 from insitu.shell.programs import (
     BACK_OFF,
+    CLOCK_SECONDS,
     HASTE_SECONDS,
     LARGEST_LINE,
     MOST_WAITING,
@@ -168,6 +169,26 @@ async def test_attempts_become_rare(stage, autojump_clock):
         await trio.sleep(10 * BACK_OFF[-1])
         nursery.cancel_scope.cancel()
     assert 9 <= len(stage.told) <= 11
+
+
+async def test_a_key_expires_offline_while_the_clock_stands_still(stage, autojump_clock):
+    """The program itself tells how much time has really passed (S8)."""
+    module = stage.world.module
+    module.at_work._steady = lambda: int(trio.current_time())
+    async with trio.open_nursery() as nursery:
+        program = CentralProgram(stage.world.central, HOST, tell=stage.tell)
+        nursery.start_soon(partial(program.run, ready=lambda _: None))
+        await stage.start_module()
+        await stage.personalize()
+        await stage.until(lambda: stage.notes(ModuleContacted))
+        stage.world.load_key(seconds=3600)
+        await stage.until(lambda: module.record.keys)
+        nursery.cancel_scope.cancel()
+    await trio.sleep(3600 - CLOCK_SECONDS)
+    assert module.record.keys
+    await trio.sleep(3 * CLOCK_SECONDS)
+    assert module.record.keys == ()
+    assert [type(note) for note in stage.notes(KeyExpired)] == [KeyExpired]
 
 
 async def test_a_session_that_lasted_is_resumed_soon(stage, autojump_clock):

@@ -35,7 +35,7 @@ def told() -> list[dict[str, object]]:
     for algorithm in (SecretAlgorithm.AES, SecretAlgorithm.TDES):
         world.load_key(algorithm=algorithm)
     line.peer.order(AttentionCalled())
-    line.module.order(TimePassed(NOW + 9 * DAY))
+    line.module.order(TimePassed(NOW + 9 * DAY, 0))
     line.finish()
     sent_to_reset(world).start().finish()
     personalize(world, TrustOption.CONVEYED)

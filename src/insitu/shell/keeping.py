@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -21,6 +22,14 @@ Show = Callable[[object], None]
 def wall_clock() -> int:
     """Unix seconds."""
     return int(time.time())
+
+
+def steady_clock() -> int:
+    """Seconds by a clock that nobody can set; from whenever it likes, so that only differences mean something.
+
+    It goes on while the machine sleeps, where the system has such a clock (Linux and Windows do).
+    """
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic())
 
 
 def fresh_bytes(size: int) -> bytes:

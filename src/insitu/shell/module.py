@@ -47,7 +47,7 @@ from ..protocol.parties.module_data import (
 )
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
-from .keeping import Keeping, Show, ignore, wall_clock
+from .keeping import Keeping, Show, ignore, steady_clock, wall_clock
 from .second_link import SecondLink
 from .trusting import ModuleHas, module_terms
 from .work import NotOperating, Work
@@ -77,6 +77,7 @@ class Module:
             check symbol (A7). Called from a worker thread; an InsituError ends the session.
         mobile: opens the link to a mobile for one session; only the conveyed option needs it (A9).
         entropy, now, show: random bytes, unix seconds, notes and progress.
+        steady: seconds by a clock that nobody can set (S8).
 
     Attributes:
         at_work: what it does with the central system once it operates.
@@ -97,6 +98,7 @@ class Module:
         mobile: Callable[[], SecondLink] | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
+        steady: Callable[[], int] = steady_clock,
         show: Show = ignore,
     ) -> None:
         self._keeping = Keeping(vault, ModuleRecord)
@@ -112,7 +114,9 @@ class Module:
             self._keeping.before = guard.check
             self._keeping.after = lambda record: guard.written(record.generation)
         vouched = counter is not None
-        self.at_work = Work(self._keeping, vouched=vouched, legacy=legacy, entropy=entropy, now=now, show=show)
+        self.at_work = Work(
+            self._keeping, vouched=vouched, legacy=legacy, entropy=entropy, now=now, steady=steady, show=show
+        )
 
     @property
     def record(self) -> ModuleRecord:

@@ -29,6 +29,7 @@ from ..protocol.parties.work_data import (
     PayloadGiven,
     PayloadKept,
     PayOutInstructed,
+    Reckoning,
     ResetByHand,
     SecretAnswered,
     SecretWanted,
@@ -61,6 +62,7 @@ class Work:
         vouched: a monotonic counter vouches for the store (S8).
         legacy: older symmetric methods are admitted (L11).
         entropy, now, show: random bytes, unix seconds, notes and progress.
+        steady: seconds by a clock that nobody can set (S8).
 
     Attributes:
         online: whether a session with the central system is open for business.
@@ -75,6 +77,7 @@ class Work:
         legacy: bool,
         entropy: Callable[[int], bytes],
         now: Callable[[], int],
+        steady: Callable[[], int],
         show: Show,
     ) -> None:
         self._keeping = keeping
@@ -82,8 +85,10 @@ class Work:
         self._legacy = legacy
         self._entropy = entropy
         self._now = now
+        self._steady = steady
         self._outer_show = show
         self._asked: tuple[Authorize, ...] = ()
+        self._reckoning = Reckoning()
         self._session: Session[WorkState, WorkData] | None = None
         self._orders: Orders | None = None
         self._tags = count(1)
@@ -121,6 +126,7 @@ class Work:
         finally:
             self._session, self._orders, self.online = None, None, False
             self._vouched = session.data.vouched
+            self._reckoning = self._reckoning.joined(session.data.reckoning)
             self._wake()  # before the record is asked for: where nobody knows what the store holds, that fails
             unanswered = {each.number for each in self.unsettled if each.instructed is None}
             self._asked = tuple(each for each in session.data.asked if each.number in unanswered)
@@ -193,7 +199,7 @@ class Work:
 
         """
         tag = next(self._tags)
-        wanted = SecretWanted(tag, usage, operation, self._now())
+        wanted = SecretWanted(tag, usage, operation, self._now(), self._steady())
         why = why_unusable(self._present, wanted) if self._is_operating else None  # before anything is erased
         try:
             answer = await self._submit(wanted, SecretAnswered, tag)
@@ -213,9 +219,9 @@ class Work:
         await self._submit(InstructionTaken(number))
 
     async def look_at_clock(self) -> None:
-        """Erase the symmetric keys whose time is over. Call it now and then."""
+        """Let the symmetric keys grow older, and erase those whose time is over. Call it every minute or so (S8)."""
         if self._is_operating:
-            await self._submit(TimePassed(self._now()))
+            await self._submit(TimePassed(self._now(), self._steady()))
 
     def reset_by_hand(self) -> None:
         """Erase keys and certificates (L8). Whatever session runs must be cancelled: it knows an older record.
@@ -265,7 +271,14 @@ class Work:
         record = given(self._keeping.record)
         found = (self._keeping.vault.find_secret(held.label) for held in record.keys)
         secrets = tuple(secret for secret in found if secret is not None)
-        return WorkData(record, secrets, vouched=self._vouched, legacy=self._legacy, asked=self._asked)
+        return WorkData(
+            record,
+            secrets,
+            vouched=self._vouched,
+            legacy=self._legacy,
+            asked=self._asked,
+            reckoning=self._reckoning,
+        )
 
     def _desk(self) -> Desk[WorkState, WorkData]:
         if not self._is_operating:
@@ -302,7 +315,7 @@ class Work:
         """Take an event without a session; one that is being set up begins with what came of it."""
         desk = self._desk()
         desk.submit(event)
-        self._asked = desk.data.asked
+        self._asked, self._reckoning = desk.data.asked, desk.data.reckoning
         if self._session is not None and not self._session.closed:
             self._session.begin_anew(desk.state, desk.data)
 

@@ -54,6 +54,7 @@ from insitu.protocol.messages import (
     ResetDone,
     ResetRequest,
     Revocations,
+    TimeTold,
     TrustOption,
     Welcome,
     decode_message,
@@ -105,7 +106,7 @@ def with_key(data: WorkData, *, left: int = 5, not_after: int = NOW + DAY, seen:
 
 
 def mac(at: int = NOW) -> SecretWanted:
-    return SecretWanted(1, SecretUsage.MAC, Cmac(b"data"), at)
+    return SecretWanted(1, SecretUsage.MAC, Cmac(b"data"), at, 0)
 
 
 def sent(step: Any) -> list[object]:
@@ -123,18 +124,21 @@ def test_every_row_is_taken(work: Recorder, data: WorkData):
     asked = WORK.step(S.ONLINE, data, wanted()).data
     inbox = replace(data, record=replace(data.record, inbox=(HeldInstruction(1, b"x"),)))
     full = replace(data, record=replace(data.record, inbox=(HeldInstruction(1, b"x"),) * MOST_OPEN))
-    keyed = with_key(data)
+    keyed, times = with_key(data), (NOW, NOW + NOTE_SECONDS, NOW + YEAR)
     with work.watching():
         for state in RESTING:
             WORK.step(state, asked, TransactionSettled(1, 0))
             WORK.step(state, data, PayloadGiven(1, b"x"))
-            for event in (mac(), mac(NOW + YEAR), TimePassed(NOW), TimePassed(NOW + YEAR)):
+            for event in (mac(), mac(NOW + YEAR)):
                 WORK.step(state, keyed, event)
-            WORK.step(state, with_key(data, seen=NOW), TimePassed(NOW))
+            for at in times:
+                WORK.step(state, keyed, TimePassed(at, 0))
             for event in (SecretUsed(b"mac"), KeyOperationFailed("gone")):
                 WORK.step(state, replace(keyed, using=1), event)
             WORK.step(state, inbox, InstructionTaken(1))
-        WORK.step(S.ONLINE, keyed, TimePassed(NOW))
+        for at in times:
+            WORK.step(S.ONLINE, keyed, TimePassed(at, 0))
+            WORK.step(S.ONLINE, keyed, TimeTold(at))
         WORK.step(S.LOADING, data, ChannelLost("while it is unwrapped"))
         WORK.step(S.LOADING, data, ResetByHand())
         WORK.step(S.ONLINE, asked, PayOut(1, approved=True, amount=1, reference=""))
@@ -172,7 +176,7 @@ def test_a_lost_channel_forgets_the_session_and_keeps_what_was_asked(data: WorkD
     for event in (ChannelLost("gone"), DeadlinePassed("authorization 1")):
         step = WORK.step(S.ONLINE, asked, event)
         assert step.state is S.OPERATING
-        assert step.data == WorkData(asked.record, vouched=True, asked=asked.asked)
+        assert step.data == WorkData(asked.record, vouched=True, asked=asked.asked, reckoning=asked.reckoning)
         assert isinstance(step.effects[-1], Close)
 
 
@@ -365,7 +369,7 @@ def test_s8_an_expired_key_is_erased_and_never_used_also_with_the_clock_set_back
         assert not [effect for effect in step.effects if isinstance(effect, UseSecret)]
         assert (step.data.record.keys, step.data.secrets) == ((), ())
         assert HANDLE.label not in step.effects[0].keep  # type: ignore[operator, union-attr]
-        assert WORK.step(state, late, TimePassed(NOW)).data.record.keys == ()
+        assert WORK.step(state, late, TimePassed(NOW, 0)).data.record.keys == ()
     used = WORK.step(state, with_key(data), mac(NOW + DAY)).data
     back = WORK.step(state, replace(used, using=None), mac(NOW))
     assert back.data.record.keys[0].seen == NOW + DAY
@@ -375,13 +379,13 @@ def test_s8_an_expired_key_is_erased_and_never_used_also_with_the_clock_set_back
 def test_s8_a_key_that_nobody_uses_grows_older_and_stays_so(data: WorkData, state):
     """The time that passed is durable, so that neither a clock set back nor a restart gives it again."""
     keyed = with_key(data, not_after=NOW + DAY)
-    noted = WORK.step(state, keyed, TimePassed(NOW + DAY))
+    noted = WORK.step(state, keyed, TimePassed(NOW + DAY, 0))
     assert noted.effects == (Persist(noted.data.record, noted.data.record.labels),)
     assert (noted.data.record.keys[0].seen, noted.data.record.keys[0].left) == (NOW + DAY, 5)
     assert noted.data.record.latest == keyed.record.latest, "no key that comes later is harmed"
-    assert not WORK.step(state, noted.data, TimePassed(NOW)).effects
+    assert not WORK.step(state, noted.data, TimePassed(NOW, 0)).effects
     soon = with_key(data, seen=NOW)
-    assert not WORK.step(state, soon, TimePassed(NOW + NOTE_SECONDS - 1)).effects
+    assert not WORK.step(state, soon, TimePassed(NOW + NOTE_SECONDS - 1, 0)).effects
     short = replace(noted.data.record.keys[0], not_after=NOW + DAY - 1)
     back = replace(noted.data, record=replace(noted.data.record, keys=(short,)))
     assert WORK.step(state, back, mac(NOW)).data.record.keys == ()
@@ -401,7 +405,7 @@ def test_older_methods_need_explicit_policy(data: WorkData):
     pin = EncipherPin("1234", CARD_NUMBER, PinFormat.ISO_0)
     for usage, operation in ((SecretUsage.MAC, RetailMac(b"x")), (SecretUsage.PIN, pin)):
         keyed = with_key(data, usage=usage, algorithm=SecretAlgorithm.TDES)
-        wish = SecretWanted(1, usage, operation, NOW)
+        wish = SecretWanted(1, usage, operation, NOW, 0)
         with pytest.raises(Refused):
             WORK.step(S.ONLINE, keyed, wish)
         WORK.step(S.ONLINE, replace(keyed, legacy=True), wish)
@@ -433,7 +437,7 @@ def test_a_new_key_takes_the_place_of_the_one_for_the_same_usage(data: WorkData)
 
 def test_a_key_is_for_one_usage(data: WorkData):
     with pytest.raises(Refused):
-        WORK.step(S.ONLINE, with_key(data), SecretWanted(1, SecretUsage.PIN, EncipherPin("1234", CARD_NUMBER), NOW))
+        WORK.step(S.ONLINE, with_key(data), SecretWanted(1, SecretUsage.PIN, EncipherPin("1234", CARD_NUMBER), NOW, 0))
 
 
 # Reset (L8, S3)
