@@ -29,7 +29,9 @@ def steady_clock() -> int:
 
     It goes on while the machine sleeps, where the system has such a clock (Linux and Windows do).
     """
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic())
+    if sys.platform == "linux":
+        return int(time.clock_gettime(time.CLOCK_BOOTTIME))
+    return int(time.monotonic())
 
 
 def fresh_bytes(size: int) -> bytes:
