@@ -15,6 +15,7 @@ from intruder import Trap
 from world import NOW, SERIAL, World
 
 from insitu.protocol.channel import proofs
+from insitu.protocol.channel.trust import ModuleByIdentity
 from insitu.protocol.channel.trust import certificates as certificates_option
 from insitu.protocol.engine import KeyKind, Step, Table
 from insitu.protocol.keys.certificates import Role, verify_issued
@@ -89,3 +90,15 @@ def let_the_certificates_bring_their_root(patch: Patch, world: World) -> None:
     foreign = World(seed="other").root
     trusted = module_rules.trusted_root
     patch.setattr(module_rules, "trusted_root", lambda _: trusted(foreign))
+
+
+def let_the_session_bring_its_root(patch: Patch, world: World) -> None:
+    foreign = World(seed="other").card.root
+    judge = ModuleByIdentity.judge
+    patch.setattr(ModuleByIdentity, "judge", lambda terms, claim, at: judge(replace(terms, root=foreign), claim, at))
+
+
+def leave_the_exporter_out_of_both_proofs(patch: Patch, world: World) -> None:
+    possession, confirmation = proofs.possession, proofs.confirmation
+    patch.setattr(proofs, "possession", lambda _, serial, public: possession(bytes(32), serial, public))
+    patch.setattr(proofs, "confirmation", lambda _, serial, kept: confirmation(bytes(32), serial, kept))

@@ -18,7 +18,9 @@ from taken_away import (
     Patch,
     Unguarded,
     do_not_pin_the_serial,
+    leave_the_exporter_out_of_both_proofs,
     let_the_certificates_bring_their_root,
+    let_the_session_bring_its_root,
     present_own_key,
 )
 from world import NOW, SERIAL, World
@@ -112,12 +114,6 @@ def take_over(world: World, other: World, intruder: Intruder, option: TrustOptio
     return world.module.state is ModuleState.OPERATING and world.module.record.customer == other.customer
 
 
-def let_the_session_bring_its_root(patch: Patch, world: World) -> None:
-    foreign = World(seed="other").card.root
-    judge = ModuleByIdentity.judge
-    patch.setattr(ModuleByIdentity, "judge", lambda terms, claim, at: judge(replace(terms, root=foreign), claim, at))
-
-
 # The exporter value is in the proofs -------------------------------------------------------------------------
 
 
@@ -137,12 +133,6 @@ def relay_the_proofs(world: World) -> bool:
     assert isinstance(to_module.intruder.got[-1], Personalized)
     to_module.finish()
     return to_unit.victim.session.state is UnitState.PERSONALIZED
-
-
-def leave_the_exporter_out_of_both_proofs(patch: Patch, world: World) -> None:
-    possession, confirmation = proofs.possession, proofs.confirmation
-    patch.setattr(proofs, "possession", lambda _, serial, public: possession(bytes(32), serial, public))
-    patch.setattr(proofs, "confirmation", lambda _, serial, kept: confirmation(bytes(32), serial, kept))
 
 
 def relay_the_confirmation(world: World) -> bool:

@@ -43,7 +43,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         "a person who compares the fingerprints on both sides and says yes before anything is signed",
         protects="listeners; somebody in the cable, as long as the person really compares",
         leaves="somebody in the cable, if the person says yes without looking; another module that claims the expected "
-        "serial number",
+        "serial number; another customer of the same manufacturer, who personalizes the module for himself",
     ),
     TrustOption.CERTIFICATES: Description(
         ANY_LINK,
@@ -51,14 +51,15 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         "manufacturer; the expected serial number",
         protects="listeners and active attackers on the link; a swapped or stolen other module; a unit of nobody's",
         leaves="a manufacturer who signs wrong keys; a stolen card together with two PINs and its passphrase; a stolen "
-        "module of exactly the expected serial number",
+        "module of exactly the expected serial number; another customer of the same manufacturer, who personalizes the "
+        "module for himself",
     ),
     TrustOption.CERTIFICATES_ONE_WAY: Description(
         ANY_LINK,
         needs="the same",
         protects="the same, when the module checks what it is handed over",
-        leaves="the same; besides, anybody can open a channel to the module and learn its identity and a new public "
-        "key",
+        leaves="the same, with another customer of the same manufacturer; besides, anybody can open a channel to the "
+        "module and learn its identity and a new public key",
     ),
     TrustOption.TICKET: Description(
         ANY_LINK,
@@ -67,8 +68,8 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         protects="listeners and active attackers on the link; a swapped or stolen other module; a second module made "
         "with the same ticket",
         leaves="a manufacturer, or whoever has its unused tickets, who vouches for a wrong key first; a stolen module "
-        "of exactly the expected serial number; besides, anybody can open a channel to the module and learn a new "
-        "public key",
+        "of exactly the expected serial number; another customer of the same manufacturer, who personalizes the module "
+        "for himself; besides, anybody can open a channel to the module and learn a new public key",
     ),
     TrustOption.SHIPPED_KEY: Description(
         ANY_LINK,
