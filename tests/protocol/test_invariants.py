@@ -5,19 +5,18 @@ S1, S3 and S10 have many more tests beside these: test_attacks.py (the line, int
 
 from __future__ import annotations
 
-import base64
 import json
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from eavesdropper import Eavesdropper, eavesdropping, forms
 from pump import Line, contact, meeting, personalize, sent_to_reset, sound
 from world import CARD_NUMBER, NOW, PINS, SERIAL, Seeded, World, memory, private_bytes, wanted
 
-from insitu.protocol.channel import records
 from insitu.protocol.channel.handshake import Handshake
 from insitu.protocol.channel.trust import ModuleAtWork
 from insitu.protocol.engine import GenerateKey, InsituError, KeyKind, Persist
@@ -258,96 +257,10 @@ def test_s5_a_revoked_customer_personalizes_no_module_that_has_the_list(world: W
 # S9
 
 
-def forms(secret: bytes) -> Iterable[bytes]:
-    """How a secret may show: as it is, in hexadecimal, in base64, as an escaped literal, as a number."""
-    yield secret
-    yield secret.hex().encode()
-    yield secret.hex().upper().encode()
-    yield base64.b64encode(secret).rstrip(b"=")
-    yield base64.urlsafe_b64encode(secret).rstrip(b"=")
-    yield repr(secret)[2:-1].encode()
-    yield str(int.from_bytes(secret, "big")).encode()
-
-
-class Eavesdropper:
-    """Collects everything that leaves the parties' memory, and all secrets there are."""
-
-    def __init__(self) -> None:
-        self.heard: list[bytes] = []
-        self.secrets: dict[str, bytes] = {}
-
-    def hear(self, thing: object) -> None:
-        """Something that is shown, sent, stored in the open, or logged."""
-        self.heard.append(thing if isinstance(thing, bytes) else f"{thing!r}\n{thing!s}".encode())
-
-    def learn(self, world: World) -> None:
-        """The secrets that exist at this moment."""
-        for name, private in world.private_keys().items():
-            self.secrets[name] = private
-
-    def follow(self, world: World, line: Line) -> None:
-        """Hear and learn at each effect of a line."""
-        for side in line.sides:
-
-            def before(effect: object, side: Any = side) -> None:
-                self.learn(world)
-                self.hear(effect)
-                self.hear(side.session)
-                self.hear(side.session.data)
-                self.hear(vars(side.session))
-                self.hear(side.session._handshake)
-                if side.session._handshake.opened is not None:
-                    self.hear(side.session._handshake.opened)
-                    self.hear(side.session._records)
-
-            side.before = before
-
-    def after(self, world: World, line: Line) -> None:
-        """What crossed the line, what was written, what went wrong."""
-        for _, frame in line.crossed:
-            self.hear(frame)
-        for vault in world.vaults.values():
-            self.hear(vault)
-            self.hear(vault.record or b"")
-        self.hear(world.card.export_log())
-        for side in line.sides:
-            if side.error is not None:
-                self.hear(side.error)
-                self.hear("".join(traceback.format_exception(side.error)))
-        for note in world.shown:
-            self.hear(note)
-
-    def found(self) -> list[str]:
-        """The names of the secrets that could be heard."""
-        everything = b"\n".join(self.heard)
-        return [name for name, secret in self.secrets.items() if any(form in everything for form in forms(secret))]
-
-
 @pytest.fixture
-def eavesdropper(world: World, monkeypatch) -> Eavesdropper:
-    """Knows the PINs and the card number, the entropy of every handshake, and every key of a record layer."""
-    listening = Eavesdropper()
-    for name, pin in PINS.items():
-        listening.secrets[f"PIN of {name}"] = pin
-    listening.secrets["card number"] = CARD_NUMBER.encode()
-    listening.learn(world)
-    real = records.AESGCM
-
-    def aead(key: bytes) -> Any:
-        listening.secrets[f"record key {len(listening.secrets)}"] = key
-        return real(key)
-
-    monkeypatch.setattr(records, "AESGCM", aead)
-    draw = Seeded.__call__
-
-    def drawing(source: Seeded, size: int) -> bytes:
-        drawn = draw(source, size)
-        if size == 64:  # of a key pair or a handshake; shorter ones are salts and numbers, which are public
-            listening.secrets[f"entropy {len(listening.secrets)}"] = drawn
-        return drawn
-
-    monkeypatch.setattr(Seeded, "__call__", drawing)
-    return listening
+def eavesdropper(world: World) -> Iterator[Eavesdropper]:
+    with eavesdropping(world) as listening:
+        yield listening
 
 
 def test_the_eavesdropper_would_notice(world: World, eavesdropper: Eavesdropper):
