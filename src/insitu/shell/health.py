@@ -1,25 +1,34 @@
 """Health and metrics of a serving central system over HTTP: /alive, /ready, /metrics. Nothing in them is a customer's.
 
 For a monitoring system on the same machine or network of machines: whoever reaches the port may read it. The standard
-library's server answers from threads of its own, so that a session never waits for it.
+library's server answers from threads of its own, so that a session never waits for it. There are few of them, and none
+waits for long, so that nobody at this port takes threads and descriptors from the others.
 """
 
 from __future__ import annotations
 
+import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from io import BytesIO
+from threading import BoundedSemaphore, Lock, Thread
+from typing import Any, Final
 
 from ..protocol.engine import EnvironmentFault, UsageError
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
 from ..protocol.progress import SessionEnded
 from ..transports.links import Address
 
-SECONDS = 10
-"""How long a client may take for its request."""
+SECONDS: Final = 10.0
+"""How long a client may take for its whole request, and how long for the answer."""
+CLIENTS: Final = 16
+"""How many are answered at once; further ones are closed at once."""
+LARGEST_REQUEST: Final = 4096
+"""Bytes of a request."""
 
 
 class Metrics:
@@ -94,9 +103,16 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
         raise UsageError("address for health", who="central", expected="tcp:HOST:PORT", got=str(address))
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = SECONDS
+        timeout = SECONDS  # for the answer
         server_version = "insitu"
         sys_version = ""
+
+        def setup(self) -> None:
+            """Have the whole request here before any of it is looked at."""
+            super().setup()
+            self.rfile.close()
+            self.rfile = BytesIO(_request(self.connection))
+            self.connection.settimeout(SECONDS)
 
         def do_GET(self) -> None:
             """One of the three."""
@@ -125,6 +141,21 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        places = BoundedSemaphore(CLIENTS)
+
+        def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's
+            """A thread for whoever finds a place."""
+            if self.places.acquire(blocking=False):
+                super().process_request(request, client_address)
+            else:
+                self.shutdown_request(request)
+
+        def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's
+            """Answer, and make room."""
+            try:
+                super().process_request_thread(request, client_address)
+            finally:
+                self.places.release()
 
         def handle_error(self, request: object, client_address: object) -> None:
             """Who leaves in the middle of his request is nobody's concern."""
@@ -141,3 +172,18 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
         server.shutdown()
         server.server_close()
         thread.join(SECONDS)
+
+
+def _request(connection: socket.socket) -> bytes:
+    """All of a request, or what came of it in time: whoever sends a byte now and then has no longer than others."""
+    deadline, request = time.monotonic() + SECONDS, b""
+    while b"\r\n\r\n" not in request and len(request) < LARGEST_REQUEST:
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            piece = connection.recv(LARGEST_REQUEST)
+        except OSError:
+            return b""
+        if not piece:
+            break
+        request += piece
+    return request
