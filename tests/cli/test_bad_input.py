@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +18,7 @@ from command_processes import running
 from commands import SERIAL, Estate, done, insitu, new, refused, unchanged, write_secret
 
 from insitu.protocol.stores.files import OS_FILES
-from insitu.shell import passphrase
+from insitu.shell import passphrase, waiting
 
 DAY = 24 * 3600
 
@@ -76,11 +77,22 @@ def test_a_wrong_passphrase(bank, party):
 
 
 @pytest.mark.parametrize("party", PARTIES)
-def test_a_store_in_use(bank, party):
+def test_a_store_in_use(bank, party, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE_SECONDS", 0.1)
     lock = OS_FILES.lock(bank / f"{party}.store.lock")
     with unchanged(bank):
         refused(4, *commands(bank)[party], says=("store is in use", "expected nobody else", f"process {os.getpid()}"))
     lock.release()
+
+
+def test_a_store_that_is_in_use_for_a_moment(bank):
+    """As the central system's is while a program that serves starts: a key is ordered all the same, a little later."""
+    lock = OS_FILES.lock(bank / "central.store.lock")
+    threading.Timer(0.3, lock.release).start()
+    key = ["--usage", "mac", "--until", "2099-01-01", "--uses", "1"]
+    refused(
+        5, "central", "load-key", *bank.unsealed("central"), "--module", SERIAL, *key, says=("not in the registry",)
+    )
 
 
 def test_a_store_is_never_replaced(bank):

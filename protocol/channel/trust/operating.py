@@ -89,10 +89,12 @@ class CentralAtWork:
     Attributes:
         customers: whose modules are known here; entered over an integrity-controlled path (L9). Whether one of them
             is lost by now, the registry knows, and the central system's table asks it.
+        certificate: its own, verified up to one of them.
 
     """
 
     customers: tuple[VerifiedCertificate, ...]
+    certificate: VerifiedCertificate
     own: Credential = field(repr=False)
     key: KeyHandle
     option: TrustOption = TrustOption.CERTIFICATES
@@ -111,7 +113,7 @@ class CentralAtWork:
             raise UsageError("no customer is trusted", who="central", expected="a customer's certificate", got="none")
         own, _ = _issued_by_one_of(certificate, customers, Role.CENTRAL)
         check_certificate_matches(key, own)
-        return cls(customers, Credential.x5t(certificate, key.public), key)
+        return cls(customers, own, Credential.x5t(certificate, key.public), key)
 
     def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
         """A module that one of the trusted customers certified, if need be with a clock that is a little ahead."""

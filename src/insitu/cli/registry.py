@@ -19,7 +19,8 @@ from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.registry import CommandKind, ModuleEntry, Registry, check_chain
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from .common import PATH, about, confirm, emit, open_store, say, store_options
+from ..shell.waiting import opened as patiently_opened
+from .common import PATH, about, confirm, emit, say, store_opener, store_options
 
 if TYPE_CHECKING:
     from ..shell.central import Central
@@ -53,20 +54,26 @@ def open_central(
     serves: bool = False,
     **more: Any,  # noqa: ANN401 - arguments of Central
 ) -> Iterator[Central]:
-    """The central system in a sealed file, with its registry; `serves`: it must have its certificate.
+    """The central system in a sealed file, with its registry; `serves`: it must have a certificate that counts.
+
+    A program that serves holds the file only as it starts: then one waits.
 
     Raises:
         UsageError, EnvironmentFault, StateError: the file or the registry cannot be opened, or the certificate lacks.
+        CertificateRefused: the certificate is revoked.
 
     """
     from ..registry import open_registry
     from ..shell.central import Central
 
-    with open_store(store, StoreKind.CENTRAL, file, hook) as vault:
+    with patiently_opened(store_opener(store, StoreKind.CENTRAL, file, hook)) as vault:
         if serves and Central(vault, MemoryRegistry()).record.certificate is None:
             raise StateError("no certificate yet", who="central", expected="insitu central install", got="none")
         with closing(open_registry(_url(store, registry))) as opened:
-            yield Central(vault, opened, **more)
+            central = Central(vault, opened, **more)
+            if serves:
+                central.check_certificate()
+            yield central
 
 
 def share(central: Central) -> None:

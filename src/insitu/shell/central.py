@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from typing import Final, TypeVar
 
@@ -22,6 +22,7 @@ from ..protocol.channel.trust import CentralAtWork
 from ..protocol.driver import Orders, run
 from ..protocol.engine import KeyHandle, KeyKind, LookUp, PublicKey, StateError, UsageError, given
 from ..protocol.keys.certificates import (
+    CertificateRefused,
     Role,
     VerifiedCertificate,
     draft_circular,
@@ -57,8 +58,9 @@ R = TypeVar("R")
 KEY = "central"
 DAY: Final = 24 * 3600
 """Seconds."""
-ISSUERS_SECONDS: Final = 1.0
-"""How old the list of trusted issuers may be. Whether one of them is lost, the registry says for each module anyway."""
+TERMS_SECONDS: Final = 1.0
+"""How old may be what is known of trusted issuers and of our own certificate. Whether an issuer is lost, the registry
+says for each module anyway."""
 
 Decide = Callable[[str, Authorize], PayOut]
 """The host's decision: serial number of the module and what it asks for; what to instruct. It is asked once for each
@@ -100,7 +102,6 @@ class Central:
         self.entropy = entropy
         self._now = now
         self._show = show
-        self._known_issuers: tuple[VerifiedCertificate, ...] = ()
         self._known_until = -inf
         self._terms: tuple[bytes, CentralAtWork] | None = None
 
@@ -243,10 +244,11 @@ class Central:
         """Keep the certificate that a trusted customer's card made for our key.
 
         Raises:
-            CertificateRefused, KeyMismatch, UsageError: it is not for us, or not by a trusted customer.
+            CertificateRefused, KeyMismatch, UsageError: it is not for us, not by a trusted customer, or revoked.
+            RegistryAway: the registry does not answer.
 
         """
-        CentralAtWork.of(certificate, self.issuers(), self._key())
+        self._checked_terms(certificate)
         self.commit(replace(self.record, certificate=certificate))
 
     def issuers(self) -> tuple[VerifiedCertificate, ...]:
@@ -274,6 +276,23 @@ class Central:
             if crl.issuer == certificate.issuer_fingerprint and self.record.root is not None:
                 check_unrevoked(certificate, read_crl(crl.der, trusted_root(self.record.root)))
 
+    def check_certificate(self) -> None:
+        """Make sure that our own certificate, and its issuer's, are on no list that is here (S5).
+
+        Raises:
+            StateError: there is none.
+            CertificateRefused, UsageError: it is on one, or nobody is trusted who made it.
+            RegistryAway: the registry does not answer.
+
+        """
+        self._checked_terms(self._certificate)
+
+    @property
+    def _certificate(self) -> bytes:
+        if self.record.certificate is None:
+            raise StateError("no certificate", who="central", expected="one made by a card", got="none")
+        return self.record.certificate
+
     async def ask(self, query: Callable[[], R]) -> R:
         """Ask the registry, from a worker thread if it takes time."""
         return await trio.to_thread.run_sync(query) if self.blocking else query()
@@ -298,30 +317,37 @@ class Central:
             self._show(note)
 
         async with stream:
-            certificate = self.record.certificate
-            if certificate is None:
-                raise StateError("no certificate", who="central", expected="one made by a card", got="none")
-            terms = self._terms_with(certificate, await self._issuers())
+            terms = await self._present_terms()
             handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self.entropy(64))
             session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key()), handshake)
             ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self.blocking)
             await run(session, stream, ports, now=self._now, orders=orders)
             return session.state
 
-    async def _issuers(self) -> tuple[VerifiedCertificate, ...]:
-        """The issuers, asked for once in ISSUERS_SECONDS however many strangers connect."""
+    async def _present_terms(self) -> CentralAtWork:
+        """What is pinned; looked up once in TERMS_SECONDS, however many strangers connect."""
+        certificate = self._certificate
         if not self.blocking:
-            return self.issuers()
-        if trio.current_time() >= self._known_until:
-            self._known_issuers = await self.ask(self.issuers)
-            self._known_until = trio.current_time() + ISSUERS_SECONDS
-        return self._known_issuers
+            return self._checked_terms(certificate)
+        if self._terms is None or self._terms[0] != certificate or trio.current_time() >= self._known_until:
+            await self.ask(partial(self._checked_terms, certificate))
+            self._known_until = trio.current_time() + TERMS_SECONDS
+        return given(self._terms)[1]
 
-    def _terms_with(self, certificate: bytes, issuers: tuple[VerifiedCertificate, ...]) -> CentralAtWork:
-        """What is pinned; our own certificate is not verified anew for every session."""
-        if self._terms is None or (self._terms[0], self._terms[1].customers) != (certificate, issuers):
-            self._terms = certificate, CentralAtWork.of(certificate, issuers, self._key())
-        return self._terms[1]
+    def _checked_terms(self, certificate: bytes) -> CentralAtWork:
+        """The terms with our `certificate`, if it counts; it is not verified anew each time."""
+        issuers = self.issuers()
+        known = self._terms
+        if known is None or (known[0], known[1].customers) != (certificate, issuers):
+            known = certificate, CentralAtWork.of(certificate, issuers, self._key())
+        own = known[1].certificate
+        if self.registry.known(own.subject, own.fingerprint, own.serial_number, own.issuer_fingerprint).revoked:
+            got = own.fingerprint.hex()[:16]
+            raise CertificateRefused(
+                "revocation", "our own certificate is revoked", expected="one that is on no list", got=got
+            )
+        self._terms = known
+        return known[1]
 
     def _commit(self, change: object, _: frozenset[str] | None) -> None:
         if not isinstance(change, Change):

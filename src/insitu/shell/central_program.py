@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from ..protocol.driver import Order, Orders
-from ..protocol.engine import InsituError, UsageError
+from ..protocol.engine import EnvironmentFault, InsituError, UsageError
 from ..protocol.parties.central_data import AttentionCalled, ModuleContacted
 from ..protocol.stores.registry import Attention
 from ..transports.errors import TransportError
@@ -79,6 +79,7 @@ class CentralProgram:
         self._limits = PeerLimits(peers=sessions)
         self._online: dict[str, _Online] = {}
         self._nudged = trio.Event()
+        self._counts = True
         self.registry_answers = True
 
     @property
@@ -115,6 +116,7 @@ class CentralProgram:
     async def _watch(self, nursery: trio.Nursery) -> None:
         while True:
             try:
+                await self._look_at_ourselves()
                 attention = await self._central.ask(self._central.registry.attention)
             except InsituError as error:
                 if self.registry_answers:
@@ -129,6 +131,21 @@ class CentralProgram:
                         nursery.start_soon(_call_attention, online)
             with trio.move_on_after(WATCH_SECONDS):
                 await self._nudged.wait()
+
+    async def _look_at_ourselves(self) -> None:
+        """Without a certificate that counts nobody works here: open sessions end, new ones are refused (S5)."""
+        try:
+            await self._central.ask(self._central.check_certificate)
+        except EnvironmentFault:
+            raise
+        except InsituError as error:
+            if self._counts:
+                self._tell(str(error))
+            self._counts = False
+            for online in tuple(self._online.values()):
+                online.scope.cancel()
+        else:
+            self._counts = True
 
     def nudge(self) -> None:
         """Something was just written into the registry: look at once."""

@@ -8,7 +8,6 @@ held for the length of a question only, so that people can approve further jobs 
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -42,13 +41,10 @@ from ..transports.tcp import PeerLimits
 from .card import Card
 from .keeping import Show, ignore, wall_clock
 from .trusting import NOTHING, UnitHas, check_certified, unit_terms
+from .waiting import PATIENCE_SECONDS, opened
 
 R = TypeVar("R")
 
-PATIENCE_SECONDS: Final = 5.0
-"""How long a question waits for a card that somebody else holds."""
-PAUSE_SECONDS: Final = 0.05
-"""Between attempts."""
 WATCH_SECONDS: Final = 0.5
 """How often it is looked whether people have approved something."""
 LIMITS: Final = PeerLimits(peers=1000, per_host=64)
@@ -119,14 +115,10 @@ class CardDesk:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _opened(self) -> Vault:
-        until = time.monotonic() + self._patience
-        while True:
-            try:
-                return self._reopen()
-            except StoreLocked as error:
-                if time.monotonic() >= until:
-                    raise CardBusy("the card is busy", who="card", expected=error.expected, got=error.got) from None
-            time.sleep(PAUSE_SECONDS)
+        try:
+            return opened(self._reopen, self._patience)
+        except StoreLocked as error:
+            raise CardBusy("the card is busy", who="card", expected=error.expected, got=error.got) from None
 
 
 @dataclass(frozen=True, slots=True)
