@@ -1,8 +1,9 @@
-"""Central systems in processes of their own that share a registry, and a registry that is away meanwhile (S5)."""
+"""Central systems in processes of their own that share a registry, and a registry or a disk that is away meanwhile."""
 
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -199,3 +200,74 @@ def test_the_database_is_locked_for_longer_than_anybody_waits(bank: Estate):
             other.execute("ROLLBACK")
         assert module.note("PayOutInstructed")["approved"], "asked again in the next session"
         answers(module, host)
+
+
+@contextmanager
+def full_disk(process: Process) -> Iterator[None]:
+    """No file of a running process can grow meanwhile."""
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_the_hosts_disk_is_full(bank: Estate):
+    """It stays up, says so, pays nobody and forgets nothing; when there is room again, everything is made up for."""
+    with stage(bank) as on:
+        host, at = on.host()
+        module = on.module(at)
+        pays(module)
+        with full_disk(host):
+            module.ask(authorize=AUTHORIZE)
+            assert "the registry does not answer" in host.note("Error")["error"]
+            module.ask(send=b"meanwhile".hex())
+            module.note("PayloadKept")
+            host.ask(reset=SERIAL)
+            assert "the registry does not answer" in host.note("Error")["error"]
+            assert module.out.count("PayOutInstructed") == 1
+        assert module.note("PayOutInstructed")["approved"], "asked again in the next session"
+        module.note("PayloadReceived", number=3)
+        answers(module, host)
+        assert "KeysErased" not in module.out, "an order that was refused is none"
+    with closing(open_registry(f"{bank.store('central')}.db")) as made:
+        assert [each.payload for each in made.deliveries()] == [b"meanwhile", b"afterwards"]
+        numbers = [each.number for each in made.transactions(SERIAL)]
+        assert len(numbers) == len(set(numbers)) == 3
+        check_chain(made.audit())
+
+
+def test_the_disk_of_a_module_at_work_is_full(bank: Estate):
+    """It asks nobody what it could not remember, says so, stays up, and works when there is room again."""
+    with stage(bank) as on:
+        host, at = on.host()
+        module = on.module(at)
+        pays(module)
+        with full_disk(module):
+            module.ask(authorize=AUTHORIZE)
+            assert "File too large" in module.note("Error")["error"]
+            for _ in range(3):
+                module.ask(send=b"meanwhile".hex())
+                module.note("Error")
+            assert host.out.count("TransactionDecided") == 1
+        module.note("StateEntered", state="ONLINE")
+        answers(module, host)
+    with closing(open_registry(f"{bank.store('central')}.db")) as made:
+        kept = module.out.count('"note": "PayloadKept"')
+        assert len(made.deliveries()) == kept < 4, "what was refused is not there, and what was kept is"
+        check_chain(made.audit())
+
+
+def test_a_host_that_starts_while_its_database_is_away(shared: str, bank: Estate, server: Server):
+    """It says so and ends: whoever starts it tries again."""
+    server.stop()
+    try:
+        with running(*bank.serve("--registry", shared)) as host:
+            ran = host.wait()
+        assert (ran.code, ran.out, "does not answer" in ran.error) == (4, "", True)
+    finally:
+        server.start()
+    with stage(bank) as on:
+        host, at = on.host(shared)
+        answers(on.module(at), host)

@@ -352,6 +352,11 @@ def test_a_full_disk_writes_nothing(path: Path):
         made.put_command("SM-1", CommandKind.INSTRUCT, b"secret payload" * 4000, actor="a", at=1)
     assert "secret" not in f"{caught.value}{caught.value!r}"
     assert made.commands("SM-1") == ()
+    with made._engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 100}")
+    made.put_command("SM-1", CommandKind.INSTRUCT, b"payload" * 4000, actor="a", at=1)
+    assert [command.number for command in made.commands("SM-1")] == [1], "there is room again, and no gap"
+    check_chain(made.audit())
     made.close()
 
 
