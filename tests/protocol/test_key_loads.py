@@ -232,7 +232,7 @@ def test_a_message_that_comes_again_gives_no_use_back(world: World):
 
 def use(here: Host, operation: SecretOperation, usage: SecretUsage = MAC, at: int = NOW) -> None:
     victim = here.trap.victim
-    victim.take(victim.session.submit(SecretWanted(1, usage, operation, at), NOW))
+    victim.take(victim.session.submit(SecretWanted(1, usage, operation, at, 0), NOW))
 
 
 # At work ----------------------------------------------------------------------------------------------------------
@@ -348,12 +348,12 @@ def test_power_goes_around_the_last_use(world: World, when: str):
 
     line.module.before = before
     with pytest.raises(PowerCut):
-        line.module.order(SecretWanted(1, MAC, Cmac(b"x"), NOW))
+        line.module.order(SecretWanted(1, MAC, Cmac(b"x"), NOW, 0))
     line.module.abandon()
     assert not any(isinstance(note, SecretAnswered) for note in world.shown)
     world.module = world.blank_module()
     again = contact(world).start()
-    again.module.order(SecretWanted(2, MAC, Cmac(b"x"), NOW))
+    again.module.order(SecretWanted(2, MAC, Cmac(b"x"), NOW, 0))
     (answer,) = (note for note in world.shown if isinstance(note, SecretAnswered))
     assert (answer.result is not None) == (when == "before it is counted")
     assert [held.left for held in world.module.record.keys] == ([0] if answer.result else [])

@@ -107,7 +107,7 @@ def test_s9_a_key_and_its_use(world: World, eavesdropper: Eavesdropper, usage, a
     line.peer.order(AttentionCalled())
     assert any(isinstance(note, KeyTaken) for note in world.shown)
     eavesdropper.learn(world)
-    line.module.order(SecretWanted(1, usage, operation, NOW))
+    line.module.order(SecretWanted(1, usage, operation, NOW, 0))
     (answer,) = (note for note in world.shown if isinstance(note, SecretAnswered))
     assert answer.result is not None
     overheard(world, line, eavesdropper)
@@ -130,14 +130,14 @@ def test_s9_what_is_refused(world: World, eavesdropper: Eavesdropper):
         (EncipherPin(PIN + "5", CARD_NUMBER), EncipherPin(PIN, CARD_NUMBER + "x"), Cmac(PIN.encode())), 1
     ):
         eavesdropper.hear(operation)
-        wish = SecretWanted(number, PIN_USAGE, operation, NOW)
+        wish = SecretWanted(number, PIN_USAGE, operation, NOW, 0)
         eavesdropper.hear(wish)
         line.module.order(wish)
         eavesdropper.hear(line.module.session)
     answers = [note for note in world.shown if isinstance(note, SecretAnswered)]
     assert [answer.result for answer in answers] == [None] * 3
     with pytest.raises(InsituError) as caught:
-        line.module.order(SecretWanted(9, MAC_USAGE, Cmac(PIN.encode()), NOW))
+        line.module.order(SecretWanted(9, MAC_USAGE, Cmac(PIN.encode()), NOW, 0))
     eavesdropper.hear(caught.value)
     eavesdropper.hear("".join(traceback.format_exception(caught.value)))
     overheard(world, line, eavesdropper)
