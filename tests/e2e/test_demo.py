@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 from command_processes import running
-from commands import certificate, insitu
+from commands import Ran, certificate, insitu
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from insitu.demo.stage import PAYMENT
+from insitu.demo.story import OPTIONS
+from insitu.protocol.channel.trust.options import DESCRIPTIONS
 from insitu.protocol.keys.certificates import Role, trusted_root, verify_issued
 from insitu.protocol.keys.reading import CertificateRefused
 from insitu.protocol.stores.card_log import Intent, Result, import_lines
@@ -28,6 +30,12 @@ FILES = {
     *(f"{name}.pem" for name in ("manufacturer", "customer", "unit", "module-1", "module-2", "module", "central")),
     "card-log.jsonl",
 }
+SHOWN = [
+    *(("memory", "certificates"), ("tcp", "certificates"), ("serial", "certificates"), ("serial", "physical")),
+    ("tcp", "tan"),
+]
+"""What is looked at closely; all other ways are gone once, at the end."""
+SECRET = (".passphrase", ".pin", ".secret", ".tan")
 PERSONALIZED = ["SECURED", "KEYING", "PROVING", "KEYED", "CONFIRMING", "OPERATING"]
 
 
@@ -55,9 +63,9 @@ class Shown:
 
     @property
     def secrets(self) -> list[str]:
-        """Passphrases, PINs, the card number."""
-        files = [*self.directory.glob("private/*.passphrase"), *self.directory.glob("private/*.pin")]
-        assert len(files) == 7
+        """Passphrases, PINs, the secret of option secret, a TAN as it was keyed in, the card number."""
+        files = [path for path in self.directory.glob("private/*") if path.suffix in SECRET]
+        assert len(files) == 9 + (self.trust == "tan")
         return [*(file.read_text().strip() for file in files), PAYMENT.card, PAYMENT.account]
 
     def der(self, name: str) -> bytes:
@@ -87,7 +95,7 @@ def gone(group: int) -> bool:
 
 @pytest.fixture(
     scope="module",
-    params=[("memory", "certificates"), ("tcp", "certificates"), ("serial", "certificates"), ("serial", "physical")],
+    params=SHOWN,
     ids=" ".join,
 )
 def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
@@ -129,7 +137,7 @@ def test_the_last_line_is_the_report(shown):
 
 def test_flights_and_bytes(shown):
     report = shown.report
-    assert report["flights"] <= 7
+    assert report["flights"] <= (7 if shown.trust != "tan" else 11)
     assert list(report["wire_bytes"]) == ["module_to_unit", "unit_to_module"]
     most = 9000 if shown.link == "serial" else 3000  # on a busy machine the line repeats itself
     assert all(400 < size < most for size in report["wire_bytes"].values())
@@ -226,9 +234,7 @@ def test_no_secret_shows(shown):
     """S9: not in the output, no command line, no environment, no file but those that hold it on purpose."""
     if shown.link != "memory":
         assert len([line for line in shown.seen if "personalize" in line]) >= 1, "nobody was watched"
-    public = [
-        path for path in shown.directory.rglob("*") if path.is_file() and path.suffix not in (".passphrase", ".pin")
-    ]
+    public = [path for path in shown.directory.rglob("*") if path.is_file() and path.suffix not in SECRET]
     for secret in shown.secrets:
         assert secret not in shown.out + shown.err
         assert not [line for line in shown.seen if secret in line]
@@ -239,6 +245,31 @@ def test_secrets_are_their_owners_alone(shown):
     for path in (shown.directory / "private").iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
     assert (shown.directory / "private").stat().st_mode & 0o077 == 0
+
+
+# Every way to trust ------------------------------------------------------------------------------------------
+
+
+def told(link: str, trust: str, directory: Path) -> Ran:
+    return insitu("demo", "--link", link, "--trust", trust, "--out", directory, "--json", "--baud", "0")
+
+
+@pytest.mark.parametrize(
+    ("link", "trust"),
+    [(link, trust) for link in ("memory", "tcp", "serial") for trust in OPTIONS if (link, trust) not in SHOWN],
+    ids=" ".join,
+)
+def test_every_option_over_every_link_that_allows_it(tmp_path, link, trust):
+    """The others are refused, with the reason (A1-A9)."""
+    ran = told(link, trust, tmp_path / "out")
+    if link in DESCRIPTIONS[OPTIONS[trust]].links:
+        assert ran.code == 0, ran.err
+        report = json.loads(ran.out.splitlines()[-1])
+        assert (report["ok"], report["link"], report["trust"]) == (True, link, trust)
+    else:
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.error.startswith(f"trust option {trust} is for a wired local link only")
+        assert not (tmp_path / "out").exists()
 
 
 # The directory -----------------------------------------------------------------------------------------------

@@ -11,21 +11,18 @@ from ..shell import pem
 from ..shell.telling import certificate_fingerprint
 from ..transports.faulty import CLEAN, Faults
 from . import stage as names
+from .options import before_meeting, deliver, for_module, for_unit, people, unsealed
 from .processes import Program, call, entered, noted
 from .report import DemoFailed, Report
 from .stage import PAYMENT, Stage
 
 
-def _unsealed(stage: Stage, party: str, option: str = "store", prefix: str = "") -> tuple[str, ...]:
-    return f"--{option}", str(stage.store(party)), f"--{prefix}passphrase-file", str(stage.passphrase(party))
-
-
 async def _provide(stage: Stage, report: Report) -> None:
     """Everybody gets keys and certificates; the module is delivered (L1)."""
     file = {name: str(stage.pem(name)) for name in (*names.CERTIFICATES, "customer-request", "central-request")}
-    maker, card = _unsealed(stage, "manufacturer"), _unsealed(stage, "card")
-    central = _unsealed(stage, "central")
-    pins = _people(stage)
+    maker, card = unsealed(stage, "manufacturer"), unsealed(stage, "card")
+    central = unsealed(stage, "central")
+    pins = people(stage)
     async with trio.open_nursery() as nursery:
         for party, words in (
             ("manufacturer", (*maker, "--name", names.MANUFACTURER, "--root", file["manufacturer"])),
@@ -38,56 +35,25 @@ async def _provide(stage: Stage, report: Report) -> None:
     chain = ("--root", file["manufacturer"], "--customer", file["customer"])
     fingerprint = certificate_fingerprint(pem.read_certificate(stage.pem("manufacturer")))
 
-    async def deliver() -> None:
+    async def deliver_and_trust() -> None:
         if report.trust != "ticket":  # tickets come from the card, once it has its certificate
-            await _deliver(stage, report)
+            await deliver(stage, report)
         await call(report, "central", "central", "trust", *central, *chain, "--fingerprint", fingerprint)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(deliver)
+        nursery.start_soon(deliver_and_trust)
         await call(report, "card", "card", "install", *card, *chain)
         jobs = ("--unit", names.UNIT, "--central", file["central-request"], "--out", str(stage.directory))
         await _approve(stage, report, *jobs)
     if report.trust == "ticket":
-        await _deliver(stage, report)
+        await deliver(stage, report)
     await call(report, "central", "central", "install", *central, "--certificate", file["central"])
-
-
-async def _deliver(stage: Stage, report: Report) -> None:
-    """The module gets its serial number, root and identity, and what the trust option asks for."""
-    maker, module = _unsealed(stage, "manufacturer"), _unsealed(stage, "module", "module", "module-")
-    more: tuple[str, ...] = ()
-    if report.trust == "ticket":
-        order = (
-            *_unsealed(stage, "card"),
-            "--count",
-            "1",
-            *_people(stage),
-            *_unsealed(stage, "tickets", "out", "out-"),
-        )
-        await call(report, " and ".join(names.PEOPLE), "card", "tickets", *order)
-        sent = _unsealed(stage, "tickets", "tickets", "tickets-")
-        await call(report, "manufacturer", "manufacturer", "take-tickets", *maker, *sent)
-        more = ("--ticket", names.CUSTOMER)
-    elif report.trust == "shipped-key":
-        more = ("--shipped-key-sheet", str(stage.sheet))
-    words = ("manufacturer", "initialize-module", *maker, *module, "--serial", names.SERIAL, *more)
-    await call(report, "manufacturer", *words)
-    if report.trust == "shipped-key":
-        stage.type_shipped_key()
 
 
 async def _approve(stage: Stage, report: Report, *more: str) -> None:
     """Two people approve the module's job, and whatever else there is."""
-    words = [*_unsealed(stage, "card"), *_people(stage), "--module", names.SERIAL, *more]
+    words = [*unsealed(stage, "card"), *people(stage), "--module", names.SERIAL, *more]
     await call(report, " and ".join(names.PEOPLE), "card", "approve", *words)
-
-
-def _people(stage: Stage) -> list[str]:
-    words: list[str] = []
-    for person in names.PEOPLE:
-        words += ("--person", person, "--pin-file", f"{person}={stage.pin(person)}")
-    return words
 
 
 async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
@@ -108,19 +74,19 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
             "central",
             "central",
             "serve",
-            *_unsealed(stage, "central"),
+            *unsealed(stage, "central"),
             *("--listen", "tcp:127.0.0.1:0", "--limit", str(names.LIMIT), "--commands"),
         )
         await nursery.start(host.run)
         listening = await host.expect("an open port", noted("Ready"))
-        trust = ("--trust", report.trust, *(("--declare-wired",) if report.trust == "physical" else ()))
         module = Program(
             report,
             "module",
             "module",
             "run",
-            *_unsealed(stage, "module"),
-            *("--link", at_module, "--central", str(listening["at"]), "--requests", *trust),
+            *unsealed(stage, "module"),
+            *("--link", at_module, "--central", str(listening["at"]), "--requests"),
+            *for_module(stage, report.trust),
         )
         await nursery.start(module.run)
         woken = await module.expect("an open link", noted("Ready"))
@@ -129,8 +95,9 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
         for round_number in (1, 2):
             if round_number == 2:
                 await _approve(stage, report)
+            await before_meeting(stage, report)
             before = line.carried if line else (0, 0)
-            result = await _personalize(nursery, stage, report, module, at_unit, trust, round_number)
+            result = await _personalize(nursery, stage, report, module, at_unit, round_number)
             await module.expect("a session with the central system", entered("ONLINE"), times=round_number)
             if line:  # what really crossed the wire, the link's own frames included
                 right, left = (now - then for now, then in zip(line.carried, before, strict=True))
@@ -140,7 +107,7 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
             if round_number == 1:
                 await _work_and_reset(host, module)
         out = str(stage.directory / names.LOG)
-        await call(report, "card", "card", "log", *_unsealed(stage, "card"), "--out", out)
+        await call(report, "card", "card", "log", *unsealed(stage, "card"), "--out", out)
         nursery.cancel_scope.cancel()
 
 
@@ -150,7 +117,6 @@ async def _personalize(
     report: Report,
     module: Program,
     link: str,
-    trust: tuple[str, ...],
     round_number: int,
 ) -> dict[str, object]:
     unit = Program(
@@ -158,10 +124,10 @@ async def _personalize(
         "unit",
         "unit",
         "personalize",
-        *_unsealed(stage, "card", "card"),
-        *("--link", link, "--serial", names.SERIAL, "--central", str(stage.pem("central")), *trust),
+        *unsealed(stage, "card", "card"),
+        *("--link", link, "--serial", names.SERIAL, "--central", str(stage.pem("central"))),
         *("--out", str(stage.pem(f"module-{round_number}"))),
-        *(("--shipped-key-file", str(stage.shipped_key)) if report.trust == "shipped-key" else ()),
+        *for_unit(stage, report.trust),
     )
     await nursery.start(unit.run)
     if report.trust == "physical":  # whoever stands there compares what module and unit show

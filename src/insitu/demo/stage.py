@@ -66,9 +66,9 @@ class Stage:
         try:
             self._clear()
             self.private.mkdir(mode=0o700)
-            for name in ("manufacturer", "card", "central", "module"):
+            for name in ("manufacturer", "card", "central", "module", "tickets", "book"):
                 self._secret(f"{name}.passphrase", secrets.token_urlsafe(24))
-            self._secret("tickets.passphrase", secrets.token_urlsafe(24))
+            self._secret(self.agreed.name, secrets.token_urlsafe(6))
             for person in PEOPLE:
                 self._secret(f"{person}.pin", f"{secrets.randbelow(10**8):08d}")
         except OSError as error:
@@ -107,7 +107,7 @@ class Stage:
 
     @property
     def sheet(self) -> Path:
-        """The sheet of the module's documents, with the shipped key on it."""
+        """The sheet of the module's documents, with the shipped key on it, or the sheet for a TAN's envelope."""
         return self.private / "module.html"
 
     @property
@@ -117,8 +117,25 @@ class Stage:
 
     def type_shipped_key(self) -> None:
         """Do what a person at the unit does who has the sheet."""
-        code = self.sheet.read_text("utf-8").partition('class="code">')[2].partition("<")[0]
-        self._secret(self.shipped_key.name, code)
+        self._secret(self.shipped_key.name, self._read_sheet("code"))
+
+    @property
+    def agreed(self) -> Path:
+        """The secret that module and unit are told."""
+        return self.private / "agreed.secret"
+
+    @property
+    def tan(self) -> Path:
+        """The TAN as the operator at the module keyed it in."""
+        return self.private / "keyed-in.tan"
+
+    def type_tan(self) -> None:
+        """Do what the operator does who opens the envelope; the sheet is destroyed."""
+        self._secret(self.tan.name, self._read_sheet("tan"))
+        self.sheet.unlink()
+
+    def _read_sheet(self, what: str) -> str:
+        return self.sheet.read_text("utf-8").partition(f'class="{what}">')[2].partition("<")[0]
 
     def pin(self, person: str) -> Path:
         """The file with a person's PIN."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from ..protocol.channel.trust.options import check_link
-from ..protocol.engine import UsageError
 from ..protocol.messages import TrustOption
 from .in_memory import act_in_memory
 from .report import Report
 from .separate import act_with_processes
 from .stage import Stage
 
-IN_MEMORY_ONLY: Final = (TrustOption.SECRET, TrustOption.TAN)
-"""Options whose story the processes do not tell yet."""
 OPTIONS: Final = {option.text: option for option in TrustOption if option is not TrustOption.CONVEYED}
 """Those that it can act: there is no mobile in it yet (A9)."""
 
@@ -26,8 +23,6 @@ def check(link: str, trust: str) -> None:
 
     """
     check_link(OPTIONS[trust], link)
-    if OPTIONS[trust] in IN_MEMORY_ONLY and link != "memory":
-        raise UsageError(f"trust option {trust}", expected="--link memory", got=link)
 
 
 async def tell(stage: Stage, report: Report, *, baud: int) -> None:
