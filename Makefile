@@ -28,10 +28,11 @@ lint: setup ## all checks that do not run the code
 bench: setup ## what things cost, measured side by side; writes bench.json
 	$(BIN)/python benchmarks/run.py
 
-specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, CDDL, example, XFS4IoT
+specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, CDDL, example, options, XFS4IoT
 	$(BIN)/python specs/generate.py
 	$(BIN)/python -m insitu.protocol.messages.cddl > specs/messages.cddl
 	$(BIN)/python specs/example.py
+	$(BIN)/python specs/options.py
 	$(BIN)/python -m insitu.embed.xfs > docs/xfs4iot.md
 
 coverage: setup system ## the whole test suite with branch coverage

@@ -27,6 +27,7 @@ from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
 from insitu.shell.module import Module
+from insitu.shell.trusting import NOTHING, Means
 from insitu.shell.unit import Unit
 from insitu.transports.memory import memory_pair
 from insitu.transports.serial.frames import Frame, Kind, Mark, attention, encode, ready
@@ -147,6 +148,10 @@ class Story:
         self.central_der = self.certify(CardRole.CENTRAL, request.subject, request.public)
         self.central.trust(self.root, self.customer, actor="operator")
         self.central.install(self.central_der)
+        self.deliver(manufacturer)
+
+    def deliver(self, manufacturer: Manufacturer) -> None:
+        """The module gets serial number, root and identity."""
         self.module.initialize(
             SERIAL, self.root, lambda made: manufacturer.certify_identity(made.serial, made.key.public)
         )
@@ -164,6 +169,10 @@ class Story:
         """A certificate by the card."""
         return self.card.certify(self.approve(role, subject, public), public)
 
+    def means(self, serial: str) -> Means:
+        """What people and documents contribute at the unit."""
+        return NOTHING
+
     async def meet(self, title: str, option: TrustOption) -> None:
         """Module and unit meet."""
         if not any(job.subject == SERIAL for job in self.card.record.jobs):
@@ -174,6 +183,7 @@ class Story:
             self.card,
             self.central_der,
             compare=lambda _: True,
+            means=self.means,
             entropy=Seeded(f"unit session {len(self.sessions)}"),
             now=now,
         )
