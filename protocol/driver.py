@@ -340,7 +340,10 @@ class _Driver:
         """Ask a person, who may take minutes or have gone: meanwhile the link may be lost and deadlines pass."""
         item: _Item
         try:
-            item = _Answer(await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=True))
+            if self._ports.confer is not None:
+                item = _Answer(await self._ports.confer(effect))
+            else:
+                item = _Answer(await trio.to_thread.run_sync(perform, effect, self._ports, abandon_on_cancel=True))
         except InsituError as error:
             item = error
         self._inbox.add(item)

@@ -6,7 +6,7 @@ event; what storage raises goes up, since nothing may be promised after a failed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from .engine import (
@@ -70,6 +70,7 @@ class Ports:
             nothing, and on the medium when it returns.
         look_up: answers a LookUp with the event that the party's table awaits.
         consult: answers a Consult with the event that the party's table awaits; given up when the session ends.
+        confer: the same by trio, for a person at a device; used instead of `consult` where it is there.
         forward: hands a message to whom else this party is connected with; at once, and nothing comes back this way.
         blocking: `commit`, `look_up` and `consult` take time, where a person is asked minutes; a driver then calls
             them from a worker thread.
@@ -82,6 +83,7 @@ class Ports:
     commit: Callable[[object, frozenset[str] | None], None] = _no_commit
     look_up: Callable[[LookUp], object] = _no_look_up
     consult: Callable[[Consult], object] = _nobody
+    confer: Callable[[Consult], Awaitable[object]] | None = None
     forward: Callable[[object], None] = _nobody_else
     show: Callable[[object], None] = _ignore
     blocking: bool = False
@@ -90,7 +92,7 @@ class Ports:
     @property
     def asks_people(self) -> bool:
         """Whether there is somebody to be asked who takes time."""
-        return (self.blocking or self.patient) and self.consult is not _nobody
+        return self.confer is not None or ((self.blocking or self.patient) and self.consult is not _nobody)
 
 
 def perform(effect: Effect, ports: Ports) -> object | None:

@@ -46,6 +46,24 @@ class MobileAwaited:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysAwaited:
+    """The operator at the pad of `party` is to key in a TAN for `peer`; so many seconds at most for each key (A7)."""
+
+    party: str
+    peer: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRefused:
+    """What was entered is no TAN; `left` more attempts. Nothing of it is in `reason`."""
+
+    party: str
+    reason: str
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessageSent:
     """A message left: its name and the bytes of its frames, without the frames' length fields."""
 

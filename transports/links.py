@@ -26,7 +26,7 @@ from .serial.threaded import ThreadedPort
 from .tcp import DEFAULT_LIMITS, PeerGate, PeerLimits
 from .tls import TlsOptions, TlsStream
 
-__all__ = ["Address", "Handler", "Kind", "Link", "open_link", "serve_links"]
+__all__ = ["Address", "Handler", "Kind", "Link", "open_link", "open_port", "serve_links"]
 
 Handler: TypeAlias = Callable[["Link"], Awaitable[None]]
 
@@ -92,7 +92,7 @@ async def open_link(
         return _tls_link(await tls.connect(where.place, where.port, where.tls, timeout=timeout))
     if where.kind == "bluetooth":
         return _bluetooth_link(where, await bluetooth.connect(where.place, where.port, timeout=timeout))
-    port = await _open_port(where)
+    port = await open_port(where)
     link = await SerialLink.call(port, timing=Timing(where.baud), timeout=timeout)
     return _serial_link(where, link, port, declared_wired)
 
@@ -222,7 +222,13 @@ def _bluetooth_link(where: Address, stream: BluetoothStream) -> Link:
 # Serial lines and devices.
 
 
-async def _open_port(where: Address) -> _Port:
+async def open_port(where: Address) -> _Port:
+    """The bare bytes of a serial port or device, without the link layer: for what does not speak it, a keypad.
+
+    Raises:
+        LinkError: as the port's `open`.
+
+    """
     if where.kind == "device":
         return await DevicePort.open(where.place)
     if where.is_url or os.name != "posix":
@@ -237,7 +243,7 @@ async def _serve_serial(
         async with _serial_link(where, stream, port, declared_wired) as link:
             await handler(link)
 
-    port = await _open_port(where)
+    port = await open_port(where)
     async with SerialListener(port, timing=Timing(where.baud)) as listener:
         async with trio.open_nursery() as nursery:
             task_status.started([where])

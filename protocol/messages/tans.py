@@ -21,7 +21,8 @@ class Tan:
         label: in key memory.
         not_after: unix seconds after which it is worth nothing.
         identified: the module has to prove its identity before it may use the TAN.
-        printed: it stands on a sheet, and is never shown again.
+        printed: it was given out, on a sheet or in a token, and never is again.
+        key: it is a key of 32 bytes that is used in a token and never leaves it (A8).
 
     CDDL::
 
@@ -31,6 +32,7 @@ class Tan:
           3: unix-time,           ; not after
           4: bool,                ; identified
           5: bool,                ; printed
+          6: bool,                ; key
         }
 
     """
@@ -40,6 +42,7 @@ class Tan:
     not_after: Annotated[int, Key(3)]
     identified: Annotated[bool, Key(4)]
     printed: Annotated[bool, Key(5)]
+    key: Annotated[bool, Key(6)] = False
 
 
 @array

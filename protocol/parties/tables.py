@@ -10,11 +10,13 @@ from ..channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..channel.trust.pake import MODULE_PAKE, UNIT_PAKE
 from ..channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
+from ..channel.trust.token import UNIT_TOKEN
 from ..engine import Table
 from .card import CARD
 from .card_enrolling import CARD_ENROLLING
 from .central import CENTRAL
 from .central_enrolling import CENTRAL_ENROLLING
+from .keypad import KEYPAD
 from .manufacturer import MANUFACTURER
 from .mobile import MOBILE
 from .module import MODULE
@@ -22,7 +24,7 @@ from .unit import UNIT
 from .work import WORK
 
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING, MOBILE),
+    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING, MOBILE, KEYPAD),
     *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE, TICKET_MODULE, TICKET_UNIT),
-    *(MODULE_CONVEYED, UNIT_CONVEYED),
+    *(UNIT_TOKEN, MODULE_CONVEYED, UNIT_CONVEYED),
 )

@@ -53,6 +53,8 @@ class StoreKind(Enum):
     CENTRAL = "central"
     MANUFACTURER = "manufacturer"
     UNIT = "unit"
+    TOKEN = "token"  # noqa: S105 - a kind
+    """An operator's, with TANs for modules; no party lives in it (A8)."""
     TICKETS = "tickets"
     """On their way from a card to the manufacturer; no party lives in it (A4)."""
 

@@ -55,7 +55,9 @@ def usable(record: UnitRecord, serial: str, at: int) -> Tan:
     return tan
 
 
-def issued(record: UnitRecord, serial: str, *, not_after: int, at: int, identified: bool) -> tuple[UnitRecord, Tan]:
+def issued(
+    record: UnitRecord, serial: str, *, not_after: int, at: int, identified: bool, key: bool = False
+) -> tuple[UnitRecord, Tan]:
     """A new TAN; one whose term is over gives way to it.
 
     Raises:
@@ -71,21 +73,22 @@ def issued(record: UnitRecord, serial: str, *, not_after: int, at: int, identifi
     if len(rest) >= MOST_TANS:
         raise StateError("too many TANs", who=_WHO, expected=f"at most {MOST_TANS}")
     number = record.issued + 1
-    tan = Tan(serial, f"tan-{number}", not_after, identified, printed=False)
+    tan = Tan(serial, f"tan-{number}", not_after, identified, printed=False, key=key)
     return replace(record, tans=(*rest, tan), issued=number), tan
 
 
 def printed(record: UnitRecord, serial: str) -> UnitRecord:
-    """It is about to stand on a sheet.
+    """It is about to be given out.
 
     Raises:
         TanGone: there is none.
-        StateError: it does already.
+        StateError: it was already.
 
     """
     tan = _tan_for(record, serial)
     if tan.printed:
-        raise StateError(f"the TAN for {serial} was printed", who=_WHO, expected="once; revoke it and issue another")
+        expected = "once; revoke it and issue another"
+        raise StateError(f"the TAN for {serial} was printed or given out", who=_WHO, expected=expected)
     return replace(record, tans=tuple(replace(each, printed=True) if each == tan else each for each in record.tans))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+import tty
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,76 @@ def test_a_tan_from_its_issue_to_its_use(bank: Estate, book: list[str], form):
     assert bank.status()["state"] == "operating"
     assert code[:4] + code[5:9] not in ran.out.replace(" ", "")
     assert done("tan", "status", *book).out == ""
+
+
+def token(bank: Estate, prefix: str = "token-") -> list[str]:
+    """The words that open the operator's token."""
+    opened_by = write_secret(bank / "token.pass", "opens the token 58")
+    return ["--token", str(bank / "token.insitu"), f"--{prefix}passphrase-file", str(opened_by)]
+
+
+@pytest.mark.parametrize("form", [("key", "16"), ("base32", "32")], ids=" ".join)
+def test_a_tan_that_nobody_sees(bank: Estate, book: list[str], form):
+    """From the book into an operator's token, and from there to a module; the second time into the same token."""
+    for round_number in (1, 2):
+        done("tan", "issue", *book, "--serial", SERIAL, "--form", form[0], "--length", form[1])
+        done("tan", "seal", *book, "--serial", SERIAL, *token(bank))
+        refused(5, "tan", "seal", *book, "--serial", SERIAL, *token(bank), says=("given out",))
+        bank.approved("--module", SERIAL)
+        with running(*bank.run_module("--trust", "tan", *token(bank), "--once")) as module:
+            done(*bank.personalize(place(module), "--trust", "tan", *for_unit(bank)))
+            assert module.wait().code == 0
+        assert bank.status()["epoch"] == round_number - 1
+        assert done("tan", "status", *book).out == ""
+        done("module", "reset", *bank.unsealed("module"), "--yes")
+
+
+def test_a_token_that_is_not_the_one(bank: Estate, book: list[str]):
+    run = bank.run_module("--trust", "tan", *token(bank))
+    refused(2, *run, says=("no store",))
+    done("tan", "issue", *book, "--serial", "SM-99", "--form", "key")
+    done("tan", "seal", *book, "--serial", "SM-99", *token(bank))
+    refused(2, *run, says=(f"a token with a TAN for {SERIAL}",))
+    refused(2, *run, "--tan-file", str(bank / "tan"), says=("--token",))
+    refused(2, *bank.run_module("--trust", "secret", *token(bank)), says=("--trust tan",))
+
+
+def test_a_key_is_on_no_sheet(bank: Estate, book: list[str]):
+    done("tan", "issue", *book, "--serial", SERIAL, "--form", "key")
+    refused(5, "tan", "print", *book, "--serial", SERIAL, "--out", bank / "sheet.html", says=("is for a token",))
+    assert not (bank / "sheet.html").exists()
+    assert done("tan", "status", *book).out.endswith("not given out\n")
+
+
+def test_a_token_is_not_made_for_nothing(bank: Estate, book: list[str]):
+    refused(5, "tan", "seal", *book, "--serial", SERIAL, *token(bank), says=("no TAN",))
+    assert not (bank / "token.insitu").exists()
+
+
+def test_a_tan_by_a_pad_at_a_serial_port(bank: Estate, book: list[str]):
+    """The operator presses a wrong key first, and corrects it."""
+    done("tan", "issue", *book, "--serial", SERIAL)
+    _, code = sheet(bank, book)
+    bank.approved("--module", SERIAL)
+    hand, device = os.openpty()
+    tty.setraw(device)
+    try:
+        pad = f"serial:{os.ttyname(device)}"
+        with running(*bank.run_module("--trust", "tan", "--keypad", pad, "--once")) as module:
+            at = place(module)
+            with running(*bank.personalize(at, "--trust", "tan", *for_unit(bank))) as unit:
+                assert module.note("KeysAwaited")["peer"]
+                os.write(hand, f"{code}9\b\r".encode())
+                assert unit.wait().code == 0
+            assert module.wait().code == 0
+        assert code not in module.out
+        os.write(device, b"|")
+        assert os.read(hand, 100) == b"|", "an echo"
+    finally:
+        os.close(hand)
+        os.close(device)
+    assert bank.status()["state"] == "operating"
+    refused(2, *bank.run_module("--trust", "tan", "--keypad", "tcp:127.0.0.1:1"), says=("--keypad serial:PATH",))
 
 
 def test_a_wrong_tan_is_burnt_and_counted(bank: Estate, book: list[str]):

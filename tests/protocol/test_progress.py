@@ -7,6 +7,8 @@ import pytest
 from insitu.protocol import progress
 from insitu.protocol.messages import Intent, Purpose, TrustOption
 from insitu.protocol.progress import (
+    KeysAwaited,
+    KeysRefused,
     MessageReceived,
     MessageSent,
     MobileAwaited,
@@ -21,6 +23,8 @@ NOTES = (
     Secured("module", "unit 1", Intent(purpose=Purpose.STATUS, option=TrustOption.PHYSICAL), 3, 3),
     PeerProved("unit", "SN-1", TrustOption.SHIPPED_KEY),
     MobileAwaited("unit", "SN-1", 240.0),
+    KeysAwaited("module", "unit 1", 60.0),
+    KeysRefused("module", "code: check symbol", 2),
     MessageSent("module", "ModuleKey", 123),
     MessageReceived("unit", "ModuleKey", 123),
     SessionEnded("module", ""),

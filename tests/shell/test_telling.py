@@ -11,12 +11,13 @@ from lives import new_host
 from pump import Line, contact, enrollment, personalize, sent_to_reset
 from world import CARD_NUMBER, DAY, NOW, World, wanted
 
-from insitu.protocol.engine import PublicKey, SecretAlgorithm
+from insitu.protocol.engine import PublicKey, SecretAlgorithm, Show
 from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled, CommandConcluded
+from insitu.protocol.parties.keypad import KEYPAD, KeypadData, KeypadState, TanAsked
 from insitu.protocol.parties.module_data import KeyMade
 from insitu.protocol.parties.work_data import PayloadGiven, PayOutInstructed, TimePassed, TransactionSettled
-from insitu.protocol.progress import SessionEnded
+from insitu.protocol.progress import KeysRefused, SessionEnded
 from insitu.protocol.stores.registry import CommandKind
 from insitu.shell.telling import _LINES, facts_of, key_fingerprint, line_of
 
@@ -43,6 +44,9 @@ def told() -> list[dict[str, object]]:
     enrollment(world, new_host(world)).start().finish()
     world.close_circle("SN-circle")
     personalize(world, TrustOption.PHYSICAL)
+    pad = KEYPAD.step(KeypadState.READY, KeypadData(), TanAsked("unit\n1"))
+    world.shown += [effect.note for effect in pad.effects if isinstance(effect, Show)]
+    world.shown.append(KeysRefused("module", "code: check symbol", 2))
     return [facts for note in world.shown if (facts := facts_of(note)) is not None]
 
 

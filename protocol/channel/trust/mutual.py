@@ -77,6 +77,11 @@ class MutualData:
     claimed: bytes = field(default=b"", repr=False)
     proved: Peer | None = None
 
+    @property
+    def other(self) -> Side:
+        """The other side."""
+        return Side.UNIT if self.side is Side.MODULE else Side.MODULE
+
     def prove(self, side: Side) -> UseSecret:
         """Have key memory make the MAC of `side`."""
         return UseSecret(given(self.secret), Prove(self.statement(side)))
@@ -117,8 +122,7 @@ def send_and_wait(data: D, event: SecretUsed) -> tuple[D, Effects]:
 
 def check(data: D, event: Proof) -> tuple[D, Effects]:
     """Have key memory make the MAC that the other side must have sent."""
-    other = Side.UNIT if data.side is Side.MODULE else Side.MODULE
-    return replace(data, claimed=event.mac), [StopTimer(PROOF_TIMER), data.prove(other)]
+    return replace(data, claimed=event.mac), [StopTimer(PROOF_TIMER), data.prove(data.other)]
 
 
 def answer(data: D, _: object) -> tuple[D, Effects]:

@@ -50,6 +50,7 @@ from .attempts import (
     SecretNeeded,
 )
 from .mutual import (
+    D,
     MutualData,
     accept,
     answer,
@@ -178,7 +179,7 @@ def count(data: PakeData, event: PakeShare) -> tuple[PakeData, Effects]:
     return replace(data, theirs=event.share), [StopTimer(PROOF_TIMER), LookUp(ATTEMPT, question)]
 
 
-def bar(data: PakeData, event: AttemptBarred) -> tuple[PakeData, Effects]:
+def bar(data: D, event: AttemptBarred) -> tuple[D, Effects]:
     """Nothing was said that a guess could be tried on, and nothing is."""
     return data, [Close(Fault.UNAVAILABLE, event.reason)]
 
@@ -210,7 +211,7 @@ def send_share_and_wait(data: PakeData, event: PakeFinished) -> tuple[PakeData, 
     return replace(data, secret=event.key), [send, StartTimer(PROOF_TIMER, PROOF_SECONDS)]
 
 
-def settle(data: PakeData, _: SecretUsed) -> tuple[PakeData, Effects]:
+def settle(data: D, _: SecretUsed) -> tuple[D, Effects]:
     """The other side knew it."""
     return data, [LookUp(ATTEMPT, AttemptRight(data.option, data.serial))]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +17,7 @@ from ..protocol.keys.certificates import fingerprint_text, is_circular
 from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.stores.sealed import StoreKind
+from ..shell.keypad import Keypad, plugged, terminal
 from ..shell.module import Module
 from ..shell.passphrase import passphrase
 from ..shell.programs import ModuleProgram, input_lines
@@ -74,6 +77,12 @@ def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
     "--unit", help="tcp:HOST:PORT of a unit in the network, to be personalized by; instead of --link or besides."
 )
 @click.option("--tan-file", type=PATH, help="The TAN, in a file of mode 0600 or 0400; else the operator is asked.")
+@click.option(
+    "--keypad", help="Where the operator keys in the TAN, if not at the terminal: serial:PATH or device:PATH."
+)
+@click.option("--token", type=PATH, help="The operator's token with the TAN (insitu tan seal); then nobody is asked.")
+@click.option("--token-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the token.")
+@click.option("--token-passphrase-hook", help="Command whose output unseals the token.")
 @click.option("--legacy-methods", is_flag=True, help="Admit TDES keys, retail MACs and PIN blocks of formats 0 and 3.")
 @click.option("--central", help="tcp:HOST:PORT of the central system, to work with while operating.")
 @click.option("--once", is_flag=True, help="End when the module operates.")
@@ -91,6 +100,10 @@ def run(
     declare_numeric_comparison: bool,
     unit: str | None,
     tan_file: Path | None,
+    keypad: str | None,
+    token: Path | None,
+    token_passphrase_file: Path | None,
+    token_passphrase_hook: str | None,
     legacy_methods: bool,
     central: str | None,
     once: bool,
@@ -110,9 +123,25 @@ def run(
     if service is not None and service.kind != "tcp":
         raise UsageError("a unit in the network", who="module", expected="--unit tcp:HOST:PORT", got=unit)
     host = None if central is None else Address.parse(central)
-    with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
-        counter = _counter(counter_file, counter_hook)
-        here = Module(vault, counter=counter, legacy=legacy_methods, enter=_enter(tan_file), show=teller.show)
+    pad = _pad(keypad, teller)
+    if token is not None and (trust != "tan" or tan_file is not None):
+        got = "--tan-file" if trust == "tan" else f"--trust {trust}"
+        raise UsageError("--token", who="module", expected="--trust tan, and no --tan-file", got=got)
+    with ExitStack() as opened:
+        vault = opened.enter_context(open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook))
+        plugged = None
+        if token is not None:
+            opening = token_passphrase_file, token_passphrase_hook
+            plugged = opened.enter_context(open_store(token, StoreKind.TOKEN, *opening))
+        here = Module(
+            vault,
+            counter=_counter(counter_file, counter_hook),
+            legacy=legacy_methods,
+            enter=_enter(tan_file),
+            pad=None if tan_file is not None else pad,
+            token=plugged,
+            show=teller.show,
+        )
         if here.state is ModuleState.BLANK:
             raise StateError("the module was never delivered", who="module", expected="a delivered module", got="blank")
         if trust == "certificates" and here.record.identity is None:
@@ -137,11 +166,28 @@ def run(
 
 
 def _enter(tan_file: Path | None) -> Callable[[str], str]:
+    """For where there is no pad: out of a file, or from a terminal that cannot be waited on."""
+
     def enter(peer: str) -> str:
         prompt = f"{peer} is there. TAN: ".encode("unicode_escape").decode()
         return passphrase(file=tan_file, prompt=prompt).reveal().decode(errors="replace")
 
     return enter
+
+
+def _pad(keypad: str | None, teller: Teller) -> Keypad | None:
+    """The pad that is plugged in, or the terminal.
+
+    Raises:
+        UsageError: nothing that a pad can be plugged into.
+
+    """
+    if keypad is None:
+        return None if sys.platform == "win32" else Keypad(terminal, show=teller.show)
+    where = Address.parse(keypad)
+    if where.kind not in ("serial", "device"):
+        raise UsageError("no place for a pad", who="module", expected="--keypad serial:PATH or device:PATH", got=keypad)
+    return Keypad(plugged(where), show=teller.show)
 
 
 @module.command()

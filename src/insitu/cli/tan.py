@@ -1,4 +1,4 @@
-"""insitu tan: a unit's book of one-off numbers: init, issue, print, revoke, status, unlock."""
+"""insitu tan: a unit's book of one-off numbers: init, issue, print, seal, revoke, status, unlock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from ..protocol.keys.profile import checked_name, time_text
 from ..protocol.keys.tans import LENGTHS, TanAlphabet, TanForm, alphabet_of
 from ..protocol.stores.sealed import StoreKind
 from ..shell.book import Book
-from ..shell.envelope import write_sheet
 from ..shell.keeping import wall_clock
-from .common import PATH, Group, create_store, emit, open_book, say, store_options
+from ..shell.sheets import write_tan_sheet
+from .common import PATH, Group, create_store, emit, open_book, open_store, say, store_options
 
 DAY: Final = 24 * 3600
+WRITTEN_NOWHERE: Final = "key"
 
 
 @click.group(cls=Group)
@@ -45,10 +46,11 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None)
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="Its term.")
 @click.option(
     "--form",
-    type=click.Choice([each.value for each in TanAlphabet]),
+    type=click.Choice([*(each.value for each in TanAlphabet), WRITTEN_NOWHERE]),
     default=TanAlphabet.DECIMAL.value,
     show_default=True,
-    help="What it is written in; hexadecimal for pads with A to F, base32 for keyboards.",
+    help="What it is written in; hexadecimal for pads with A to F, base32 for keyboards. A key is written nowhere: "
+    "it goes into a token (insitu tan seal), and never leaves it.",
 )
 @click.option(
     "--length",
@@ -69,7 +71,7 @@ def issue(
     no_identity: bool,
 ) -> None:
     """Draw a TAN for a module. Nobody sees it before it is printed."""
-    shape = TanForm(TanAlphabet(form), int(length))
+    shape = None if form == WRITTEN_NOWHERE else TanForm(TanAlphabet(form), int(length))
     book = _book(store, passphrase_file, passphrase_hook)
     issued = book.issue(checked_name(serial), shape, not_after=wall_clock() + days * DAY, identified=not no_identity)
     say(f"TAN for {serial} until {time_text(issued.not_after)}")
@@ -88,8 +90,37 @@ def print_(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         until = next(each.not_after for each in book.record().tans if each.serial == serial)
         return write_symbols(value, alphabet_of(value).alphabet), time_text(until)
 
-    write_sheet(out, serial, content)
+    write_tan_sheet(out, serial, content)
     say(f"sheet for {serial} in {out}")
+
+
+@tan.command()
+@store_options()
+@SERIAL
+@store_options("token", prefix="token-")
+def seal(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    serial: str,
+    token: Path,
+    token_passphrase_file: Path | None,
+    token_passphrase_hook: str | None,
+) -> None:
+    """Put the TAN into an operator's token instead of printing it, once.
+
+    The token is a file sealed with a passphrase, made if it is not there; `insitu module run --token` uses it. Tell the
+    operator the passphrase on another way than the file goes.
+    """
+    book, opening = _book(store, passphrase_file, passphrase_hook), (token_passphrase_file, token_passphrase_hook)
+    book.check_to_give(serial)
+    if token.exists():
+        with open_store(token, StoreKind.TOKEN, *opening) as vault:
+            book.take_to_seal(serial, vault)
+    else:
+        with create_store(token, StoreKind.TOKEN, *opening) as vault:
+            book.take_to_seal(serial, vault)
+    say(f"TAN for {serial} in {token}")
 
 
 @tan.command()
@@ -117,9 +148,9 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     """Which modules have a TAN, and where attempts were wrong. No TAN is shown."""
     record = _book(store, passphrase_file, passphrase_hook).record()
     for tan in record.tans:
-        until = time_text(tan.not_after)
+        until, what = time_text(tan.not_after), "TAN for a token" if tan.key else "TAN"
         facts: dict[str, object] = {"serial": tan.serial, "until": until, "printed": tan.printed}
-        emit(as_json, facts, f"{tan.serial}: TAN until {until}, {'printed' if tan.printed else 'not printed yet'}")
+        emit(as_json, facts, f"{tan.serial}: {what} until {until}, {'' if tan.printed else 'not '}given out")
     for tally in record.tallies:
         text = f"{tally.serial}: {tally.wrong} wrong attempts{', locked' if tally.wrong == 5 else ''}"
         emit(as_json, {"serial": tally.serial, "wrong": tally.wrong}, text)

@@ -13,15 +13,18 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
+from ..protocol.engine import StateError
 from ..protocol.keys.tans import TanForm, draw_tan
 from ..protocol.keys.vault import SealedVault, Vault
 from ..protocol.messages.tans import Tan, UnitRecord
 from ..protocol.stores import tans
 from ..protocol.stores.files import StoreLocked
 from ..protocol.stores.sealed import StoreKind
-from ..protocol.stores.secret import Entropy, Secret
+from ..protocol.stores.secret import Entropy, Secret, draw
 from .keeping import Keeping, wall_clock
 
+KEY_BYTES: Final = 32
+"""Of a TAN that is a key."""
 LOCK_SECONDS: Final = 10.0
 """How long another program may hold the file."""
 
@@ -74,12 +77,12 @@ class Book:
 
     # The operator
 
-    def issue(self, serial: str, form: TanForm, *, not_after: int, identified: bool = True) -> Tan:
+    def issue(self, serial: str, form: TanForm | None, *, not_after: int, identified: bool = True) -> Tan:
         """A new TAN, which nobody has seen yet.
 
         Args:
             serial: the module that it is for.
-            form: how it is written.
+            form: how it is written; None: a key that is for a token, and is never written (A8).
             not_after: unix seconds after which it is worth nothing.
             identified: the module must prove its identity before it may use it.
 
@@ -90,8 +93,12 @@ class Book:
         """
         with self._keeping() as keeping:
             before = keeping.record or UnitRecord()
-            record, tan = tans.issued(before, serial, not_after=not_after, at=self._now(), identified=identified)
-            keeping.vault.storage.share_password(tan.label, draw_tan(form, self._entropy).encode())
+            about = {"not_after": not_after, "at": self._now()}
+            record, tan = tans.issued(before, serial, **about, identified=identified, key=form is None)
+            if form is None:
+                keeping.vault.storage.share(tan.label, draw(self._entropy, KEY_BYTES))
+            else:
+                keeping.vault.storage.share_password(tan.label, draw_tan(form, self._entropy).encode())
             self._commit(keeping, record)
             return tan
 
@@ -99,13 +106,46 @@ class Book:
         """The TAN, for its sheet and nothing else (S9); once, and that is durable before it is given.
 
         Raises:
-            StateError: there is none, or it was printed.
+            StateError: there is none, it was given out, or it is for a token.
+
+        """
+        with self._keeping() as keeping:
+            record = tans.printed(keeping.record or UnitRecord(), serial)
+            if _tan(record, serial).key:
+                raise StateError(f"the TAN for {serial} is for a token", who="unit", expected="insitu tan seal")
+            self._commit(keeping, record)
+            return _value(keeping, record, serial).decode()
+
+    def check_to_give(self, serial: str) -> None:
+        """Make sure, before a token is made for it, that the TAN can be given out.
+
+        Raises:
+            StateError: there is none, or it was given out.
+
+        """
+        tans.printed(self.record(), serial)
+
+    def take_to_seal(self, serial: str, token: Vault) -> None:
+        """Put the TAN into an operator's token, under the serial number, once; an earlier one there gives way (A8).
+
+        It is taken from the book first: where the token then fails, it is in neither's hands and can be revoked.
+
+        Raises:
+            StateError: there is none, or it was given out.
+            EnvironmentFault: the token cannot be written.
 
         """
         with self._keeping() as keeping:
             record = tans.printed(keeping.record or UnitRecord(), serial)
             self._commit(keeping, record)
-            return _value(keeping, record, serial).decode()
+            tan, value = _tan(record, serial), _value(keeping, record, serial)
+        others = token.labels() - {serial}
+        token.commit(b"", others)
+        if tan.key:
+            token.storage.share(serial, value)
+        else:
+            token.storage.share_password(serial, value)
+        token.commit(b"", others | {serial})
 
     def revoke(self, serial: str) -> None:
         """The TAN for this module counts no more.
@@ -168,5 +208,8 @@ class Book:
 
 
 def _value(keeping: Keeping[UnitRecord], record: UnitRecord, serial: str) -> bytes:
-    label = next(tan.label for tan in record.tans if tan.serial == serial)
-    return keeping.vault.storage.secret_bytes_for_sealing(label)
+    return keeping.vault.storage.secret_bytes_for_sealing(_tan(record, serial).label)
+
+
+def _tan(record: UnitRecord, serial: str) -> Tan:
+    return next(tan for tan in record.tans if tan.serial == serial)

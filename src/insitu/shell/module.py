@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -32,6 +33,7 @@ from ..protocol.channel.trust import (
 from ..protocol.desk import Desk
 from ..protocol.driver import run
 from ..protocol.engine import Consult, InsituError, LookUp, StateError, UsageError, given
+from ..protocol.keys.beside import KeysBeside
 from ..protocol.keys.tans import read_tan
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ModuleRecord, ModuleTicket, Purpose, TrustOption
@@ -48,6 +50,7 @@ from ..protocol.parties.module_data import (
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
 from .keeping import Keeping, Show, ignore, steady_clock, wall_clock
+from .keypad import Keypad
 from .second_link import SecondLink
 from .trusting import ModuleHas, module_terms
 from .work import NotOperating, Work
@@ -75,6 +78,8 @@ class Module:
         legacy: older symmetric methods are admitted (L11).
         enter: asks the operator for the TAN, told the name that the unit gives itself; what was keyed in, with its
             check symbol (A7). Called from a worker thread; an InsituError ends the session.
+        pad: where the operator keys it in; used instead of `enter`, by programs that run on trio.
+        token: the operator's, with the TAN in it, which it does not leave; then nobody is asked (A8).
         mobile: opens the link to a mobile for one session; only the conveyed option needs it (A9).
         entropy, now, show: random bytes, unix seconds, notes and progress.
         steady: seconds by a clock that nobody can set (S8).
@@ -95,6 +100,8 @@ class Module:
         counter: MonotonicCounter | None = None,
         legacy: bool = False,
         enter: Callable[[str], str] = nobody_enters,
+        pad: Keypad | None = None,
+        token: Vault | None = None,
         mobile: Callable[[], SecondLink] | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
@@ -103,6 +110,8 @@ class Module:
     ) -> None:
         self._keeping = Keeping(vault, ModuleRecord)
         self._enter = enter
+        self._pad = pad
+        self._token = token
         self._entropy = entropy
         self._mobile = mobile
         self._now = now
@@ -196,8 +205,8 @@ class Module:
 
         """
         try:
-            mobile, vault = self._mobile and self._mobile(), self._keeping.vault
-            module_terms(option, ModuleHas(self.record, vault, wired=True, entropy=self._entropy, mobile=mobile))
+            mobile = self._mobile and self._mobile()
+            module_terms(option, self._has(wired=True, mobile=mobile))
         finally:
             self._keeping.vault.roll_back()
 
@@ -265,16 +274,20 @@ class Module:
         """
         async with stream:
             with self._only_one("unit") as scope:
-                vault, record = self._keeping.vault, self.record
                 mobile = self._mobile() if self._mobile and option is TrustOption.CONVEYED else None
                 try:
-                    has = ModuleHas(record, vault, wired=wired, entropy=self._entropy, mobile=mobile)
-                    terms = module_terms(option, has)
+                    terms = module_terms(option, self._has(wired=wired, mobile=mobile))
                     purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
                     await self._session(stream, terms, purpose, scope, also_show, mobile)
                 finally:
-                    vault.roll_back()
+                    self._keeping.vault.roll_back()
+                    if self._token is not None:
+                        self._token.roll_back()
         return self.state
+
+    def _has(self, *, wired: bool, mobile: SecondLink | None) -> ModuleHas:
+        vault, entropy = self._keeping.vault, self._entropy
+        return ModuleHas(self.record, vault, wired=wired, entropy=entropy, mobile=mobile, token=self._token)
 
     async def work(self, stream: trio.abc.Stream, *, also_show: Show = ignore) -> ModuleState:
         """One session with the central system over `stream`, until either side ends it; the state afterwards.
@@ -330,6 +343,10 @@ class Module:
 
         asks = terms.option is TrustOption.TAN
         ports = replace(self._keeping.ports(show), look_up=look_up, consult=self._ask_operator, patient=asks)
+        if asks and self._token is not None:
+            ports = replace(ports, keys=KeysBeside(ports.keys, self._token), patient=False)
+        elif asks and self._pad is not None:
+            ports = replace(ports, confer=partial(self._ask_at, self._pad))
         if mobile is None:
             await run(session, stream, ports, now=self._now, scope=scope)
         else:
@@ -355,14 +372,20 @@ class Module:
         raise UsageError("not a question for a module", got=type(question).__name__)
 
     def _ask_operator(self, consult: Consult) -> object:
-        question = consult.question
-        if not isinstance(question, SecretNeeded):
-            return SecretDenied("not a question for an operator")
         try:
-            tan = read_tan(self._enter(question.peer))
-            return SecretEntered(self._keeping.vault.storage.share_password(ENTERED, tan.encode()))
+            return self._entered(self._enter(_peer_of(consult)))
         except InsituError as error:
             return SecretDenied(str(error))
+
+    async def _ask_at(self, pad: Keypad, consult: Consult) -> object:
+        try:
+            return self._entered(await pad.ask(_peer_of(consult)))
+        except InsituError as error:
+            return SecretDenied(str(error))
+
+    def _entered(self, typed: str) -> SecretEntered:
+        tan = read_tan(typed)
+        return SecretEntered(self._keeping.vault.storage.share_password(ENTERED, tan.encode()))
 
     def _data(self) -> ModuleData:
         return ModuleData(record=self._keeping.record, made=self._keeping.vault.find(MANUFACTURED))
@@ -371,3 +394,15 @@ class Module:
     def operating_key(self) -> bytes:
         """The public half of the operating pair, an uncompressed P-256 point."""
         return given(self._keeping.vault.find(given(self.record.key))).public.data
+
+
+def _peer_of(consult: Consult) -> str:
+    """Who says to be at the other end.
+
+    Raises:
+        UsageError: it is no question for an operator.
+
+    """
+    if not isinstance(consult.question, SecretNeeded):
+        raise UsageError("not a question for an operator", who="module", got=type(consult.question).__name__)
+    return consult.question.peer

@@ -31,6 +31,8 @@ from ..protocol.parties.work_data import (
     PayOutInstructed,
 )
 from ..protocol.progress import (
+    KeysAwaited,
+    KeysRefused,
     MessageReceived,
     MessageSent,
     MobileAwaited,
@@ -65,6 +67,10 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": party, "peer": peer, "trust": option.text}
         case MobileAwaited(party, serial, seconds):
             return {"note": name, "party": party, "serial": serial, "seconds": seconds}
+        case KeysAwaited(party, peer, seconds):
+            return {"note": name, "party": party, "peer": peer, "seconds": seconds}
+        case KeysRefused(party, reason, left):
+            return {"note": name, "party": party, "reason": reason, "left": left}
         case Secured(party, peer, intent, method, suite):
             purpose, trust = intent.purpose.name.lower(), intent.option.text
             return {
@@ -168,6 +174,8 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     ),
     "PeerProved": lambda f: f"{f['peer']} proved itself by {f['trust']}",
     "MobileAwaited": lambda f: f"waits {f['seconds']:g} seconds for the mobile at {f['serial']}",
+    "KeysAwaited": lambda f: f"{f['peer']} is there: key in the TAN, {f['seconds']:g} seconds a key",
+    "KeysRefused": lambda f: f"that is no TAN, {f['left']} more attempts: {f['reason']}",
     "SessionEnded": lambda f: f"session ended{': ' if f['reason'] else ''}{f['reason']}",
     "KeyMade": lambda f: f"made its key pair    {f['fingerprint']}",
     "KeyPresented": lambda f: f"was shown the key    {f['fingerprint']}",

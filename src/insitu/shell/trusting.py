@@ -30,6 +30,7 @@ from ..protocol.channel.trust import (
 )
 from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.engine import KeyHandle, KeyKind, SecretHandle, StateError, UsageError
+from ..protocol.keys.port import KeyStore
 from ..protocol.keys.revocation import VerifiedCrl
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import IDENTITY, NUMBER_BYTES, ModuleRecord, NumberMaker, TrustOption
@@ -97,6 +98,7 @@ class ModuleHas:
         wired: whether the link is a wired local one, or was declared so.
         entropy: random bytes.
         mobile: its link to a mobile, as far as there is one.
+        token: its operator's, with a TAN, as far as one is plugged in (A8).
 
     """
 
@@ -105,6 +107,7 @@ class ModuleHas:
     wired: bool
     entropy: Callable[[int], bytes]
     mobile: SecondLink | None = None
+    token: KeyStore | None = None
 
 
 def module_terms(option: TrustOption, has: ModuleHas) -> Terms:
@@ -151,7 +154,12 @@ def _module_by_secret(has: ModuleHas) -> Terms:
 
 
 def _module_by_tan(has: ModuleHas) -> Terms:
-    return _module_by(ByTan, has, None)
+    if has.token is None:
+        return _module_by(ByTan, has, None)
+    tan = has.token.find_secret(has.record.serial)
+    if tan is None:
+        raise _lacks("module", f"a token with a TAN for {has.record.serial}", TrustOption.TAN)
+    return _module_by(ByTan, has, tan)
 
 
 def _module_by(terms: type[BySecret], has: ModuleHas, secret: SecretHandle | None) -> Terms:
@@ -268,19 +276,21 @@ def _unit_by_secret(has: UnitHas) -> Terms:
     if means.book is None:
         raise _lacks("unit", "a book, which counts wrong attempts", TrustOption.SECRET)
     means.book.check_unlocked(has.serial)
-    return _unit_by(BySecret, has, means.secret, identified=means.identified)
+    secret = has.card.keys.storage.share_password(SECRET, means.secret)
+    return _unit_by(BySecret, has, secret, identified=means.identified)
 
 
 def _unit_by_tan(has: UnitHas) -> Terms:
     if has.means.book is None:
         raise _lacks("unit", "a book with TANs", TrustOption.TAN)
     tan, value = has.means.book.usable(has.serial)
-    return _unit_by(ByTan, has, value, identified=tan.identified)
+    storage = has.card.keys.storage
+    secret = storage.share(SECRET, value) if tan.key else storage.share_password(SECRET, value)
+    return _unit_by(ByTan, has, secret, identified=tan.identified)
 
 
-def _unit_by(terms: type[BySecret], has: UnitHas, value: bytes, *, identified: bool) -> Terms:
+def _unit_by(terms: type[BySecret], has: UnitHas, secret: SecretHandle, *, identified: bool) -> Terms:
     card = has.card
-    secret = card.keys.storage.share_password(SECRET, value)
     root = card.root if identified else None
     return terms.unit(card.record.name, _fresh(card.keys), secret, has.serial, root=root, crl=has.crl)
 
