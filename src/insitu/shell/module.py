@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -50,10 +50,12 @@ from ..protocol.parties.module_data import (
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
 from .keeping import Keeping, Show, ignore, steady_clock, wall_clock
-from .keypad import Keypad
 from .second_link import SecondLink
 from .trusting import ModuleHas, module_terms
 from .work import NotOperating, Work
+
+if TYPE_CHECKING:
+    from .keypad import Keypad
 
 ENTERED: Final = "entered"
 """Label of what the operator keyed in; never committed."""
