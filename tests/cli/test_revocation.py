@@ -296,3 +296,13 @@ def test_a_unit_hears_of_a_revoked_identity_and_of_its_own_key(bank):
     refused(3, *words, says=("customer certificate of First Bank is revoked",))
     refused(5, *bank.personalize("tcp:127.0.0.1:9", "--crl", str(bank / "older.pem")), says=("one newer than list 2",))
     refused(3, *bank.personalize("tcp:127.0.0.1:9"), says=("customer certificate of First Bank is revoked",))
+
+
+def test_a_host_whose_own_certificate_is_revoked_does_not_serve(bank):
+    """By the card, or with the card by the manufacturer; nor is such a certificate installed once more."""
+    card(bank, "revoke", *bank.people(), "--certificate", bank / "central.pem", "--out", bank / "list.pem")
+    done(*central(bank, "import", "--file", bank / "list.pem"))
+    words = ["central", "install", *bank.unsealed("central"), "--certificate", bank / "central.pem"]
+    with unchanged(bank, "central.store.db-shm"):
+        for command in (bank.serve(), words):
+            assert "our own certificate is revoked" in insitu(*command).error
