@@ -224,7 +224,10 @@ class _Driver:
         self._nursery: trio.Nursery | None = None
 
     async def serve(self, nursery: trio.Nursery | None) -> None:
-        """One event at a time, until the session is closed; people are asked in `nursery`."""
+        """One event at a time, until the session is closed; people are asked in `nursery`.
+
+        What waits is here and in no coroutine of its own, of which there would be ten thousand.
+        """
         session, self._nursery = self._session, nursery
         await self._perform(session.start(self._now()))
         while not session.closed:
@@ -233,10 +236,20 @@ class _Driver:
             if timer is not None and deadline <= trio.current_time():  # whatever else there is: a peer may send on
                 del self._timers[timer]
                 await self._perform(session.expire(timer, self._now()))
-            elif (item := self._inbox.take()) is not None:
+                continue
+            if (item := self._inbox.take()) is not None:
                 await self._attend_to(item)
-            else:
-                await self._read(deadline)
+                continue
+            came: bytes | str | ProtocolError | None = None
+            with self._reading_until(deadline) as scope:
+                try:
+                    if self._channel.has_more:
+                        await trio.lowlevel.checkpoint()  # a peer that sends many frames at once holds up nobody
+                    limit = MAX_FRAME if session.is_open else HANDSHAKE_FRAME
+                    came = await self._channel.receive_frame(limit) or "the other side ended the link"
+                except (FrameError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                    came = self._what_is_wrong(error)
+            await self._take_in(came, scope.deadline)
 
     async def _attend_to(self, item: _Item) -> None:
         if isinstance(item, Order):
@@ -246,39 +259,32 @@ class _Driver:
         else:
             await self._perform(self._session.fail(item))
 
-    async def _read(self, deadline: float) -> None:
-        """The next frame or the end of the link, if one of them comes before something else is to be done."""
-        item: bytes | str | ProtocolError | None = None
+    def _reading_until(self, deadline: float) -> trio.CancelScope:
+        """Reading ends at `deadline`, after REST_SECONDS of silence, or when something else is to be done."""
         until = deadline if self._resting else min(deadline, trio.current_time() + REST_SECONDS)
         self._inbox.reading = trio.CancelScope(deadline=until)
-        with self._inbox.reading:
-            item = await self._receive()
+        return self._inbox.reading
+
+    async def _take_in(self, came: bytes | str | ProtocolError | None, until: float) -> None:
+        """The next frame, the end of the link, or None: time is over, or something else is to be done."""
         self._inbox.reading = None
-        self._resting = item is None and trio.current_time() >= until
+        self._resting = came is None and trio.current_time() >= until
         if self._resting:
             self._session.rest()
         await trio.lowlevel.checkpoint_if_cancelled()  # whoever ended the session meanwhile may have taken its keys
-        if isinstance(item, bytes):
-            await self._perform(self._session.receive(item, self._now()))
-        elif isinstance(item, ProtocolError):
-            await self._perform(self._session.fail(item))
-        elif item is not None:
-            await self._perform(self._session.lost(item))
+        if isinstance(came, bytes):
+            await self._perform(self._session.receive(came, self._now()))
+        elif isinstance(came, ProtocolError):
+            await self._perform(self._session.fail(came))
+        elif came is not None:
+            await self._perform(self._session.lost(came))
 
-    async def _receive(self) -> bytes | str | ProtocolError:
-        """A frame, why the link ended, or what is wrong with what came."""
-        try:
-            if self._channel.has_more:
-                await trio.lowlevel.checkpoint()  # a peer that sends many frames at once holds up nobody
-            frame = await self._channel.receive_frame(MAX_FRAME if self._session.is_open else HANDSHAKE_FRAME)
-        except FrameTruncated as error:
-            return str(error)
-        except FrameError as error:
+    def _what_is_wrong(self, error: Exception) -> str | ProtocolError:
+        """Why the link ended, or what is wrong with what came."""
+        if isinstance(error, FrameError) and not isinstance(error, FrameTruncated):
             who, expected, got = self._session.party, error.expected, error.got
             return ProtocolError(error.summary, who=who, expected=expected, got=got, fault=Fault.MALFORMED)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            return str(error) or "link broken"
-        return "the other side ended the link" if frame is None else frame
+        return str(error) or "link broken"
 
     async def _obey(self, order: Order) -> None:
         if order.settled:

@@ -40,6 +40,7 @@ from .engine import (
     StateError,
     StopTimer,
     Table,
+    given,
 )
 from .messages import FaultNotice, Message, decode_message, encode_message
 from .progress import MessageReceived, MessageSent, Secured, SessionEnded, StateEntered
@@ -90,6 +91,22 @@ class Session(Generic[S, D]):
 
     """
 
+    __slots__ = (
+        "_before",
+        "_handshake",
+        "_handshake_seconds",
+        "_opened",
+        "_records",
+        "_sent",
+        "_stage",
+        "_table",
+        "_timed",
+        "closed",
+        "data",
+        "error",
+        "state",
+    )
+
     def __init__(
         self,
         table: Table[S, D],
@@ -104,7 +121,7 @@ class Session(Generic[S, D]):
         self.data = data
         self.closed = False
         self.error: InsituError | None = None
-        self._handshake = handshake
+        self._handshake: Handshake | None = handshake
         self._handshake_seconds = handshake_seconds
         self._records: Records | None = None
         self._stage: ProofStage | None = None
@@ -139,14 +156,17 @@ class Session(Generic[S, D]):
         return self._table.party
 
     def rest(self) -> None:
-        """Nothing has happened for a while: let go of what is easily made again. Sessions that wait are many."""
+        """Nothing has happened for a while: let go of what is past or easily made again. Many sessions wait."""
         if self._records is not None:
             self._records.rest()
+            if self._stage is None:
+                self._handshake = self._opened = None
+                self._before = self.state, self.data
 
     def start(self, at: int) -> Outcome:
         """The link is up. `at`: unix seconds, here and below."""
         begun: Outcome = [StartTimer(HANDSHAKE_TIMER, self._handshake_seconds)]
-        return begun + self._shake(self._handshake.start(at), at)
+        return begun + self._shake(given(self._handshake).start(at), at)
 
     def receive(self, frame: bytes, at: int) -> Outcome:
         """A frame arrived."""
@@ -155,7 +175,7 @@ class Session(Generic[S, D]):
         try:
             if self._records is None:
                 note = MessageReceived(self.party, "handshake", len(frame))
-                return [Show(note), *self._shake(self._handshake.receive(frame, at), at)]
+                return [Show(note), *self._shake(given(self._handshake).receive(frame, at), at)]
             payload = self._records.open(frame)
             if payload is None:
                 return []
@@ -173,7 +193,7 @@ class Session(Generic[S, D]):
             return []
         try:
             if self._records is None:
-                return self._shake(self._handshake.answer(event, at), at)
+                return self._shake(given(self._handshake).answer(event, at), at)
             return self._step(event, at)
         except InsituError as error:
             return self.fail(error)
@@ -246,13 +266,14 @@ class Session(Generic[S, D]):
 
     def _farewell(self, fault: Fault) -> Outcome:
         if self._records is None:
-            return [Transmit((frame,)) for frame in self._handshake.farewell(fault)]
+            return [Transmit((frame,)) for frame in given(self._handshake).farewell(fault)]
         try:
             return [Transmit(tuple(self._records.seal(encode_message(FaultNotice(fault)))))]
         except InsituError:
             return []
 
     def _shake(self, effects: Iterable[Effect], at: int) -> Outcome:
+        handshake = given(self._handshake)
         out: Outcome = []
         for effect in effects:
             if isinstance(effect, Send):
@@ -261,15 +282,15 @@ class Session(Generic[S, D]):
                     raise TypeError("the handshake sends frames")
                 out += [Transmit((frame,)), Show(MessageSent(self.party, "handshake", len(frame)))]
             elif isinstance(effect, Close):
-                return out + self.fail(self._handshake.error, tell=False)
+                return out + self.fail(handshake.error, tell=False)
             else:
                 out.append(effect)
-        if self._handshake.opened is not None:
-            opened, facts = self._handshake.opened, self._handshake.established.facts
-            self._records = Records(self._handshake.hand_over(), initiator=self._handshake.initiator)
+        if handshake.opened is not None:
+            opened, facts = handshake.opened, handshake.established.facts
+            self._records = Records(handshake.hand_over(), initiator=handshake.initiator)
             secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
             out += [StopTimer(HANDSHAKE_TIMER), Show(secured)]
-            self._opened, self._stage = opened, self._handshake.stage()
+            self._opened, self._stage = opened, handshake.stage()
             try:
                 out += self._step(opened, at)
             except InsituError as error:  # after message_4, without which the peer could not read why

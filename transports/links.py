@@ -142,9 +142,8 @@ async def serve_links(
 async def _serve_tcp(
     where: Address, handler: Handler, limits: PeerLimits, task_status: trio.TaskStatus[list[Address]]
 ) -> None:
-    async def attend(stream: trio.SocketStream) -> None:
-        async with _tcp_link(stream) as link:
-            await handler(link)
+    def attend(stream: trio.SocketStream) -> Awaitable[None]:  # the gate closes the stream
+        return handler(_tcp_link(stream))
 
     await _serve_sockets(where, attend, limits, task_status)
 

@@ -70,6 +70,8 @@ class KeySource(Protocol):
 class _Generations:
     """The keys of both directions, generation by generation; each key is handed out once."""
 
+    __slots__ = ("_newest", "_source", "_waiting")
+
     def __init__(self, source: KeySource) -> None:
         self._source = source
         self._newest = 0

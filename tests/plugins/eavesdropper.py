@@ -51,7 +51,7 @@ class Eavesdropper:
                 self.hear(effect)
                 self.hear(side.session)
                 self.hear(side.session.data)
-                self.hear(vars(side.session))
+                self.hear({name: getattr(side.session, name) for name in type(side.session).__slots__})
                 self.hear(side.session._handshake)
                 if side.session._handshake.opened is not None:
                     self.hear(side.session._handshake.opened)

@@ -318,8 +318,12 @@ class Central:
 
         async with stream:
             terms = await self._present_terms()
-            handshake = Handshake.respond(terms, frozenset({Purpose.OPERATE}), self.entropy(64))
-            session = Session(CENTRAL, CentralState.LISTENING, CentralData(self._key()), handshake)
+            session = Session(
+                CENTRAL,
+                CentralState.LISTENING,
+                CentralData(self._key()),
+                Handshake.respond(terms, frozenset({Purpose.OPERATE}), self.entropy(64)),  # the session lets go of it
+            )
             ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self.blocking)
             await run(session, stream, ports, now=self._now, orders=orders)
             return session.state
