@@ -46,6 +46,15 @@ class MobileAwaited:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleAwaited:
+    """`party` waits until two people have approved the key of module `serial`, so many seconds at most (L13)."""
+
+    party: str
+    serial: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeysAwaited:
     """The operator at the pad of `party` is to key in a TAN for `peer`; so many seconds at most for each key (A7)."""
 

@@ -26,6 +26,10 @@ class Fault(IntEnum):
     """The other side was waited for in vain."""
     UNAVAILABLE = 6
     """This side cannot go on now (store, token or approval missing)."""
+    BUSY = 7
+    """What this side needs serves others now: come again soon."""
+    LOCKED = 8
+    """Too many wrong PINs: nothing can be approved or signed before somebody unlocks it."""
 
 
 class InsituError(Exception):

@@ -24,6 +24,8 @@ from .intent import VERSION, Intent, Purpose, TrustOption, decode_intent, encode
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
 from .personalization import (
+    LONGEST_WAIT,
+    ApprovalAwaited,
     Certificates,
     GenerateKeyPair,
     KeyPolicy,
@@ -53,21 +55,26 @@ from .records import (
     Person,
     Revoked,
 )
+from .standing import MOST_BY_STANDING, MOST_STANDING, StandingJob, StandingPolicy, covers
 from .tickets import MOST_TICKETS, ModuleTicket, TicketInStock, TicketOrder
 from .trust import PakeShare, Proof, Ticket
 from .wire import FieldError, array, decode_record, encode_record, message, record
 
 __all__ = [
     "IDENTITY",
+    "LONGEST_WAIT",
     "MESSAGES",
+    "MOST_BY_STANDING",
     "MOST_LISTS",
     "MOST_OPEN",
     "MOST_REVOKED",
+    "MOST_STANDING",
     "MOST_TICKETS",
     "NUMBER_BYTES",
     "PAYLOAD_MAX",
     "RECORD_LIMITS",
     "VERSION",
+    "ApprovalAwaited",
     "Authorize",
     "Beat",
     "Booked",
@@ -126,6 +133,8 @@ __all__ = [
     "Revoked",
     "Secret",
     "Size",
+    "StandingJob",
+    "StandingPolicy",
     "Status",
     "Ticket",
     "TicketInStock",
@@ -136,6 +145,7 @@ __all__ = [
     "Welcome",
     "Within",
     "array",
+    "covers",
     "decode",
     "decode_intent",
     "decode_message",

@@ -5,7 +5,7 @@ CDDL::
     Message = GenerateKeyPair / ModuleKey / Certificates / Personalized / Status
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
             / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
-            / Proof / PakeShare / Ticket
+            / Proof / PakeShare / Ticket / ApprovalAwaited
             / NumberWanted / Number / NumberSettled / Conveyance / Verdict
             / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
 """
@@ -37,7 +37,7 @@ from .enrollment import Enroll, Enrolled
 from .fields import shown
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
-from .personalization import Certificates, GenerateKeyPair, ModuleKey, Personalized, Status
+from .personalization import ApprovalAwaited, Certificates, GenerateKeyPair, ModuleKey, Personalized, Status
 from .trust import PakeShare, Proof, Ticket
 from .wire import NUMBER_KEY, Layout, layout_of
 
@@ -65,6 +65,7 @@ Message: TypeAlias = (
     | Proof
     | PakeShare
     | Ticket
+    | ApprovalAwaited
     | NumberWanted
     | Number
     | NumberSettled

@@ -24,6 +24,7 @@ from . import (
     operating,
     personalization,
     records,
+    standing,
     tans,
     tickets,
     trust,
@@ -39,7 +40,7 @@ _HEADER: Final = """\
 
 _SECTIONS: Final = (
     *(catalogue, trust, conveyed, personalization, operating),
-    *(business, enrollment, notice, intent, tickets, records, tans),
+    *(business, enrollment, notice, intent, tickets, standing, records, tans),
 )
 
 

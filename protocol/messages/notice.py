@@ -30,6 +30,8 @@ class FaultNotice:
           unsupported: 4,
           timeout: 5,
           unavailable: 6,
+          busy: 7,
+          locked: 8,
         )
 
     """

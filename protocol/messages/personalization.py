@@ -16,7 +16,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final, TypeAlias
 
-from .fields import Key, Size
+from .fields import Key, Size, Within
 from .wire import message
 
 CERTIFICATE_MAX: Final = 4096
@@ -109,6 +109,29 @@ class ModuleKey:
 
     public_key: Annotated[bytes, Key(1), Size(33)]
     proof: Annotated[Signature, Key(2)]
+
+
+LONGEST_WAIT: Final = 3600
+"""Seconds that a unit may let a module wait for people."""
+
+
+@message(9)
+class ApprovalAwaited:
+    """Unit to module: people are asked whether this key is certified; the link stays open meanwhile (L13).
+
+    Attributes:
+        seconds: how long the unit waits for them.
+
+    CDDL::
+
+        ApprovalAwaited = {
+          0: 9,
+          1: 1..3600,  ; seconds
+        }
+
+    """
+
+    seconds: Annotated[int, Key(1), Within(1, LONGEST_WAIT)]
 
 
 @message(3)

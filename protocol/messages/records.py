@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 from .business import CRL_MAX, CheckValue, PayloadBytes
 from .fields import Key, Secret, Size, Within
 from .personalization import Certificate, ModuleCondition
+from .standing import MOST_STANDING, StandingJob, StandingPolicy
 from .tickets import MOST_TICKETS, ModuleTicket, TicketInStock
 from .wire import array, record
 
@@ -392,7 +393,7 @@ class Job:
         days: validity of the certificate.
         expires: unix seconds after which approvals count no more.
         approvals: names of the people who approved.
-        public_key: compressed P-256 point that is to be certified; None for tickets, and for a module, whose key does
+        public_key: compressed P-256 point that is to be certified; None for tickets, and for a module whose key does
             not exist yet.
 
     CDDL::
@@ -469,6 +470,8 @@ class CardRecord:
         heard: the manufacturer's newest list, DER; modules on it are not personalized.
         central: the request (DER) of the central system that signed `customer` in the manufacturer's place, so that
             there is no root (L6).
+        standing: standing approvals that wait for people; those in force stand in the log.
+        policy: what standing approvals there may be; None: none.
 
     CDDL::
 
@@ -484,6 +487,8 @@ class CardRecord:
           ? 9: bstr .size (1..32768),   ; CRL
           ? 10: bstr .size (1..32768),  ; the manufacturer's CRL
           ? 11: certificate,       ; the central system's request
+          12: [*16 StandingJob],
+          ? 13: StandingPolicy,
         }
 
     """
@@ -499,3 +504,5 @@ class CardRecord:
     crl: Annotated[bytes | None, Key(9), Size(1, CRL_MAX)] = None
     heard: Annotated[bytes | None, Key(10), Size(1, CRL_MAX)] = None
     central: Annotated[Certificate | None, Key(11)] = None
+    standing: Annotated[tuple[StandingJob, ...], Key(12), Size(0, MOST_STANDING)] = ()
+    policy: Annotated[StandingPolicy | None, Key(13)] = None

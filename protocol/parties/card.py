@@ -3,7 +3,7 @@
 Its signing key makes no signature without an earlier entry in the log and the approval of two different people for
 exactly that job (L12, L13, S6). The one exception is the request for its own certificate, which it signs while it
 is furnished, with the people's PINs being set. Its states and data are in `card_data.py`, its rules on revocation
-lists in `card_lists.py`, those on tickets in `card_tickets.py`.
+lists in `card_lists.py`, those on tickets in `card_tickets.py`, on standing approvals in `card_standing.py`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from ..engine import (
     given,
     row,
 )
-from ..keys.certificates import Role, draft_certificate, trusted_root, verify_issued
+from ..keys.certificates import Role, trusted_root, verify_issued
 from ..keys.public import compress
 from ..keys.requests import draft_request
-from ..messages import CardRecord, CardRole, Job, ListJob, Person
-from ..stores.card_log import Failure, Intent, Result
+from ..messages import CardRecord, CardRole, Job, ListJob, Person, StandingJob
+from ..stores.card_log import Failure, Result
 from .card_data import (
     AUTHENTICATION,
-    DAY,
     MAX_FAILURES,
     SIGNING,
+    AnyJob,
     Approve,
     CardData,
     CardState,
@@ -56,15 +56,12 @@ from .card_data import (
     ListWanted,
     PinRefused,
     RequestMade,
+    StandingProposed,
+    StandingUsed,
+    StandingWanted,
+    StandingWithdrawn,
     TicketPresented,
     TicketsWanted,
-    circular_customer,
-    customer_of,
-    kept,
-    known_log,
-    log_of,
-    logged,
-    signing_time,
 )
 from .card_lists import (
     enter_list,
@@ -72,9 +69,19 @@ from .card_lists import (
     heed_list,
     list_is_due,
     list_is_no_older,
-    list_job,
     note_list,
     two_people_approved_exactly_this_list,
+)
+from .card_record import begun, circular_customer, customer_of, kept, log_of, logged
+from .card_standing import (
+    a_standing_approval_covers_it,
+    bring_into_force,
+    it_is_there_to_withdraw,
+    note_standing,
+    policy_admits_it,
+    two_people_approved_exactly_this_standing,
+    use_one,
+    withdraw,
 )
 from .card_tickets import (
     check_ticket,
@@ -91,10 +98,7 @@ from .card_tickets import (
 __all__ = ["CARD", "customer_of", "log_of", "pin_verifier", "resting_state"]
 
 S = CardState
-
-AnyJob = TypeVar("AnyJob", Job, ListJob)
-
-ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
+J = TypeVar("J", Job, ListJob, StandingJob)
 
 
 def resting_state(record: CardRecord | None) -> CardState:
@@ -132,14 +136,18 @@ def circle_is_for_our_key(data: CardData, event: CircleClosed) -> bool:
 
 
 def job_is_new(data: CardData, event: JobProposed) -> bool:
-    """No job has this number or an approval for this subject, nobody approved it yet, its key is known if it can be."""
+    """No job has this number or an approval for this subject, nobody approved it yet, its key is known if it must be.
+
+    A module's key lives no longer than its session: a job for a newer key outdates what anybody approved for an older.
+    """
     if event.job.role is CardRole.TICKETS and not is_ticket_count(event.job.subject):
         return False
     new = event.job
+    outdates = new.role is CardRole.MODULE and new.public_key is not None
     taken = _any_job(data.held, new.number) is not None or any(
-        job.approvals and _same_subject(job, new) for job in _open_jobs(data.held, event.at)
+        job.approvals and _same_subject(job, new) and not outdates for job in _open_jobs(data.held, event.at)
     )
-    key_fits = (new.public_key is None) == (new.role not in (CardRole.UNIT, CardRole.CENTRAL))
+    key_fits = outdates or (new.public_key is None) == (new.role not in (CardRole.UNIT, CardRole.CENTRAL))
     return not taken and not new.approvals and key_fits
 
 
@@ -195,7 +203,7 @@ def sign_request(data: CardData, event: KeyPairMade) -> tuple[CardData, Effects]
 def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Keep keys and people, then show the request."""
     wish = given(data.wish)
-    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=())
+    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=(), policy=wish.policy)
     request = given(data.draft).assemble(event.signature)
     known = replace(data, record=record, wish=None, draft=None)
     return known, [Persist(record, frozenset({SIGNING, AUTHENTICATION})), Show(RequestMade(request))]
@@ -220,17 +228,23 @@ def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
 
 def note_approval(data: CardData, event: Approve) -> tuple[CardData, Effects]:
     """Enter the person's approval; a right PIN forgives the wrong ones before it."""
-    record, number = data.held, event.number
-    people = _people(record, event.person, failures=0)
-    jobs = tuple(_approved(each, event.person) if each.number == number else each for each in record.jobs)
-    lists = tuple(_approved(each, event.person) if each.number == number else each for each in record.lists)
-    both: tuple[Job | ListJob, ...] = (*jobs, *lists)
-    approved = next(each for each in both if each.number == number)
-    record = replace(record, people=people, jobs=jobs, lists=lists)
-    return kept(data, record, Show(JobNoted(approved, missing=2 - len(approved.approvals))))
+    before, number, person = data.held, event.number, event.person
+    record = replace(
+        before,
+        people=_people(before, person, failures=0),
+        jobs=_approved(before.jobs, number, person),
+        lists=_approved(before.lists, number, person),
+        standing=_approved(before.standing, number, person),
+    )
+    job = next(each for each in _all_jobs(record) if each.number == number)
+    return kept(data, record, Show(JobNoted(job, missing=2 - len(job.approvals))))
 
 
-def _approved(job: AnyJob, person: str) -> AnyJob:
+def _approved(jobs: tuple[J, ...], number: bytes, person: str) -> tuple[J, ...]:
+    return tuple(_with(job, person) if job.number == number else job for job in jobs)
+
+
+def _with(job: J, person: str) -> J:
     return replace(job, approvals=(*job.approvals, person))
 
 
@@ -244,30 +258,13 @@ def count_failure(data: CardData, event: Approve) -> tuple[CardData, Effects]:
 def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Effects]:
     """Use up the approvals and enter the intent, durably, before the signature (S6).
 
-    The certificate never begins before the entry that came last, so that a later one is later.
-
     Raises:
         UsageError: the clock is behind the log; the approvals are still there.
 
     """
-    record, job = data.held, given(_job(data.held, event.number))
-    log = known_log(data)
-    at = signing_time(log, event.at)
-    customer = customer_of(record)
-    draft = draft_certificate(
-        ROLES[job.role],
-        job.subject,
-        event.public,
-        customer,
-        random=job.number,
-        not_before=at,
-        not_after=min(at + job.days * DAY, customer.not_after),
-    )
-    jobs = tuple(each for each in record.jobs if each is not job)
-    intent = Intent(job.number, ROLES[job.role].value, job.subject, tuple(sorted(job.approvals)), draft.to_be_signed)
-    known = logged(replace(data, log=log), intent, at, jobs=jobs)
-    known = replace(known, draft=draft, job=job, at=at)
-    return known, [Persist(known.held), Sign(given(data.signing), draft.to_be_signed)]
+    job = given(_job(data.held, event.number))
+    others = tuple(each for each in data.held.jobs if each is not job)
+    return begun(data, job, event.public, event.at, job.approvals, jobs=others)
 
 
 def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
@@ -296,8 +293,12 @@ def _job(record: CardRecord, number: bytes) -> Job | None:
     return next((job for job in record.jobs if job.number == number), None)
 
 
-def _any_job(record: CardRecord, number: bytes) -> Job | ListJob | None:
-    return _job(record, number) or list_job(record, number)
+def _any_job(record: CardRecord, number: bytes) -> AnyJob | None:
+    return next((each for each in _all_jobs(record) if each.number == number), None)
+
+
+def _all_jobs(record: CardRecord) -> tuple[AnyJob, ...]:
+    return (*record.jobs, *record.lists, *record.standing)
 
 
 def _open_jobs(record: CardRecord, at: int) -> tuple[Job, ...]:
@@ -305,7 +306,9 @@ def _open_jobs(record: CardRecord, at: int) -> tuple[Job, ...]:
 
 
 def _same_subject(one: Job, other: Job) -> bool:
-    return one.role is other.role and one.subject == other.subject
+    """For a module there may be one job for whatever key it will make, and one for the key that it made."""
+    either_has = (one.public_key is None) == (other.public_key is None)
+    return one.role is other.role and one.subject == other.subject and either_has
 
 
 def _person(record: CardRecord, name: str) -> Person | None:
@@ -342,6 +345,11 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, ListWanted, two_people_approved_exactly_this_list, enter_list_intent, S.LISTING),
         row(S.LISTING, Signed, None, enter_list, S.READY),
         row(S.READY, ListHeard, list_is_no_older, heed_list, STAY),
+        # standing approvals
+        row(S.READY, StandingProposed, policy_admits_it, note_standing, STAY),
+        row(S.READY, StandingWanted, two_people_approved_exactly_this_standing, bring_into_force, STAY),
+        row(S.READY, StandingUsed, a_standing_approval_covers_it, use_one, S.SIGNING),
+        row(S.READY, StandingWithdrawn, it_is_there_to_withdraw, withdraw, STAY),
         # tickets (A4)
         row(S.READY, TicketsWanted, two_people_ordered_exactly_these, enter_order, STAY),
         row(S.READY, TicketPresented, the_ticket_is_free_or_its_own, check_ticket, S.CHECKING),

@@ -1,22 +1,23 @@
-"""What the chip card of a personalization unit is and knows: states, data, events, what it shows; its record and log.
+"""What the chip card of a personalization unit is and knows: states, data, events, what it shows.
 
-No decisions: those are in `card.py`, with the table, and in `card_lists.py`.
+No decisions: those are in `card.py`, with the table, and in the files on lists, tickets and standing approvals.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 from ..channel.trust.ticket import TicketClaim
-from ..engine import Close, Effects, KeyHandle, Persist, PublicKey, SecretHandle, Show, UsageError, given
-from ..keys.certificates import Draft, Role, VerifiedCertificate, trusted_root, verify_circular, verify_issued
-from ..keys.profile import time_text
-from ..keys.requests import read_request
-from ..messages import CardRecord, Job, ListJob, Person
-from ..stores.card_log import Happening, LogEntry, TicketsOrdered, append, import_lines
+from ..engine import KeyHandle, PublicKey, SecretHandle, UsageError, given
+from ..keys.certificates import Draft
+from ..messages import CardRecord, Job, ListJob, Person, StandingJob, StandingPolicy
+from ..stores.card_log import (
+    LogEntry,
+    StandingBegun,
+    TicketsOrdered,
+)
 
 SIGNING: Final = "signing"
 """Label of the customer's signing key: certifies, under four eyes, and does nothing else (L13)."""
@@ -26,6 +27,8 @@ MAX_FAILURES: Final = 5
 """Wrong PINs in a row that lock a person."""
 DAY: Final = 24 * 3600
 """Seconds."""
+AnyJob: TypeAlias = Job | ListJob | StandingJob
+"""Whatever people approve."""
 
 
 class CardState(Enum):
@@ -44,10 +47,18 @@ class CardState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Furnish:
-    """The customer takes the card into use: its name and the people who may approve, at least two (L13)."""
+    """The customer takes the card into use.
+
+    Attributes:
+        name: of the customer.
+        people: who may approve, at least two (L13).
+        policy: what standing approvals there may be, for the card's whole life; None: none.
+
+    """
 
     name: str
     people: tuple[Person, ...]
+    policy: StandingPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,14 @@ class ListProposed:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingProposed:
+    """Somebody wants to be asked no more for some modules; it takes two people's approval. `at`: unix seconds."""
+
+    job: StandingJob
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Approve:
     """A person approves exactly this job.
 
@@ -122,6 +141,40 @@ class CertificateWanted:
 
     number: bytes
     public: PublicKey
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingWanted:
+    """A standing approval is to come into force now. `number`: of the job; `at`: unix seconds."""
+
+    number: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingUsed:
+    """The unit wants a module's certificate made that nobody was asked for.
+
+    Attributes:
+        standing: number of the standing approval that covers it, 16 bytes.
+        job: what is to be certified; approved by nobody.
+        public: the key to certify.
+        at: unix seconds.
+
+    """
+
+    standing: bytes
+    job: Job
+    public: PublicKey
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingWithdrawn:
+    """A standing approval is to count no more, in force or not yet. `number`: of it; `at`: unix seconds."""
+
+    number: bytes
     at: int
 
 
@@ -192,8 +245,15 @@ class RequestMade:
 class JobNoted:
     """The job is open; `missing` approvals are still needed."""
 
-    job: Job | ListJob
+    job: AnyJob
     missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandingInForce:
+    """A standing approval came into force, as the log says."""
+
+    begun: StandingBegun
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,79 +311,3 @@ class CardData:
     def held(self) -> CardRecord:
         """The durable record of a card that is no longer blank."""
         return given(self.record)
-
-
-# The durable record and the log ------------------------------------------------------------------------------
-
-
-def customer_of(record: CardRecord) -> VerifiedCertificate:
-    """The customer's certificate, verified under the root that came with it, or by the central system's key (L6)."""
-    if record.central is not None:
-        return circular_customer(record.central, given(record.customer), record.name)
-    return _customer(given(record.root), given(record.customer), record.name)
-
-
-@lru_cache(maxsize=16)
-def circular_customer(request: bytes, customer: bytes, name: str) -> VerifiedCertificate:
-    """The customer's certificate by the central system of this request.
-
-    Raises:
-        CertificateRefused: it is not.
-
-    """
-    central = read_request(request)
-    return verify_circular(customer, central.subject, central.public, subject=name)
-
-
-@lru_cache(maxsize=16)
-def _customer(root: bytes, customer: bytes, name: str) -> VerifiedCertificate:
-    """Our own chain, verified once and not for every certificate that we make."""
-    return verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name)
-
-
-def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
-    """The log, its chain verified.
-
-    Raises:
-        LogBroken: an entry is missing, altered or out of place.
-
-    """
-    return import_lines(b"".join(line + b"\n" for line in record.log))
-
-
-def known_log(data: CardData) -> tuple[LogEntry, ...]:
-    """The log, its chain verified now or before."""
-    return log_of(data.held) if data.log is None else data.log
-
-
-def signing_time(log: tuple[LogEntry, ...], at: int) -> int:
-    """The time of what is signed now: never before the entry that came last, whatever the clock says.
-
-    A clock that is behind the log by more than a day is wrong now or was wrong then; nothing good can be dated by it.
-
-    Raises:
-        UsageError: it is.
-
-    """
-    latest = log[-1].at if log else 0
-    if at < latest - DAY:
-        raise UsageError("clock", who="card", expected=f"{time_text(latest)} or later", got=time_text(at))
-    return max(at, latest)
-
-
-def logged(data: CardData, what: Happening, at: int, **changes: Any) -> CardData:  # noqa: ANN401 - of the record
-    """With one more entry in the log, and whatever else changes in the record with it."""
-    log = known_log(data)
-    entry = append(log, what, at=at)
-    record = replace(data.held, log=(*data.held.log, entry.line), **changes)
-    return replace(data, record=record, log=(*log, entry))
-
-
-def kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[CardData, Effects]:
-    """Back at rest with this record, durable before anything is said."""
-    return at_rest(replace(data, record=record)), [Persist(record), *then]
-
-
-def at_rest(data: CardData) -> CardData:
-    """With nothing under way."""
-    return replace(data, draft=None, job=None, listing=None, presented=None)

@@ -26,12 +26,8 @@ from .card_data import (
     ListHeard,
     ListProposed,
     ListWanted,
-    customer_of,
-    kept,
-    known_log,
-    logged,
-    signing_time,
 )
+from .card_record import customer_of, kept, known_log, logged, signing_time
 
 # What the log says -------------------------------------------------------------------------------------------
 

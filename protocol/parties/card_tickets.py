@@ -42,12 +42,8 @@ from .card_data import (
     TicketsLogged,
     TicketsWanted,
     TicketTaken,
-    at_rest,
-    kept,
-    known_log,
-    logged,
-    signing_time,
 )
+from .card_record import at_rest, kept, known_log, logged, signing_time
 
 # Guards ------------------------------------------------------------------------------------------------------
 

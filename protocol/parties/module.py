@@ -42,6 +42,7 @@ from ..keys.public import compress
 from ..keys.revocation import check_unrevoked, read_crl
 from ..messages import (
     IDENTITY,
+    ApprovalAwaited,
     Certificates,
     GenerateKeyPair,
     KeyPolicy,
@@ -52,6 +53,7 @@ from ..messages import (
     Personalized,
     Purpose,
 )
+from ..progress import PeopleAwaited
 from .module_data import (
     MACHINE_SECONDS,
     MANUFACTURED,
@@ -242,6 +244,12 @@ def present_key(data: ModuleData, event: Signed) -> tuple[ModuleData, Effects]:
     return data, [Send(key), StartTimer("peer", seconds)]
 
 
+def await_people(data: ModuleData, event: ApprovalAwaited) -> tuple[ModuleData, Effects]:
+    """People are asked about our key: wait as long as the unit does, and a little longer. Once a session."""
+    note = Show(PeopleAwaited("module", data.held.serial, event.seconds))
+    return data, [StartTimer("peer", event.seconds + MACHINE_SECONDS), note]
+
+
 def confirm(data: ModuleData, event: Certificates) -> tuple[ModuleData, Effects]:
     """Stage the certificates and sign their digest with the new key."""
     customer = event.customer or given(data.peer).chain[1].der
@@ -299,7 +307,7 @@ def _issuers(record: ModuleRecord, peer: Peer, event: Certificates) -> tuple[Ver
 # The table ---------------------------------------------------------------------------------------------------
 
 FRESH: Final = (S.DELIVERED, S.RESET)
-PERSONALIZING: Final = (S.SECURED, S.KEYING, S.PROVING, S.KEYED, S.CONFIRMING)
+PERSONALIZING: Final = (S.SECURED, S.KEYING, S.PROVING, S.KEYED, S.WAITING, S.CONFIRMING)
 
 MODULE: Final = Table[ModuleState, ModuleData](
     "module",
@@ -319,8 +327,9 @@ MODULE: Final = Table[ModuleState, ModuleData](
         row(S.SECURED, GenerateKeyPair, None, make_key_pair, S.KEYING),
         row(S.KEYING, KeyPairMade, None, prove_possession, S.PROVING),
         row(S.PROVING, Signed, None, present_key, S.KEYED),
+        row(S.KEYED, ApprovalAwaited, None, await_people, S.WAITING),
         row(S.KEYED, Certificates, circle_is_admitted, confirm_circle, S.CONFIRMING),
-        row(S.KEYED, Certificates, chain_is_complete, confirm, S.CONFIRMING),
+        row((S.KEYED, S.WAITING), Certificates, chain_is_complete, confirm, S.CONFIRMING),
         row(S.CONFIRMING, Signed, None, commit, S.OPERATING),
         row(PERSONALIZING, ChannelLost, a_reset_came_before, roll_back, S.RESET),
         row(PERSONALIZING, ChannelLost, None, roll_back, S.DELIVERED),

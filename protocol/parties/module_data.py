@@ -33,6 +33,7 @@ class ModuleState(Enum):
     KEYING = auto()
     PROVING = auto()
     KEYED = auto()
+    WAITING = auto()
     CONFIRMING = auto()
     OPERATING = auto()
     RESET = auto()

@@ -34,6 +34,7 @@ from ..engine import (
 from ..keys.certificates import Role
 from ..keys.public import decompress
 from ..messages import (
+    ApprovalAwaited,
     Certificates,
     GenerateKeyPair,
     KeyPolicy,
@@ -42,6 +43,7 @@ from ..messages import (
     Purpose,
     Status,
 )
+from ..progress import PeopleAwaited
 
 MACHINE_SECONDS: Final = 30.0
 """How long the unit waits for the module (SECURITY: resource limits)."""
@@ -55,6 +57,8 @@ class UnitState(Enum):
     READY = auto()
     AWAITING_KEY = auto()
     COMPARING = auto()
+    QUEUING = auto()
+    APPROVING = auto()
     CERTIFYING = auto()
     AWAITING_CONFIRMATION = auto()
     PERSONALIZED = auto()
@@ -75,6 +79,34 @@ class CertificateNeeded:
     serial: str
     public: PublicKey
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeeded:
+    """The argument of LookUp("approval"): the job that people are to approve, now that its key is known."""
+
+    job: bytes
+    serial: str
+    public: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class JobQueued:
+    """The card's answer: people can see it, and have so many seconds."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobApproved:
+    """Two people have approved exactly this job, with this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDropped:
+    """Nobody will approve it any more: the module came again, or it is to be personalized no more."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +137,10 @@ class ModuleCertified:
 
 @dataclass(frozen=True, slots=True)
 class CardRefused:
-    """The card's other answer: it does not sign this."""
+    """The card's other answer: it does not do this. `fault`: what the module is told."""
 
     reason: str
+    fault: Fault = Fault.UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +156,15 @@ class ModulePersonalized:
 
     serial: str
     certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleTurnedAway:
+    """The module is not personalized now: what it was told, and why."""
+
+    serial: str
+    fault: Fault
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +184,7 @@ class UnitData:
         serial: the module that the job is for; known before the link opens (A2, A1), never from the wire.
         salt: the modifier prescribed for the key pair, 32 bytes (L3).
         policy: whether a key pair made at manufacture is admitted.
+        queued: people are asked once the module's key is known; else the job is approved, or needs no asking.
         customer, central: DER of the certificates to hand over.
         peer, binding, at: of the open channel.
         presented: the certificates that the module saw in the handshake, DER.
@@ -156,6 +199,7 @@ class UnitData:
     policy: KeyPolicy
     customer: bytes = field(repr=False)
     central: bytes = field(repr=False)
+    queued: bool = False
     peer: Peer | None = None
     binding: bytes = field(default=b"", repr=False)
     at: int = 0
@@ -199,6 +243,11 @@ def a_known_module_proves_possession(data: UnitData, event: ModuleKey) -> bool:
     return given(data.peer).is_known and possession_is_proved(data, event)
 
 
+def people_are_to_approve_it(data: UnitData, event: ModuleKey) -> bool:
+    """The same, and nobody has approved the job yet."""
+    return data.queued and a_known_module_proves_possession(data, event)
+
+
 def the_new_key_confirms(data: UnitData, event: Personalized) -> bool:
     """The new key signed the digest of exactly the certificates that we handed over."""
     kept = (given(data.certificate), data.customer, data.central)
@@ -226,6 +275,20 @@ def have_it_certified(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effec
     return known, [StopTimer("module"), Show(KeyPresented(public)), _ask_card(known, public)]
 
 
+def have_it_approved(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effects]:
+    """Show the key, and let people see the job with it."""
+    public = decompress(KeyKind.P256, event.public_key)
+    question = ApprovalNeeded(given(data.job), data.serial, public)
+    known = replace(data, public=public)
+    return known, [StopTimer("module"), Show(KeyPresented(public)), LookUp("approval", question)]
+
+
+def await_people(data: UnitData, event: JobQueued) -> tuple[UnitData, Effects]:
+    """They have minutes; the module is told, so that it waits as well."""
+    note = Show(PeopleAwaited("unit", data.serial, event.seconds))
+    return data, [Send(ApprovalAwaited(event.seconds)), StartTimer("person", event.seconds), note]
+
+
 def have_it_compared(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effects]:
     """Show the key and have a person compare it with what the module shows, before anything is signed (A1)."""
     public = decompress(KeyKind.P256, event.public_key)
@@ -234,8 +297,8 @@ def have_it_compared(data: UnitData, event: ModuleKey) -> tuple[UnitData, Effect
     return replace(data, public=public), [StopTimer("module"), await_person, shown, Consult(ComparisonNeeded(public))]
 
 
-def have_the_key_certified(data: UnitData, _: FingerprintsAgree) -> tuple[UnitData, Effects]:
-    """Ask the card."""
+def have_the_key_certified(data: UnitData, _: object) -> tuple[UnitData, Effects]:
+    """The people agree: ask the card."""
     return data, [StopTimer("person"), _ask_card(data, given(data.public))]
 
 
@@ -258,7 +321,18 @@ def finish(data: UnitData, _: Personalized) -> tuple[UnitData, Effects]:
 
 def decline(data: UnitData, _: ChannelOpened) -> tuple[UnitData, Effects]:
     """Say that the approvals are missing."""
-    return data, [Close(Fault.UNAVAILABLE, f"{data.serial} waits for its personalization, which nobody approved")]
+    return _turned_away(data, Fault.UNAVAILABLE, f"{data.serial} waits for its personalization, which nobody approved")
+
+
+def turn_away(data: UnitData, event: CardRefused | JobDropped) -> tuple[UnitData, Effects]:
+    """The card does not do it, or nobody approves it: the module is told which, and comes again."""
+    fault = event.fault if isinstance(event, CardRefused) else Fault.UNAVAILABLE
+    return _turned_away(data, fault, event.reason)
+
+
+def _turned_away(data: UnitData, fault: Fault, reason: str) -> tuple[UnitData, Effects]:
+    note = Show(ModuleTurnedAway(data.serial, fault, reason))
+    return data, [StopTimer("person"), note, Close(fault, reason)]
 
 
 def await_status(data: UnitData, event: ChannelOpened) -> tuple[UnitData, Effects]:
@@ -273,14 +347,15 @@ def take_note(data: UnitData, event: Status) -> tuple[UnitData, Effects]:
 
 def give_up(data: UnitData, event: object) -> tuple[UnitData, Effects]:
     """End without result."""
-    faults = {DeadlinePassed: Fault.TIMEOUT, CardRefused: Fault.UNAVAILABLE, FingerprintsDiffer: Fault.UNTRUSTED}
+    faults = {DeadlinePassed: Fault.TIMEOUT, FingerprintsDiffer: Fault.UNTRUSTED}
     fault = faults.get(type(event))
     return data, [StopTimer("module"), Close(fault, reason_of(event))]
 
 
 # The table ---------------------------------------------------------------------------------------------------
 
-BEFORE_CERTIFICATES: Final = (S.READY, S.AWAITING_KEY, S.COMPARING, S.CERTIFYING, S.AWAITING_STATUS)
+ASKING: Final = (S.COMPARING, S.QUEUING, S.APPROVING, S.CERTIFYING)
+BEFORE_CERTIFICATES: Final = (S.READY, S.AWAITING_KEY, *ASKING, S.AWAITING_STATUS)
 
 UNIT: Final = Table[UnitState, UnitData](
     "unit",
@@ -291,18 +366,22 @@ UNIT: Final = Table[UnitState, UnitData](
         row(S.READY, ChannelOpened, it_wants_personalization, order_key_pair, S.AWAITING_KEY),
         row(S.READY, ChannelOpened, it_only_reports, await_status, S.AWAITING_STATUS),
         row(S.READY, ChannelOpened, there_is_no_job_for_it, decline, S.FAILED),
+        row(S.AWAITING_KEY, ModuleKey, people_are_to_approve_it, have_it_approved, S.QUEUING),
         row(S.AWAITING_KEY, ModuleKey, a_known_module_proves_possession, have_it_certified, S.CERTIFYING),
         row(S.AWAITING_KEY, ModuleKey, possession_is_proved, have_it_compared, S.COMPARING),
         row(S.COMPARING, FingerprintsAgree, None, have_the_key_certified, S.CERTIFYING),
         row(S.COMPARING, FingerprintsDiffer, None, give_up, S.FAILED),
+        row(S.QUEUING, JobQueued, None, await_people, S.APPROVING),
+        row(S.APPROVING, JobApproved, None, have_the_key_certified, S.CERTIFYING),
+        row(S.APPROVING, JobDropped, None, turn_away, S.FAILED),
         row(S.CERTIFYING, ModuleCertified, None, hand_over, S.AWAITING_CONFIRMATION),
-        row(S.CERTIFYING, CardRefused, None, give_up, S.FAILED),
+        row((S.QUEUING, S.CERTIFYING), CardRefused, None, turn_away, S.FAILED),
         row(S.AWAITING_CONFIRMATION, Personalized, the_new_key_confirms, finish, S.PERSONALIZED),
         row(S.AWAITING_STATUS, Status, None, take_note, S.REPORTED),
         # the module may or may not have kept what we sent: its status tells at the next contact
         row(S.AWAITING_CONFIRMATION, ChannelLost, None, give_up, S.UNCONFIRMED),
         row(S.AWAITING_CONFIRMATION, DeadlinePassed, None, give_up, S.UNCONFIRMED),
         row(BEFORE_CERTIFICATES, ChannelLost, None, give_up, S.FAILED),
-        row((S.AWAITING_KEY, S.COMPARING, S.AWAITING_STATUS), DeadlinePassed, None, give_up, S.FAILED),
+        row((S.AWAITING_KEY, S.COMPARING, S.APPROVING, S.AWAITING_STATUS), DeadlinePassed, None, give_up, S.FAILED),
     ],
 )

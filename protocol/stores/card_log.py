@@ -14,11 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar, Final, TypeAlias
 
 from ..engine import EnvironmentFault, UsageError
+from ..messages.standing import covers
 
 _TO_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -49,8 +50,9 @@ class Intent:
         job: the job that the approvals are for (16 bytes).
         role: what the certificate is to make of its holder ("module", "unit", "central").
         subject: serial number or name to be certified.
-        approvers: who approved exactly this job: at least two different people, sorted.
+        approvers: who approved exactly this job, or the standing approval: at least two different people, sorted.
         to_be_signed: the certificate without its signature (DER).
+        standing: the standing approval of which this uses up one (16 bytes); empty where the job itself was approved.
 
     """
 
@@ -61,6 +63,7 @@ class Intent:
     subject: str
     approvers: tuple[str, ...]
     to_be_signed: bytes
+    standing: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,42 @@ class TicketUsed:
     key: bytes
 
 
-Happening: TypeAlias = Intent | ListIntent | Result | Failure | TicketsOrdered | TicketUsed
+@dataclass(frozen=True, slots=True)
+class StandingBegun:
+    """From now on the card certifies modules without asking people each time, within these limits (L13).
+
+    Attributes:
+        job: names the standing approval (16 bytes).
+        serials: of the modules; one that ends with a star stands for all that begin so.
+        most: how many certificates.
+        until: Unix seconds after which it is worth nothing.
+        days: validity of each certificate.
+        approvers: who approved exactly this: at least two different people, sorted.
+
+    """
+
+    kind: ClassVar[str] = "standing"
+
+    job: bytes
+    serials: tuple[str, ...]
+    most: int
+    until: int
+    days: int
+    approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StandingEnded:
+    """A standing approval was withdrawn. `job`: names it (16 bytes)."""
+
+    kind: ClassVar[str] = "withdrawal"
+
+    job: bytes
+
+
+Happening: TypeAlias = (
+    Intent | ListIntent | Result | Failure | TicketsOrdered | TicketUsed | StandingBegun | StandingEnded
+)
 
 
 @dataclass(frozen=True)
@@ -191,7 +229,9 @@ class LogEntry:
             "kind": self.what.kind,
         }
         for field in fields(self.what):
-            flat[field.name] = _plain(getattr(self.what, field.name))
+            value = getattr(self.what, field.name)
+            if field.default is MISSING or value != field.default:
+                flat[field.name] = _plain(value)
         return _TO_JSON.encode(flat).encode("ascii")
 
     @property
@@ -219,19 +259,20 @@ def append(log: Sequence[LogEntry], what: Happening, *, at: int) -> LogEntry:
         at: Unix seconds; an earlier time than that of the entry before is replaced by that.
 
     Raises:
-        UsageError: an intent with fewer than two approvers or for a job that had one, a list that is not the next, an
-            outcome without an open intent.
+        UsageError: an intent with fewer than two approvers or for a job that had one, or beyond the limits of its
+            standing approval, a list that is not the next, an outcome without an open intent.
 
     """
     before = _Before()
     for entry in log:
         before.note(entry.what)
-    if fault := before.refuses(what):
+    last = log[-1] if log else None
+    at = at if last is None else max(at, last.at)
+    if fault := before.refuses(what, at):
         raise UsageError(fault, who=_WHO, got=_name(what))
-    if not log:
+    if last is None:
         return LogEntry(0, NOTHING_BEFORE, at, what)
-    last = log[-1]
-    return LogEntry(last.number + 1, last.digest, max(at, last.at), what)
+    return LogEntry(last.number + 1, last.digest, at, what)
 
 
 def last_list(log: Iterable[LogEntry]) -> int:
@@ -249,6 +290,31 @@ def used_tickets(log: Iterable[LogEntry]) -> dict[int, TicketUsed]:
     return {entry.what.ticket: entry.what for entry in log if isinstance(entry.what, TicketUsed)}
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A standing approval that was not withdrawn, and how many certificates it was used for."""
+
+    begun: StandingBegun
+    used: int
+
+    @property
+    def left(self) -> int:
+        """How many more it is good for."""
+        return self.begun.most - self.used
+
+    def covers(self, serial: str, at: int) -> bool:
+        """Whether one more certificate may be made for this module at this time, Unix seconds."""
+        return self.left > 0 and at <= self.begun.until and covers(self.begun.serials, serial)
+
+
+def standing_in(log: Iterable[LogEntry]) -> dict[bytes, Standing]:
+    """The standing approvals that were not withdrawn, by number; those that are used up or out of date as well."""
+    before = _Before()
+    for entry in log:
+        before.note(entry.what)
+    return before.standing
+
+
 def _last_of(order: TicketsOrdered) -> int:
     return order.first + order.count - 1
 
@@ -257,6 +323,7 @@ class _Before:
     """What came before an entry, as far as it matters for what may come next."""
 
     def __init__(self) -> None:
+        self.standing: dict[bytes, Standing] = {}
         self._latest: dict[bytes, Happening] = {}
         self._lists = 0
         self._tickets = 0
@@ -268,25 +335,55 @@ class _Before:
             self._used.add(what.ticket)
             return
         self._latest[what.job] = what
-        self._lists += isinstance(what, ListIntent)
-        if isinstance(what, TicketsOrdered):
-            self._tickets = _last_of(what)
+        match what:
+            case ListIntent():
+                self._lists += 1
+            case TicketsOrdered():
+                self._tickets = _last_of(what)
+            case StandingBegun():
+                self.standing[what.job] = Standing(what, 0)
+            case StandingEnded():
+                del self.standing[what.job]
+            case Intent(standing=number) if number:
+                self.standing[number] = replace(self.standing[number], used=self.standing[number].used + 1)
+            case _:
+                pass
 
-    def refuses(self, what: Happening) -> str:
-        """Why `what` may not come now; empty if it may."""
-        if isinstance(what, TicketUsed):
-            known = 1 <= what.ticket <= self._tickets
-            return "" if known and what.ticket not in self._used else "ticket never given out, or used before"
-        if isinstance(what, ListIntent) and what.list_number != self._lists + 1:
-            return f"list {what.list_number} instead of {self._lists + 1}"
-        if isinstance(what, TicketsOrdered) and (what.first != self._tickets + 1 or what.count < 1):
-            return f"tickets from {what.first} on instead of {self._tickets + 1}"
-        before = self._latest.get(what.job)
-        if isinstance(what, (Intent, ListIntent, TicketsOrdered)):
-            if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
-                return "intent without two different approvers"
-            return "" if before is None else "second intent for one job"
-        return "" if isinstance(before, (Intent, ListIntent)) else f"{what.kind} without an open intent"
+    def refuses(self, what: Happening, at: int) -> str:
+        """Why `what` may not come now, at Unix seconds `at`; empty if it may."""
+        match what:
+            case TicketUsed():
+                known = 1 <= what.ticket <= self._tickets
+                return "" if known and what.ticket not in self._used else "ticket never given out, or used before"
+            case StandingEnded():
+                return "" if what.job in self.standing else "no such standing approval"
+            case Result() | Failure():
+                before = self._latest.get(what.job)
+                return "" if isinstance(before, (Intent, ListIntent)) else f"{what.kind} without an open intent"
+            case ListIntent() if what.list_number != self._lists + 1:
+                return f"list {what.list_number} instead of {self._lists + 1}"
+            case TicketsOrdered() if what.first != self._tickets + 1 or what.count < 1:
+                return f"tickets from {what.first} on instead of {self._tickets + 1}"
+            case StandingBegun() if what.most < 1 or not what.serials:
+                return "standing approval for nothing"
+            case _:
+                return self._refuses_consent(what, at)
+
+    def _refuses_consent(self, what: Intent | ListIntent | TicketsOrdered | StandingBegun, at: int) -> str:
+        if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
+            return "intent without two different approvers"
+        if what.job in self._latest:
+            return "second intent for one job"
+        if not isinstance(what, Intent) or not what.standing:
+            return ""
+        standing = self.standing.get(what.standing)
+        covered = (
+            standing is not None
+            and what.role == "module"
+            and what.approvers == standing.begun.approvers
+            and standing.covers(what.subject, at)
+        )
+        return "" if covered else "intent beyond its standing approval"
 
 
 def _name(what: Happening) -> str:
@@ -314,7 +411,7 @@ def verify_chain(log: Iterable[LogEntry]) -> None:
             )
         if entry.at < at:
             raise LogBroken("time goes back", number=number, expected=f"at least {at}", got=entry.at)
-        if fault := before.refuses(entry.what):
+        if fault := before.refuses(entry.what, entry.at):
             raise LogBroken(fault, number=number, got=_name(entry.what))
         before.note(entry.what)
         previous, at = entry.digest, entry.at
@@ -386,9 +483,11 @@ def _happening(flat: object) -> Happening | None:
             "subject": str(subject),
             "approvers": [*approvers],
             "to_be_signed": str(signed),
+            **rest,
         }:
             names = tuple(str(name) for name in approvers)
-            return Intent(bytes.fromhex(job), role, subject, names, bytes.fromhex(signed))
+            standing = bytes.fromhex(str(rest.get("standing", "")))
+            return Intent(bytes.fromhex(job), role, subject, names, bytes.fromhex(signed), standing)
         case {
             "kind": ListIntent.kind,
             "job": str(job),
@@ -415,6 +514,19 @@ def _happening(flat: object) -> Happening | None:
             type(ticket) is int
         ):
             return TicketUsed(ticket, serial, bytes.fromhex(key))
+        case {
+            "kind": StandingBegun.kind,
+            "job": str(job),
+            "serials": [*serials],
+            "most": int(most),
+            "until": int(until),
+            "days": int(days),
+            "approvers": [*approvers],
+        } if type(most) is int and type(until) is int and type(days) is int:
+            names, modules = (tuple(str(each) for each in texts) for texts in (approvers, serials))
+            return StandingBegun(bytes.fromhex(job), modules, most, until, days, names)
+        case {"kind": StandingEnded.kind, "job": str(job)}:
+            return StandingEnded(bytes.fromhex(job))
         case {"kind": Failure.kind, "job": str(job), "reason": str(reason)}:
             return Failure(bytes.fromhex(job), reason)
     return None

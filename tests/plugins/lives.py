@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from networked import approve_queued, call, fresh_card, look, service, with_policy
 from pump import Line, NoStream, Side, contact, enrollment, meeting, personalize
 from world import DAY, NOW, PINS, SERIAL, Seeded, World, cheap_pins, wanted
 
@@ -30,6 +31,7 @@ from insitu.protocol.parties.work_data import (
 )
 from insitu.protocol.stores.registry import CommandKind
 from insitu.shell.central import Central
+from insitu.shell.unit_service import UnitService
 
 OPTIONS = tuple(TrustOption)
 
@@ -381,6 +383,67 @@ def cutting(line: Line, count: int) -> Callable[[object], None]:
     return before
 
 
+def queues() -> None:
+    """A module waits at a unit in the network until people have approved its key: or the time is over, or the link."""
+    for reset in (False, True):
+        for end in ("approved", "withdrawn", "too late for the unit", "too late for the module", "cut", "broken"):
+            world = World()
+            if reset:
+                personalize(world)
+                world.module.reset_by_hand()
+            here = service(world, jobs=[SERIAL])
+            line = call(world, here).start()
+            match end:
+                case "approved":
+                    approve_queued(world)
+                case "withdrawn":
+                    here._rules.jobs.listed.clear()  # type: ignore[union-attr]
+                case "too late for the unit":
+                    line.peer.expire("person")
+                case "too late for the module":
+                    line.module.expire("peer")
+                case "cut":
+                    line.cut()
+                case _:
+                    approve_queued(world)
+                    with broken(world.vault(SERIAL), "sign"):
+                        look(here)
+                        line.flow()
+            look(here)
+            line.flow()
+            line.finish()
+    world = World()  # the card is busy as the job is to be seen
+    here = service(world, jobs=[SERIAL])
+    line = call(world, here)
+    line.peer.before = occupied(here)
+    line.start().finish()
+
+
+def occupied(here: UnitService) -> Callable[[object], None]:
+    """From the first question on, as many others wait for the card as may."""
+    places = here._desk._places
+
+    def before(effect: object) -> None:
+        while isinstance(effect, LookUp) and places.acquire(blocking=False):
+            pass
+
+    return before
+
+
+def standing_approvals() -> None:
+    """Proposed, approved, in force, used, withdrawn."""
+    world = World()
+    card = with_policy(world, most=5)
+    job = card.propose_standing([SERIAL], most=2, until=NOW + DAY)
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    card.bring_into_force(job.number)
+    call(world, service(world)).start().finish()
+    card = fresh_card(world)
+    card.withdraw(job.number)
+    card.withdraw(card.propose_standing([SERIAL], most=2, until=NOW + DAY).number)
+
+
 def tickets() -> None:
     """Tickets that are good, another's, shown again; with key memory that fails at the card and at the manufacturer."""
     world = World()
@@ -416,6 +479,8 @@ ALL: tuple[Callable[[], None], ...] = (
     enrollments,
     tickets,
     circles,
+    queues,
+    standing_approvals,
 )
 
 

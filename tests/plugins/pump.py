@@ -27,6 +27,7 @@ from insitu.shell import central as central_shell
 from insitu.shell import enrolling as enrolling_shell
 from insitu.shell import module as module_shell
 from insitu.shell import unit as unit_shell
+from insitu.shell import unit_service as service_shell
 from insitu.shell import work as work_shell
 from insitu.shell.card import Card
 from insitu.shell.central import Central
@@ -89,7 +90,7 @@ class Side:
         self.name = name
         self._work = work
         with pytest.MonkeyPatch.context() as patch:
-            for shell in (module_shell, unit_shell, central_shell, work_shell, enrolling_shell):
+            for shell in (module_shell, unit_shell, service_shell, central_shell, work_shell, enrolling_shell):
                 patch.setattr(shell, "run", _handed_over)
             running: Running = work.send(None)
         self.session = running.session

@@ -8,6 +8,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from lives import new_host
+from networked import call, service
 from pump import Line, contact, enrollment, personalize, sent_to_reset
 from world import CARD_NUMBER, DAY, NOW, World, wanted
 
@@ -41,6 +42,9 @@ def told() -> list[dict[str, object]]:
     sent_to_reset(world).start().finish()
     personalize(world, TrustOption.CONVEYED)
     personalize(world)
+    module = world.new_module("SN-9")
+    for listed in ("SN-9", "SN-8"):
+        call(world, service(world, jobs=[listed]), module=module).start().finish()
     enrollment(world, new_host(world)).start().finish()
     world.close_circle("SN-circle")
     personalize(world, TrustOption.PHYSICAL)

@@ -67,9 +67,10 @@ class TicketAccepted:
 
 @dataclass(frozen=True, slots=True)
 class TicketRefused:
-    """The card's other answer."""
+    """The card's other answer. `fault`: what the module is told."""
 
     reason: str
+    fault: Fault = Fault.UNTRUSTED
 
 
 # The tables --------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ def accept(data: CheckingData, _: TicketAccepted) -> tuple[CheckingData, Effects
 
 def refuse(data: CheckingData, event: TicketRefused) -> tuple[CheckingData, Effects]:
     """Not ours, not for this module, or another's."""
-    return data, [Close(Fault.UNTRUSTED, event.reason)]
+    return data, [Close(event.fault, event.reason)]
 
 
 TICKET_UNIT: Final = Table[CheckingState, CheckingData](

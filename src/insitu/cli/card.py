@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,12 +12,10 @@ from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_r
 from ..protocol.keys.profile import PLAUSIBILITY, checked_name, time_text
 from ..protocol.keys.requests import read_request
 from ..protocol.keys.revocation import read_crl
-from ..protocol.messages import MOST_TICKETS, CardRole, Job, ListJob, encode_record
+from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, ListJob, StandingPolicy, encode_record
 from ..protocol.stores.sealed import StoreKind
-from ..protocol.stores.secret import Secret
 from ..shell import pem
 from ..shell.card import LIST_DAYS, Card
-from ..shell.passphrase import passphrase
 from .common import (
     DIRECTORY,
     PATH,
@@ -34,12 +33,17 @@ from .common import (
     say,
     store_options,
 )
+from .people import enter_approvals, people_options, pins_of
 from .requests import read_request_file, read_told_request
+from .standing import standing
 
 
 @click.group(cls=Group)
 def card() -> None:
     """The customer's card: signing key under four eyes, log."""
+
+
+card.add_command(standing)
 
 
 @card.command()
@@ -48,6 +52,20 @@ def card() -> None:
 @click.option("--person", "people", multiple=True, required=True, help="Who may approve; at least two.")
 @click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
 @click.option("--request", type=PATH, required=True, help="Where to write the request for the manufacturer.")
+@click.option(
+    "--standing-most",
+    type=click.IntRange(0, MOST_BY_STANDING),
+    default=0,
+    show_default=True,
+    help="Certificates that standing approvals may be good for at a time, all together; never to be changed.",
+)
+@click.option(
+    "--standing-days",
+    type=click.IntRange(1, 366),
+    default=7,
+    show_default=True,
+    help="How long a standing approval may last; never to be changed.",
+)
 def init(
     store: Path,
     passphrase_file: Path | None,
@@ -56,13 +74,16 @@ def init(
     people: tuple[str, ...],
     pin_files: tuple[str, ...],
     request: Path,
+    standing_most: int,
+    standing_days: int,
 ) -> None:
     """Take a card into use: make its keys, set the people's PINs."""
     if len(set(people)) < 2:
         raise UsageError("who may approve", expected="--person for two different people", got=", ".join(people))
-    pins = _pins(people, pin_files, new=True)
+    pins = pins_of(people, pin_files, new=True)
     with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        made = Card(vault).furnish(name, pins)
+        policy = StandingPolicy(standing_most, standing_days) if standing_most else None
+        made = Card(vault).furnish(name, pins, policy=policy)
         pem.write_request(request, made)
     say(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
     say(f"our key {fingerprint_text(key_digest(read_request(made).public))}: tell it to them over another path")
@@ -107,8 +128,7 @@ def install_circular(
 
 @card.command()
 @store_options()
-@click.option("--person", "people", multiple=True, required=True, help="Who approves; several if they sit together.")
-@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@people_options
 @click.option("--module", "serial", help="Approve the personalization of the module with this serial number.")
 @click.option("--unit", help="Approve the unit's certificate under this name.")
 @click.option("--central", type=PATH, help="Approve the central system's certificate for this request (PEM).")
@@ -137,7 +157,7 @@ def approve(
         if asked is not None:
             check_place(out / f"{name}.pem")
     request = None if central is None else read_request_file(central)
-    pins = _pins(people, pin_files, new=False)
+    pins = pins_of(people, pin_files)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         wanted: list[tuple[CardRole, str, PublicKey | None]] = []
@@ -151,7 +171,7 @@ def approve(
             checked_name(subject)
         for role, subject, public in wanted:
             job = owner.propose(role, subject, public=public, days=days)
-            approvals = _approve(owner, job, pins)
+            approvals = enter_approvals(owner, job, pins)
             approved = f"{role.name.lower()} {subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
             if len(approvals) < 2:
                 say(f"{approved}, 1 approval missing")
@@ -161,21 +181,6 @@ def approve(
                 file = out / f"{role.name.lower()}.pem"
                 pem.write_certificate(file, owner.certify(job.number, public))
                 say(f"{approved}, certificate in {file}")
-
-
-def _approve(owner: Card, job: Job | ListJob, pins: dict[str, bytes]) -> list[str]:
-    """Enter the approvals of these people; who has approved by now.
-
-    Who approved before is passed over, so that an attempt that broke off can be made again; but somebody new, or
-    both approvals, there must be.
-    """
-    approvals = list(job.approvals)
-    new = [person for person in pins if person not in approvals]
-    if len(approvals) < 2:
-        for person in new or pins:
-            owner.approve(job, person, pins[person])
-            approvals.append(person)
-    return approvals
 
 
 @card.command()
@@ -223,8 +228,7 @@ def enroll(
 @store_options()
 @click.option("--module", "serials", multiple=True, help="All certificates of the module with this serial number.")
 @click.option("--certificate", "files", type=PATH, multiple=True, help="This certificate, made by the card (PEM).")
-@click.option("--person", "people", multiple=True, help="Who approves; several if they sit together.")
-@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@partial(people_options, required=False)
 @click.option(
     "--days", default=LIST_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity of the list."
 )
@@ -249,7 +253,7 @@ def revoke(
     certificates = [(file, pem.read_certificate(file)) for file in files]
     if out is not None:
         check_place(out)
-    pins = _pins(people, pin_files, new=False)
+    pins = pins_of(people, pin_files)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         added = {number for serial in serials for number in owner.numbers_of(serial)}
@@ -276,7 +280,7 @@ def crl(
 ) -> None:
     """Write the last revocation list; with --person a new one of the same certificates, once two have approved it."""
     check_place(out)
-    pins = _pins(people, pin_files, new=False)
+    pins = pins_of(people, pin_files)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         if pins:
@@ -295,7 +299,7 @@ def crl(
 
 
 def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | None) -> None:
-    approvals = _approve(owner, job, pins) if pins else list(job.approvals)
+    approvals = enter_approvals(owner, job, pins) if pins else list(job.approvals)
     adds = ", ".join(number.hex() for number in job.added) or "nothing"
     text = f"list {job.list_number} adds {adds}, job {job.number.hex()}: "
     text += f"approved by {' and '.join(approvals) or 'nobody'}"
@@ -311,8 +315,7 @@ def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | No
 @card.command()
 @store_options()
 @click.option("--count", required=True, type=click.IntRange(1, MOST_TICKETS), help="How many; one a module.")
-@click.option("--person", "people", multiple=True, required=True, help="Who approves; several if they sit together.")
-@click.option("--pin-file", "pin_files", multiple=True, help="PERSON=FILE with that person's PIN, mode 0600.")
+@people_options
 @store_options("out", prefix="out-")
 def tickets(
     store: Path,
@@ -331,11 +334,11 @@ def tickets(
     opens it can vouch for modules: tell the manufacturer its passphrase on another way.
     """
     check_new(out)
-    pins = _pins(people, pin_files, new=False)
+    pins = pins_of(people, pin_files)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         job = owner.propose(CardRole.TICKETS, str(count), days=1)
-        approvals = _approve(owner, job, pins)
+        approvals = enter_approvals(owner, job, pins)
         text = f"{count} tickets, job {job.number.hex()}: approved by {' and '.join(approvals)}"
         if len(approvals) < 2:
             say(f"{text}, 1 approval missing")
@@ -428,25 +431,3 @@ def _check_log(path: Path) -> None:
     check_directory(path)
     if path.is_file() and path.stat().st_size and not path.read_bytes()[:1] == b"{":
         raise UsageError(f"{path} is in use", expected="a new file, or a log to replace", got="another kind of file")
-
-
-def _pins(people: tuple[str, ...], pin_files: tuple[str, ...], *, new: bool) -> dict[str, bytes]:
-    """The PIN of each person: from a file, else typed."""
-    if len(set(people)) < len(people):
-        raise UsageError("a person is named twice", expected="different people", got=", ".join(people))
-    files = dict(_pin_file(pair) for pair in pin_files)
-    if unknown := files.keys() - set(people):
-        raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
-    return {person: _pin(person, files.get(person), new=new) for person in people}
-
-
-def _pin_file(pair: str) -> tuple[str, Path]:
-    person, found, file = pair.partition("=")
-    if not found:
-        raise UsageError("--pin-file", expected="PERSON=FILE", got=pair)
-    return person, Path(file)
-
-
-def _pin(person: str, file: Path | None, *, new: bool) -> bytes:
-    pin: Secret = passphrase(file=file, prompt=f"PIN of {person}: ", new=new)
-    return pin.reveal()

@@ -208,7 +208,7 @@ def serve(
             number=asked.number, approved=approved, amount=asked.amount if approved else 0, reference=reference
         )
 
-    metrics = Metrics(lambda: len(program.online))
+    metrics = Metrics({"modules_online": ("Modules with an open session", lambda: len(program.online))})
 
     def show(note: object) -> None:
         metrics.note(note)
@@ -219,7 +219,7 @@ def serve(
         share(here)
         program = CentralProgram(here, where, tell=teller.error)
         if health is not None:
-            at = serving_health(Address.parse(health), metrics, lambda: program.registry_answers)
+            at = serving_health(Address.parse(health), metrics, lambda: _lacks(program))
             teller.ready("HEALTH", stack.enter_context(at))
 
         async def main() -> None:
@@ -227,6 +227,11 @@ def serve(
             await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
 
         run_async(main, serves=True)
+
+
+def _lacks(program: CentralProgram) -> str:
+    """What keeps it from working."""
+    return "" if program.registry_answers else "the registry does not answer"
 
 
 add_commands(central)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
@@ -348,6 +349,20 @@ def read_fingerprint(text: str) -> bytes:
     if len(fingerprint) != 32:
         raise UsageError("fingerprint", expected="64 hexadecimal digits (SHA-256)", got=text)
     return fingerprint
+
+
+def moment(text: str) -> int:
+    """Unix seconds of a time as people write it; without a zone it is UTC.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError("time", expected="as in 2026-05-31T12:00:00Z", got=text) from None
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 
 # Questions ---------------------------------------------------------------------------------------------------

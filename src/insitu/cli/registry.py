@@ -19,8 +19,9 @@ from ..protocol.stores.memory_registry import MemoryRegistry
 from ..protocol.stores.registry import CommandKind, ModuleEntry, Registry, check_chain
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
+from ..shell.keeping import wall_clock
 from ..shell.waiting import opened as patiently_opened
-from .common import PATH, about, confirm, emit, say, store_opener, store_options
+from .common import PATH, about, confirm, emit, moment, say, store_opener, store_options
 
 if TYPE_CHECKING:
     from ..shell.central import Central
@@ -101,20 +102,6 @@ def _place(command: F) -> F:
     return store(registry_option(command))
 
 
-def _now() -> int:
-    return int(datetime.now(UTC).timestamp())
-
-
-def _moment(text: str | None) -> int:
-    if text is None:
-        return _now()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError("time", expected="as in 2026-05-31T12:00:00Z", got=text) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
 # Modules and issuers -------------------------------------------------------------------------------------------
 
 
@@ -176,14 +163,14 @@ def disable(
 
     if (serial is None) == (issuer is None):
         raise UsageError("what to disable", who="central", expected="--module or --issuer")
-    since = _moment(lost)
+    since = wall_clock() if lost is None else moment(lost)
     with _opened(store, registry) as opened:
         if serial is not None:
-            opened.disable_module(serial, actor=actor(), at=_now(), reason=reason)
+            opened.disable_module(serial, actor=actor(), at=wall_clock(), reason=reason)
             say(f"module {serial} is disabled")
         elif issuer is not None:
             fingerprint = read_fingerprint(pem.read_certificate(issuer))
-            opened.disable_issuer(fingerprint, lost=since, keep_known=keep_known, actor=actor(), at=_now())
+            opened.disable_issuer(fingerprint, lost=since, keep_known=keep_known, actor=actor(), at=wall_clock())
             kept = "; modules known before stay admitted" if keep_known else ""
             say(f"issuer {fingerprint_text(fingerprint)} is disabled{kept}")
 
@@ -194,7 +181,7 @@ def disable(
 def enable(store: Path | None, registry: str | None, serial: str) -> None:
     """Let a disabled module in again, once it was personalized anew."""
     with _opened(store, registry) as opened:
-        opened.enable_module(serial, actor=actor(), at=_now())
+        opened.enable_module(serial, actor=actor(), at=wall_clock())
     say(f"module {serial} is admitted with a new certificate")
 
 
@@ -207,7 +194,7 @@ def reset(store: Path | None, registry: str | None, serial: str, yes: bool) -> N
     if not yes:
         confirm(f"Have module {serial} erase its keys? It has to be personalized again.", who="central")
     with _opened(store, registry) as opened:
-        opened.order_reset(serial, actor=actor(), at=_now())
+        opened.order_reset(serial, actor=actor(), at=wall_clock())
     say(f"reset of module {serial} is ordered")
 
 
@@ -226,7 +213,7 @@ def instruct(store: Path | None, registry: str | None, serial: str, content: IO[
     if len(data) > PAYLOAD_MAX:
         raise UsageError("payload", who="central", expected=f"at most {PAYLOAD_MAX} bytes", got="more")
     with _opened(store, registry) as opened:
-        command = opened.put_command(serial, CommandKind.INSTRUCT, data, actor=actor(), at=_now())
+        command = opened.put_command(serial, CommandKind.INSTRUCT, data, actor=actor(), at=wall_clock())
     say(f"instruction {command.number} waits for module {serial}")
 
 
@@ -294,7 +281,7 @@ def load_key(
         raise UsageError("key block", who="central", expected="--block and --wrapping-key", got="one of them")
     if block is None and usage is None:
         raise UsageError("what is the key for?", who="central", expected="--usage mac or --usage pin")
-    end = _moment(until)
+    end = moment(until)
     with open_central(store, registry, passphrase_file, passphrase_hook) as here:
         storage = here.keys.storage
         if block is not None and wrapping_key is not None:

@@ -39,10 +39,10 @@ from .common import (
     parse_link,
     run_async,
     say,
-    store_opener,
     store_options,
     trust_options,
 )
+from .unit_service import add_commands
 
 IDENTIFYING: Final = (TrustOption.CERTIFICATES, TrustOption.CERTIFICATES_ONE_WAY)
 """Options under which a module proves an identity that its manufacturer can revoke."""
@@ -147,41 +147,6 @@ def personalize(
         run_async(main)
 
 
-@unit.command()
-@store_options("card")
-@click.option("--listen", required=True, help="tcp:HOST:PORT to listen at.")
-@click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
-@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
-def serve(
-    card: Path, passphrase_file: Path | None, passphrase_hook: str | None, listen: str, central: Path, as_json: bool
-) -> None:
-    """Personalize every module that calls and that two people approved. Runs until it is interrupted.
-
-    Others can use the card meanwhile: `insitu card approve` takes effect within seconds. Modules prove their identity
-    (trust option certificates).
-    """
-    from ..shell.unit_service import CardDesk, UnitService
-
-    teller = Teller(as_json=as_json)
-    where = parse_link(listen, TrustOption.CERTIFICATES.text)
-    if where.kind != "tcp":
-        raise UsageError("a unit in the network", who="unit", expected="--listen tcp:HOST:PORT", got=listen)
-    central_der = pem.read_certificate(central)
-    reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
-    with reopen() as vault:
-        owner = Card(vault)
-        _ = owner.unit  # say now that it lacks
-        desk = CardDesk(card, reopen, owner.record)
-        with about(central):
-            here = UnitService(desk, owner, central_der, TrustOption.CERTIFICATES, tell=teller.error, show=teller.show)
-        vault.detach()
-
-        async def main() -> None:
-            await here.run(where, ready=lambda at: teller.ready("SERVING", at))
-
-        run_async(main, serves=True)
-
-
 def _means_by_book(
     option: TrustOption, secret: Path | None, book: Path | None, book_passphrase: Path | None, *, identified: bool
 ) -> Means:
@@ -264,3 +229,6 @@ def _not_now(reported: ModuleReported) -> StateError:
         expected="a delivered or reset module",
         got=f"{facts['state']}, epoch {facts['epoch']}, certificate {facts['certificate']}",
     )
+
+
+add_commands(unit)

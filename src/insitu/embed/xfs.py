@@ -142,6 +142,7 @@ STATES: Final[dict[ModuleState, tuple[KeyManagementStatus, str]]] = {
     ModuleState.KEYING: (KeyManagementStatus(_S.BUSY, _C.PRIMARY), "personalization"),
     ModuleState.PROVING: (KeyManagementStatus(_S.BUSY, _C.PRIMARY), "personalization"),
     ModuleState.KEYED: (KeyManagementStatus(_S.BUSY, _C.PRIMARY), "personalization"),
+    ModuleState.WAITING: (KeyManagementStatus(_S.BUSY, _C.PRIMARY), "personalization: people are asked"),
     ModuleState.CONFIRMING: (KeyManagementStatus(_S.BUSY, _C.PRIMARY), "personalization"),
     ModuleState.OPERATING: (
         KeyManagementStatus(_S.INITIALIZED, _C.PRIMARY),

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 from ..protocol.channel.proofs import ticket_path
 from ..protocol.channel.trust import TICKETS, TicketClaim
-from ..protocol.desk import Desk
-from ..protocol.engine import DeriveKeys, KeyHandle, ProtocolError, PublicKey, StateError, UsageError, given
-from ..protocol.keys.certificates import CertificateRefused, Role, VerifiedCertificate, trusted_root, verify_issued
+from ..protocol.engine import DeriveKeys, ProtocolError, PublicKey, StateError, UsageError
+from ..protocol.keys.certificates import CertificateRefused, VerifiedCertificate
 from ..protocol.keys.methods import DERIVED_BYTES
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, checked_name, serial_number, time_text
 from ..protocol.keys.public import compress
 from ..protocol.keys.revocation import VerifiedCrl, read_crl
-from ..protocol.keys.vault import Vault
-from ..protocol.messages import CardRecord, CardRole, Job, ListJob, Person, TicketOrder
-from ..protocol.parties.card import CARD, customer_of, log_of, pin_verifier, resting_state
+from ..protocol.messages import CardRole, Job, ListJob, StandingJob, TicketOrder
+from ..protocol.parties.card import log_of
 from ..protocol.parties.card_data import (
-    AUTHENTICATION,
     MAX_FAILURES,
-    SIGNING,
+    AnyJob,
     Approve,
-    CardData,
     CertificateWanted,
     Certified,
-    CircleClosed,
-    CustomerCertified,
-    Furnish,
     JobNoted,
     JobProposed,
     Listed,
@@ -36,16 +29,19 @@ from ..protocol.parties.card_data import (
     ListProposed,
     ListWanted,
     PinRefused,
-    RequestMade,
+    StandingInForce,
+    StandingProposed,
+    StandingUsed,
+    StandingWanted,
+    StandingWithdrawn,
     TicketPresented,
     TicketsLogged,
     TicketsWanted,
     TicketTaken,
-    circular_customer,
 )
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
-from ..protocol.stores.card_log import Intent, Result, export_lines, last_list
-from .keeping import Keeping, Show, ignore, wall_clock
+from ..protocol.stores.card_log import Intent, Result, Standing, export_lines, last_list, standing_in
+from .kept_card import KeptCard
 
 APPROVAL_SECONDS = 24 * 3600
 """How long a job stays open for approvals and signature, unless said otherwise."""
@@ -53,7 +49,7 @@ LIST_DAYS = 90
 """How long a revocation list is relied on, unless said otherwise: time for two people to meet and renew it."""
 
 
-class Card:
+class Card(KeptCard):
     """The customer's card: a signing key under four eyes and an authentication key (L12, L13).
 
     Args:
@@ -61,145 +57,6 @@ class Card:
         entropy, now, show: random bytes, unix seconds, progress.
 
     """
-
-    def __init__(
-        self,
-        vault: Vault,
-        *,
-        entropy: Callable[[int], bytes] = secrets.token_bytes,
-        now: Callable[[], int] = wall_clock,
-        show: Show = ignore,
-    ) -> None:
-        self._keeping = Keeping(vault, CardRecord)
-        self._known = CardData()
-        self._entropy = entropy
-        self._now = now
-        self._show = show
-
-    @property
-    def record(self) -> CardRecord:
-        """Durable state.
-
-        Raises:
-            StateError: the card is blank.
-
-        """
-        if self._keeping.record is None:
-            raise StateError("the card is blank", who="card", expected="a furnished card", got="blank")
-        return self._keeping.record
-
-    @property
-    def root(self) -> VerifiedCertificate:
-        """The manufacturer's root that came with our certificate.
-
-        Raises:
-            StateError: there is none yet, or the certificate is a circular one (L6).
-
-        """
-        root = self._installed().root
-        if root is None:
-            raise StateError(
-                "this card is certified by its own central system only",
-                who="card",
-                expected="a certificate by the manufacturer, or trust option physical",
-                got="a circular certificate",
-            )
-        return trusted_root(root)
-
-    @property
-    def is_circular(self) -> bool:
-        """Whether its certificate is a circular one: a plausibility check only (L6)."""
-        return self._installed().central is not None
-
-    @property
-    def customer(self) -> VerifiedCertificate:
-        """The certificate of the signing key."""
-        return customer_of(self._installed())
-
-    @property
-    def unit(self) -> bytes:
-        """The certificate of the authentication key, DER.
-
-        Raises:
-            StateError: nobody had it made yet.
-
-        """
-        certificate = self._installed().unit
-        if certificate is None:
-            raise StateError("the unit has no certificate", who="card", expected="an approved unit job", got="none")
-        return certificate
-
-    @property
-    def authentication(self) -> KeyHandle:
-        """The pair that opens channels."""
-        return given(self._keeping.vault.find(AUTHENTICATION))
-
-    @property
-    def keys(self) -> Vault:
-        """Key memory, for the channel's signatures."""
-        return self._keeping.vault
-
-    def furnish(self, name: str, pins: Mapping[str, bytes]) -> bytes:
-        """Take the card into use for the customer `name`; a PKCS#10 request (DER) for the manufacturer.
-
-        Args:
-            name: of the customer.
-            pins: of the people who may approve, at least two.
-
-        Raises:
-            StateError: the card is in use, or fewer than two people are named.
-            UsageError: a PIN is too short, or a name that no certificate can carry.
-
-        """
-        people: list[Person] = []
-        for person, pin in pins.items():
-            if len(pin) < 4:
-                raise UsageError(f"PIN of {person}", who="card", expected="at least 4 characters", got=len(pin))
-            salt = self._entropy(16)
-            people.append(Person(name=person, salt=salt, verifier=pin_verifier(pin, salt), failures=0))
-        try:
-            notes = self._submit(Furnish(name, tuple(people)))
-        finally:
-            self._keeping.vault.roll_back()
-        return next(note.request for note in notes if isinstance(note, RequestMade))
-
-    def install(self, root: bytes, customer: bytes) -> None:
-        """Keep what the manufacturer sent: its root and our certificate, DER.
-
-        Raises:
-            StateError: the card has them.
-            ProtocolError: the certificate is not the manufacturer's for our key and name.
-
-        """
-        name = self._check_waits()
-        self._check_ours(verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name))
-        self._submit(CustomerCertified(root, customer))
-
-    def install_circular(self, request: bytes, customer: bytes) -> None:
-        """Keep what our own central system made in the manufacturer's place: a plausibility check only (L6).
-
-        Args:
-            request: its PKCS#10 request, DER; the caller answers for it that it is the central system's.
-            customer: our certificate by its key, DER.
-
-        Raises:
-            StateError: the card has a certificate.
-            ProtocolError: it is not by that key, or not for our key and name.
-
-        """
-        name = self._check_waits()
-        self._check_ours(circular_customer(request, customer, name))
-        self._submit(CircleClosed(request, customer))
-
-    def _check_waits(self) -> str:
-        """The name of a card that waits for its certificate."""
-        if self.record.customer is not None:
-            raise StateError("the card has its certificate", who="card", expected="a card that waits for it")
-        return self.record.name
-
-    def _check_ours(self, customer: VerifiedCertificate) -> None:
-        if customer.public != given(self._keeping.vault.find(SIGNING)).public:
-            raise ProtocolError("customer certificate", who="card", expected="our signing key", got="another key")
 
     def propose(
         self,
@@ -227,7 +84,8 @@ class Card:
         key = None if public is None else compress(public)
         now = self._now()
         for job in self._installed().jobs:
-            if job.role is role and job.subject == subject and now <= job.expires:
+            meant = job.role is role and job.subject == subject and now <= job.expires
+            if meant and (role is not CardRole.MODULE or job.public_key is None):
                 if (job.public_key, job.days) != (key, days):
                     if not job.approvals:
                         break  # nobody meant it: it gives way
@@ -235,20 +93,54 @@ class Card:
                         f"a job for {subject} is open", who="card", expected="the same key and days", got="others"
                     )
                 return job
-        job = Job(
-            number=self._entropy(16),
-            role=role,
-            subject=checked_name(subject),
-            salt=self._entropy(32),
-            days=days,
-            expires=now + seconds,
-            approvals=(),
-            public_key=key,
-        )
+        job = self._new_job(role, subject, key, days, now + seconds)
         self._submit(JobProposed(job, now))
         return job
 
-    def approve(self, job: Job | ListJob, person: str, pin: bytes) -> int:
+    def draft(self, serial: str, *, days: int, seconds: int) -> Job:
+        """A job for a module whose key is not known yet, with a number and a salt of this card; nobody hears of it.
+
+        Raises:
+            UsageError: a subject that no certificate can carry.
+
+        """
+        return self._new_job(CardRole.MODULE, serial, None, days, self._now() + seconds)
+
+    def propose_key(self, draft: Job, public: PublicKey) -> Job:
+        """Open the job of a draft, now that the module's key is known; it takes the place of those for earlier keys.
+
+        Raises:
+            StateError: the job is there already.
+
+        """
+        job = replace(draft, public_key=compress(public))
+        self._submit(JobProposed(job, self._now()))
+        return job
+
+    def job(self, number: bytes) -> Job:
+        """The open job of this number.
+
+        Raises:
+            StateError: there is none, or its time is over.
+
+        """
+        for job in self._installed().jobs:
+            if job.number == number and self._now() <= job.expires:
+                return job
+        raise StateError(
+            "no such job is open", who="card", expected="one that insitu card jobs shows", got=number.hex()
+        )
+
+    def _new_job(self, role: CardRole, subject: str, key: bytes | None, days: int, expires: int) -> Job:
+        number, salt = self._entropy(16), self._entropy(32)
+        return Job(number, role, checked_name(subject), salt, days, expires, approvals=(), public_key=key)
+
+    @property
+    def is_locked(self) -> bool:
+        """So many people are locked that nothing can be approved any more."""
+        return sum(person.failures < MAX_FAILURES for person in self._installed().people) < 2
+
+    def approve(self, job: AnyJob, person: str, pin: bytes) -> int:
         """Enter the approval of `person`; how many are still missing.
 
         Raises:
@@ -269,7 +161,7 @@ class Card:
         """Say what the card would refuse an approval for, in words that a person can use."""
         record = self._installed()
         known = {each.name: each for each in record.people}
-        jobs: tuple[Job | ListJob, ...] = (*record.jobs, *record.lists)
+        jobs: tuple[AnyJob, ...] = (*record.jobs, *record.lists, *record.standing)
         job = next((each for each in jobs if each.number == number and now <= each.expires), None)
         if person not in known:
             raise StateError("nobody of that name approves here", who="card", expected=" or ".join(known), got=person)
@@ -291,7 +183,8 @@ class Card:
         """
         now = self._now()
         for job in self._installed().jobs:
-            if job.role is role and job.subject == subject and now <= job.expires:
+            is_it = job.role is role and job.subject == subject and now <= job.expires
+            if is_it and (role is not CardRole.MODULE or job.public_key is None):
                 if len(job.approvals) == 2:
                     return job
                 raise StateError(
@@ -323,6 +216,66 @@ class Card:
                 case Result(job=job, fingerprint=fingerprint) if jobs.get(job) == serial:
                     latest = fingerprint
         return latest
+
+    # standing approvals
+
+    @property
+    def standing(self) -> dict[bytes, Standing]:
+        """Those in force, by number, also those that are used up or out of date."""
+        return standing_in(log_of(self._installed()))
+
+    def propose_standing(
+        self, serials: Iterable[str], *, most: int, until: int, days: int = 365, seconds: int = APPROVAL_SECONDS
+    ) -> StandingJob:
+        """Open a job for a standing approval, or find the one that is open for exactly this.
+
+        Args:
+            serials: of the modules; one that ends with a star stands for all that begin so.
+            most: how many certificates.
+            until: unix seconds after which it is worth nothing.
+            days: validity of each certificate.
+            seconds: how long approvals count.
+
+        Raises:
+            StateError, UsageError: more than the card's policy admits, or too many are open.
+
+        """
+        now, meant = self._now(), tuple(sorted(set(serials)))
+        for job in self._installed().standing:
+            if (job.serials, job.most, job.until, job.days) == (meant, most, until, days) and now <= job.expires:
+                return job
+        job = StandingJob(self._entropy(16), meant, most, until, days, now + seconds, approvals=())
+        self._submit(StandingProposed(job, now))
+        return job
+
+    def bring_into_force(self, number: bytes) -> Standing:
+        """Let an approved standing approval count from now on; in the log.
+
+        Raises:
+            StateError: not approved by two people, expired, in force, or the policy has no room any more.
+
+        """
+        notes = self._submit(StandingWanted(number, self._now()))
+        return Standing(next(note.begun for note in notes if isinstance(note, StandingInForce)), 0)
+
+    def certify_by_standing(self, standing: bytes, job: Job, public: PublicKey) -> bytes:
+        """Make the certificate of a draft under a standing approval; DER, entered in the log before it leaves.
+
+        Raises:
+            StateError: it does not cover that, is used up, out of date or withdrawn.
+
+        """
+        notes = self._submit(StandingUsed(standing, job, public, self._now()))
+        return next(note.certificate for note in notes if isinstance(note, Certified))
+
+    def withdraw(self, number: bytes) -> None:
+        """Let a standing approval count no more; one person is enough for that.
+
+        Raises:
+            StateError: there is none of this number.
+
+        """
+        self._submit(StandingWithdrawn(number, self._now()))
 
     # tickets
 
@@ -506,20 +459,3 @@ class Card:
     def export_log(self) -> bytes:
         """The log as JSON Lines, oldest first."""
         return export_lines(log_of(self.record))
-
-    def _installed(self) -> CardRecord:
-        record = self.record
-        if record.customer is None:
-            raise StateError(
-                "the card waits for the manufacturer", who="card", expected="the customer's certificate", got="none yet"
-            )
-        return record
-
-    def _submit(self, event: object) -> list[object]:
-        record, vault = self._keeping.record, self._keeping.vault
-        if self._known.record is not record:
-            self._known = CardData(record, vault.find(SIGNING), vault.find(AUTHENTICATION))
-        desk = Desk(CARD, resting_state(record), self._known, self._keeping.ports(self._show))
-        notes = desk.submit(event)
-        self._known = desk.data
-        return notes

@@ -1,4 +1,4 @@
-"""Health and metrics of a serving central system over HTTP: /alive, /ready, /metrics. Nothing in them is a customer's.
+"""Health and metrics of a program that serves, over HTTP: /alive, /ready, /metrics. Nothing in them is a customer's.
 
 For a monitoring system on the same machine or network of machines: whoever reaches the port may read it. The standard
 library's server answers from threads of its own, so that a session never waits for it. There are few of them, and none
@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from ..protocol.engine import EnvironmentFault, UsageError
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
+from ..protocol.parties.unit import ModulePersonalized, ModuleTurnedAway
 from ..protocol.progress import SessionEnded
 from ..transports.links import Address
 
@@ -30,17 +31,20 @@ CLIENTS: Final = 16
 LARGEST_REQUEST: Final = 4096
 """Bytes of a request."""
 
+Gauges = Mapping[str, tuple[str, Callable[[], int]]]
+"""What is measured when somebody asks, by name: what it is, and how many."""
+
 
 class Metrics:
     """Counts what sessions show.
 
     Args:
-        online: how many modules have a session open here.
+        gauges: what else there is to be told.
 
     """
 
-    def __init__(self, online: Callable[[], int]) -> None:
-        self._online = online
+    def __init__(self, gauges: Gauges) -> None:
+        self._gauges = gauges
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = Lock()
 
@@ -51,8 +55,14 @@ class Metrics:
                 counted = ("transactions", "approved" if transaction.approved else "refused")
             case ModuleContacted():
                 counted = ("sessions", "begun")
+            case SessionEnded("unit", reason):
+                counted = ("unit_sessions", "failed" if reason else "ended")
             case SessionEnded(reason=reason):
                 counted = ("sessions", "failed" if reason else "ended")
+            case ModulePersonalized():
+                counted = ("personalizations", "done")
+            case ModuleTurnedAway(fault=fault):
+                counted = ("refusals", fault.name.lower())
             case CommandConcluded():
                 counted = ("commands", "concluded")
             case ModuleReset():
@@ -68,27 +78,28 @@ class Metrics:
         from prometheus_client import Counter as Count
 
         registry = CollectorRegistry()
-        Gauge("insitu_modules_online", "Modules with an open session", registry=registry).set(self._online())
-        Gauge("insitu_ready", "Whether the registry answers", registry=registry).set(ready)
+        for name, (about, count) in self._gauges.items():
+            Gauge(f"insitu_{name}", about, registry=registry).set(count())
+        Gauge("insitu_ready", "Whether what it depends on answers", registry=registry).set(ready)
         told: dict[str, Count] = {}
         with self._lock:
             counts = dict(self._counts)
         for (name, outcome), number in sorted(counts.items()):
             if name not in told:
-                about = f"{name.capitalize()} since the program began"
+                about = f"{name.replace('_', ' ').capitalize()} since the program began"
                 told[name] = Count(f"insitu_{name}", about, ["outcome"], registry=registry)
             told[name].labels(outcome).inc(number)
         return generate_latest(registry)
 
 
 @contextmanager
-def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]) -> Iterator[str]:
+def serving_health(address: Address, metrics: Metrics, lacks: Callable[[], str]) -> Iterator[str]:
     """Answer while the context lasts; where.
 
     Args:
         address: tcp:HOST:PORT.
         metrics: for /metrics.
-        ready: whether the central system can work, for /ready.
+        lacks: what keeps the program from working, for /ready; empty: nothing.
 
     Raises:
         UsageError: not such an address, or the package for metrics is not installed.
@@ -98,9 +109,9 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
     try:
         import prometheus_client  # noqa: F401 - to say so if it is missing
     except ImportError:
-        raise UsageError("the package for metrics is missing", who="central", expected="insitu[central]") from None
+        raise UsageError("the package for metrics is missing", who="health", expected="insitu[central]") from None
     if address.kind != "tcp":
-        raise UsageError("address for health", who="central", expected="tcp:HOST:PORT", got=str(address))
+        raise UsageError("address for health", who="health", expected="tcp:HOST:PORT", got=str(address))
 
     class Handler(BaseHTTPRequestHandler):
         timeout = SECONDS  # for the answer
@@ -116,16 +127,16 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
 
         def do_GET(self) -> None:
             """One of the three."""
-            is_ready = ready()
+            lacking = lacks()
             match self.path:
                 case "/alive":
                     self._answer(HTTPStatus.OK, b"alive\n")
-                case "/ready" if is_ready:
-                    self._answer(HTTPStatus.OK, b"ready\n")
+                case "/ready" if lacking:
+                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{lacking}\n".encode())
                 case "/ready":
-                    self._answer(HTTPStatus.SERVICE_UNAVAILABLE, b"the registry does not answer\n")
+                    self._answer(HTTPStatus.OK, b"ready\n")
                 case "/metrics":
-                    self._answer(HTTPStatus.OK, metrics.text(ready=is_ready))
+                    self._answer(HTTPStatus.OK, metrics.text(ready=not lacking))
                 case _:
                     self._answer(HTTPStatus.NOT_FOUND, b"/alive, /ready or /metrics\n")
 
@@ -163,7 +174,7 @@ def serving_health(address: Address, metrics: Metrics, ready: Callable[[], bool]
     try:
         server = Server((address.place, address.port), Handler)
     except OSError as error:
-        raise EnvironmentFault(f"cannot listen at {address}", who="central", got=error.strerror) from None
+        raise EnvironmentFault(f"cannot listen at {address}", who="health", got=error.strerror) from None
     thread = Thread(target=server.serve_forever, name="insitu health", daemon=True)
     thread.start()
     try:

@@ -17,7 +17,7 @@ from ..protocol.parties.card_enrolling import CardEnrolled
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
 from ..protocol.parties.central_enrolling import IssuerEnrolled
 from ..protocol.parties.module_data import CircleAdmitted, KeyMade
-from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported
+from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported, ModuleTurnedAway
 from ..protocol.parties.work_data import (
     AuthorizationAsked,
     InstructionCame,
@@ -37,6 +37,7 @@ from ..protocol.progress import (
     MessageSent,
     MobileAwaited,
     PeerProved,
+    PeopleAwaited,
     Secured,
     SessionEnded,
     StateEntered,
@@ -65,7 +66,7 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": party, "message": message, "bytes": size}
         case PeerProved(party, peer, option):
             return {"note": name, "party": party, "peer": peer, "trust": option.text}
-        case MobileAwaited(party, serial, seconds):
+        case MobileAwaited(party, serial, seconds) | PeopleAwaited(party, serial, seconds):
             return {"note": name, "party": party, "serial": serial, "seconds": seconds}
         case KeysAwaited(party, peer, seconds):
             return {"note": name, "party": party, "peer": peer, "seconds": seconds}
@@ -99,6 +100,8 @@ def facts_of(note: object) -> Facts | None:
                 "serial": serial,
                 "certificate": certificate_fingerprint(certificate),
             }
+        case ModuleTurnedAway(serial, fault, reason):
+            return {"note": name, "party": "unit", "serial": serial, "fault": fault.name.lower(), "reason": reason}
         case ModuleReported(serial, status):
             return {"note": name, "party": "unit", "serial": serial, **status_facts(status)}
         case ModuleContacted(entry):
@@ -174,6 +177,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     ),
     "PeerProved": lambda f: f"{f['peer']} proved itself by {f['trust']}",
     "MobileAwaited": lambda f: f"waits {f['seconds']:g} seconds for the mobile at {f['serial']}",
+    "PeopleAwaited": lambda f: f"waits {f['seconds']:g} seconds for two people to approve the key of {f['serial']}",
     "KeysAwaited": lambda f: f"{f['peer']} is there: key in the TAN, {f['seconds']:g} seconds a key",
     "KeysRefused": lambda f: f"that is no TAN, {f['left']} more attempts: {f['reason']}",
     "SessionEnded": lambda f: f"session ended{': ' if f['reason'] else ''}{f['reason']}",
@@ -188,6 +192,7 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     ),
     "KeysErased": lambda f: f"erased key and certificates; epoch {f['epoch']} begins",
     "ModulePersonalized": lambda f: f"{f['serial']} personalized, certificate {f['certificate']}",
+    "ModuleTurnedAway": lambda f: f"{f['serial']} is turned away, {f['fault']}: {f['reason']}",
     "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",
     "ModuleContacted": lambda f: f"{f['serial']} proved itself, epoch {f['epoch']}",
     "ModuleReset": lambda f: f"{f['serial']} is reset, epoch {f['epoch']}",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .book import Book
     from .card import Card
     from .second_link import SecondLink
+    from .whoever import Pinnable
 
 SESSION_KEY: Final = "session"
 """Label of the fresh pair that some options use; never committed."""
@@ -196,7 +197,9 @@ class UnitHas:
 
     Attributes:
         card: with the unit's keys.
-        serial: the module that the job is for.
+        keys: where a fresh pair and a shared key are put for this session: the card's key memory, or memory of its own
+            where several sessions run at a time.
+        serial: the module that the job is for; empty where it is not known yet.
         now: unix seconds.
         crl: the manufacturer's revocation list, as far as there is one (S5).
         means: what people and documents contribute.
@@ -206,6 +209,7 @@ class UnitHas:
     """
 
     card: Card
+    keys: Vault
     serial: str
     now: int
     crl: VerifiedCrl | None
@@ -215,7 +219,7 @@ class UnitHas:
 
 
 def unit_terms(option: TrustOption, has: UnitHas) -> Terms:
-    """The terms of a unit. A fresh key pair and a shared key last until the card's vault rolls back.
+    """The terms of a unit. A fresh key pair and a shared key last until `has.keys` rolls back.
 
     Raises:
         UsageError: the unit lacks what this option needs, or its card is certified by its own central system only.
@@ -239,10 +243,10 @@ def check_certified(card: Card, option: TrustOption) -> None:
 
 
 def _unit_by_cable(has: UnitHas) -> Terms:
-    return ByCable.of(has.card.record.name, _fresh(has.card.keys), wired=has.wired)
+    return ByCable.of(has.card.record.name, _fresh(has.keys), wired=has.wired)
 
 
-def _unit_by_certificate(has: UnitHas) -> Terms:
+def _unit_by_certificate(has: UnitHas) -> UnitByCertificate:
     card = has.card
     card.check_counts(own_unit(card.unit, card.customer))
     return UnitByCertificate.of(
@@ -250,23 +254,23 @@ def _unit_by_certificate(has: UnitHas) -> Terms:
     )
 
 
-def _unit_one_way(has: UnitHas) -> Terms:
+def _unit_one_way(has: UnitHas) -> UnitOneWay:
     card = has.card
-    return UnitOneWay.of(card.root, card.record.name, _fresh(card.keys), has.serial, crl=has.crl)
+    return UnitOneWay.of(card.root, card.record.name, _fresh(has.keys), has.serial, crl=has.crl)
 
 
-def _unit_by_ticket(has: UnitHas) -> Terms:
+def _unit_by_ticket(has: UnitHas) -> UnitByTicket:
     card = has.card
     if card.keys.find_secret(TICKETS) is None:
         raise _lacks("unit", "a card that gave out tickets", TrustOption.TICKET)
-    return UnitByTicket.of(card.record.name, _fresh(card.keys), has.serial)
+    return UnitByTicket.of(card.record.name, _fresh(has.keys), has.serial)
 
 
 def _unit_by_shipped_key(has: UnitHas) -> Terms:
     card, key = has.card, has.means.shipped_key
     if key is None:
         raise _lacks("unit", "the key out of the module's documents", TrustOption.SHIPPED_KEY)
-    return ByShippedKey.unit(card.record.name, _fresh(card.keys), card.keys.storage.share(SHIPPED, key), has.serial)
+    return ByShippedKey.unit(card.record.name, _fresh(has.keys), has.keys.storage.share(SHIPPED, key), has.serial)
 
 
 def _unit_by_secret(has: UnitHas) -> Terms:
@@ -276,7 +280,7 @@ def _unit_by_secret(has: UnitHas) -> Terms:
     if means.book is None:
         raise _lacks("unit", "a book, which counts wrong attempts", TrustOption.SECRET)
     means.book.check_unlocked(has.serial)
-    secret = has.card.keys.storage.share_password(SECRET, means.secret)
+    secret = has.keys.storage.share_password(SECRET, means.secret)
     return _unit_by(BySecret, has, secret, identified=means.identified)
 
 
@@ -284,7 +288,7 @@ def _unit_by_tan(has: UnitHas) -> Terms:
     if has.means.book is None:
         raise _lacks("unit", "a book with TANs", TrustOption.TAN)
     tan, value = has.means.book.usable(has.serial)
-    storage = has.card.keys.storage
+    storage = has.keys.storage
     secret = storage.share(SECRET, value) if tan.key else storage.share_password(SECRET, value)
     return _unit_by(ByTan, has, secret, identified=tan.identified)
 
@@ -292,14 +296,14 @@ def _unit_by_tan(has: UnitHas) -> Terms:
 def _unit_by(terms: type[BySecret], has: UnitHas, secret: SecretHandle, *, identified: bool) -> Terms:
     card = has.card
     root = card.root if identified else None
-    return terms.unit(card.record.name, _fresh(card.keys), secret, has.serial, root=root, crl=has.crl)
+    return terms.unit(card.record.name, _fresh(has.keys), secret, has.serial, root=root, crl=has.crl)
 
 
 def _unit_by_conveyed(has: UnitHas) -> Terms:
     card, mobiles = has.card, has.means.mobiles
     if mobiles is None or not mobiles.known:
         raise _lacks("unit", "mobiles that may convey the number", TrustOption.CONVEYED)
-    key, number = _fresh(card.keys), has.entropy(NUMBER_BYTES)
+    key, number = _fresh(has.keys), has.entropy(NUMBER_BYTES)
     return UnitByConveyed.of(
         card.record.name, key, has.serial, mobiles=mobiles.known, maker=mobiles.maker, number=number
     )
@@ -315,6 +319,35 @@ _UNITS: Final[dict[TrustOption, Callable[[UnitHas], Terms]]] = {
     TrustOption.TAN: _unit_by_tan,
     TrustOption.CONVEYED: _unit_by_conveyed,
 }
+
+
+# The unit's side, before it is known which module is there ---------------------------------------------------
+
+
+def terms_for_whoever(option: TrustOption, has: UnitHas) -> Pinnable:
+    """The terms of a unit in the network, which learns in the handshake which module they are for.
+
+    Raises:
+        UsageError: not under this option, or the unit lacks what it needs.
+        CertificateRefused: the unit's certificate does not hold or is revoked.
+
+    """
+    if option not in _FOR_WHOEVER:
+        summary = f"trust option {option.text} is not for a unit that listens"
+        raise UsageError(summary, who="unit", expected="insitu unit personalize", got=_NOT_FOR_WHOEVER.get(option, ""))
+    return _FOR_WHOEVER[option](has)
+
+
+_FOR_WHOEVER: Final[dict[TrustOption, Callable[[UnitHas], Pinnable]]] = {
+    TrustOption.CERTIFICATES: _unit_by_certificate,
+    TrustOption.CERTIFICATES_ONE_WAY: _unit_one_way,
+    TrustOption.TICKET: _unit_by_ticket,
+}
+_NOT_FOR_WHOEVER: Final = {
+    TrustOption.PHYSICAL: "a network, whose other end no cable vouches for",
+    TrustOption.SHIPPED_KEY: "a module whose documents are at hand only once it is known which it is",
+}
+"""Why not."""
 
 
 def _of(strategies: dict[TrustOption, Strategy], option: TrustOption) -> Strategy:

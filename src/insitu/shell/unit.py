@@ -188,7 +188,8 @@ class Unit:
         try:
             crl, means = self._card.heard, self._means(data.serial)
             check_unrevoked(self._card.customer, crl)
-            has = UnitHas(self._card, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
+            keys = self._card.keys
+            has = UnitHas(self._card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
             handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
             ports, link = self._ports(means, show), None if means.mobiles is None else means.mobiles.link

@@ -46,6 +46,7 @@ def test_numbers_are_those_of_the_protocol() -> None:
         6: "Proof",
         7: "PakeShare",
         8: "Ticket",
+        9: "ApprovalAwaited",
         10: "NumberWanted",
         11: "Number",
         12: "NumberSettled",

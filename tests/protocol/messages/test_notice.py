@@ -13,7 +13,7 @@ def test_bytes_are_exactly_these(fault: Fault) -> None:
     assert decode_message(data) == FaultNotice(fault)
 
 
-@pytest.mark.parametrize("code", [0, 7, -1, "1", None, True])
+@pytest.mark.parametrize("code", [0, 9, -1, "1", None, True])
 def test_refuses_unknown_codes(code: object) -> None:
     with pytest.raises(DecodeError, match=r"FaultNotice\.code"):
         decode_message(encode({0: 31, 1: code}))

@@ -168,12 +168,12 @@ def test_a_job_is_new_without_approvals_and_knows_its_key_if_there_is_one(ready:
     accepted = {
         "another module": job(b"2", subject="SN-2"),
         "another role": job(b"2", role=CardRole.UNIT, public_key=public),
+        "the same module, with the key that it made": job(b"2", public_key=public),
     }
     refused = {
         "the same number": job(b"1", subject="SN-2"),
         "the same subject": job(b"2"),
         "approved already": job(b"2", subject="SN-2", approvals=(ALICE,)),
-        "a module with a key": job(b"2", subject="SN-2", public_key=public),
         "a unit without": job(b"2", role=CardRole.UNIT),
     }
     for new in accepted.values():

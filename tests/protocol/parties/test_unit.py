@@ -27,6 +27,7 @@ from insitu.protocol.engine import (
 from insitu.protocol.keys.certificates import Role
 from insitu.protocol.keys.public import compress
 from insitu.protocol.messages import (
+    ApprovalAwaited,
     CardRole,
     Certificates,
     GenerateKeyPair,
@@ -40,15 +41,20 @@ from insitu.protocol.messages import (
 )
 from insitu.protocol.parties.unit import (
     UNIT,
+    ApprovalNeeded,
     CardRefused,
     CertificateNeeded,
     ComparisonNeeded,
     FingerprintsAgree,
     FingerprintsDiffer,
+    JobApproved,
+    JobDropped,
+    JobQueued,
     KeyPresented,
     ModuleCertified,
     ModulePersonalized,
     ModuleReported,
+    ModuleTurnedAway,
     UnitState,
 )
 
@@ -68,6 +74,7 @@ def test_every_row_is_taken(unit: Recorder):
         UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], ChannelLost("while a person compares"))
         UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], DeadlinePassed("person"))
         UNIT.step(S.CERTIFYING, unit.data_in(S.CERTIFYING)[0], ChannelLost("while the card signs"))
+        UNIT.step(S.QUEUING, unit.data_in(S.QUEUING)[0], ChannelLost("while the card notes the job"))
         UNIT.step(S.AWAITING_STATUS, unit.data_in(S.AWAITING_STATUS)[0], DeadlinePassed("module"))
     assert unit.missing() == []
 
@@ -125,7 +132,7 @@ def test_the_order_prescribes_what_the_job_says(world: World, unit: Recorder):
 
 def test_without_an_identity_nothing_is_signed_before_a_person_compared(unit: Recorder):
     moments = [each for each in unit.moments if each.state is S.AWAITING_KEY and isinstance(each.event, ModuleKey)]
-    assert {each.step.state for each in moments} == {S.CERTIFYING, S.COMPARING}
+    assert {each.step.state for each in moments} == {S.CERTIFYING, S.COMPARING, S.QUEUING}
     for moment in moments:
         asked = moment.step.effects[-1]
         if not moment.data.peer.is_known:
@@ -138,6 +145,38 @@ def test_without_an_identity_nothing_is_signed_before_a_person_compared(unit: Re
     assert (differ.state, differ.effects[-1].fault) == (S.FAILED, Fault.UNTRUSTED)
     with pytest.raises(Refused):
         UNIT.step(S.COMPARING, unit.data_in(S.COMPARING)[0], ModuleCertified(b"certificate"))
+
+
+# People approve a job once its key is known (L13)
+
+
+def test_a_key_that_nobody_approved_is_certified_only_when_two_people_have(unit: Recorder):
+    """Between ModuleKey and the card there is no way past JobApproved, and the module is told that it has to wait."""
+    queued = [each for each in unit.moments if isinstance(each.event, ModuleKey) and each.data.queued]
+    assert {each.step.state for each in queued} == {S.QUEUING}
+    asked = queued[0].step.effects[-1].argument  # type: ignore[union-attr]
+    assert asked == ApprovalNeeded(queued[0].data.job, SERIAL, queued[0].step.data.public)
+    waiting = unit.data_in(S.QUEUING)[0]
+    step = UNIT.step(S.QUEUING, waiting, JobQueued(900))
+    assert step.state is S.APPROVING
+    assert step.effects[:2] == (Send(ApprovalAwaited(900)), StartTimer("person", 900))
+    for state in (S.QUEUING, S.APPROVING):
+        with pytest.raises(Refused):
+            UNIT.step(state, waiting, ModuleCertified(b"certificate"))
+    approved = UNIT.step(S.APPROVING, waiting, JobApproved())
+    assert approved.state is S.CERTIFYING
+    assert isinstance(approved.effects[-1], LookUp)
+    dropped = UNIT.step(S.APPROVING, waiting, JobDropped("withdrawn"))
+    assert (dropped.state, dropped.effects[-1]) == (S.FAILED, Close(Fault.UNAVAILABLE, "withdrawn"))
+
+
+@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.LOCKED, Fault.UNAVAILABLE], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("state", [S.QUEUING, S.CERTIFYING], ids=lambda state: state.name)
+def test_a_card_that_is_busy_or_locked_is_said(unit: Recorder, state, fault):
+    step = UNIT.step(state, unit.data_in(state)[0], CardRefused("not now", fault))
+    assert step.state is S.FAILED
+    assert step.effects[-1] == Close(fault, "not now")
+    assert Show(ModuleTurnedAway(SERIAL, fault, "not now")) in step.effects
 
 
 # Possession and confirmation

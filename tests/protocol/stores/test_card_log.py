@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +20,14 @@ from insitu.protocol.stores.card_log import (
     LogBroken,
     LogEntry,
     Result,
+    StandingBegun,
+    StandingEnded,
     append,
     export_lines,
     import_lines,
     last_list,
     open_intents,
+    standing_in,
     verify_chain,
 )
 
@@ -40,6 +44,18 @@ def result(job: bytes = JOBS[0]) -> Result:
 
 def listed(number: int = 1, job: bytes = JOBS[4], approvers: tuple[str, ...] = ("ann", "bob")) -> ListIntent:
     return ListIntent(job, number, (bytes(16), b"\xff" * 16), 1_800_000_000, approvers, b"d" * 32)
+
+
+STANDING = b"s" * 16
+
+
+def standing(most: int = 2, serials: tuple[str, ...] = ("SM-1", "SM-2*"), until: int = 1_800_000_000) -> StandingBegun:
+    return StandingBegun(STANDING, serials, most, until, 365, ("ann", "bob"))
+
+
+def used(job: bytes = JOBS[0], serial: str = "SM-1", **about: Any) -> Intent:
+    usual: dict[str, Any] = {"role": "module", "approvers": ("ann", "bob"), "to_be_signed": b"x", "standing": STANDING}
+    return Intent(job, subject=serial, **{**usual, **about})
 
 
 def log_of(*happenings: Happening) -> tuple[LogEntry, ...]:
@@ -106,6 +122,62 @@ def test_lists_are_counted_without_gaps():
     assert last_list(LOG) == 1
     assert last_list(log_of(listed(), Failure(JOBS[4], "gone"), listed(2, JOBS[3]))) == 2
     assert open_intents(log_of(listed())) == (listed(),)
+
+
+def test_a_standing_approval_and_its_use_as_they_are_exported():
+    begun, use, ended = export_lines(log_of(standing(), used(), StandingEnded(STANDING))).decode().splitlines()
+    assert '"days":365,"job":"' + 16 * "73" + '","kind":"standing","most":2,' in begun
+    assert '"serials":["SM-1","SM-2*"],"until":1800000000}' in begun
+    assert '"standing":"' + 16 * "73" + '"' in use
+    assert '"kind":"withdrawal"' in ended
+    log = log_of(standing(), used(), result(), StandingEnded(STANDING), intent(JOBS[3]))
+    assert import_lines(export_lines(log)) == log
+    assert b'"standing":' not in log[-1].line, "what two people approved for this job alone names none"
+
+
+def test_what_is_left_of_standing_approvals_is_what_the_log_says():
+    log = log_of(standing(3), used(), Failure(JOBS[0], "gone"), used(JOBS[1], "SM-22"))
+    held = standing_in(log)[STANDING]
+    assert (held.used, held.left) == (2, 1), "what failed was used all the same"
+    for serial, covered in (("SM-1", True), ("SM-2", True), ("SM-29", True), ("SM-11", False), ("SM-", False)):
+        assert held.covers(serial, 1_800_000_000) is covered
+        assert not held.covers(serial, 1_800_000_001)
+    assert standing_in(log_of(standing(), StandingEnded(STANDING))) == {}
+
+
+def test_s6_an_intent_beyond_its_standing_approval_is_no_log():
+    """By number, time, serial number, role, people, and after its end."""
+    refused = {
+        "never begun": ((), used()),
+        "withdrawn": ((standing(), StandingEnded(STANDING)), used()),
+        "used up": ((standing(), used(), used(JOBS[1])), used(JOBS[2])),
+        "another module": ((standing(),), used(serial="SM-3")),
+        "a unit": ((standing(),), used(role="unit")),
+        "other people": ((standing(),), used(approvers=("ann", "eve"))),
+        "too late": ((standing(until=1_700_000_000),), used()),
+    }
+    for what, (before, beyond) in refused.items():
+        log = log_of(*before)
+        with pytest.raises(UsageError, match="beyond its standing approval"):
+            pytest.fail(f"{what}: {append(log, beyond, at=1_700_000_009)}")
+        forged = LogEntry(len(log), log[-1].digest if log else NOTHING_BEFORE, 1_700_000_009, beyond)
+        with pytest.raises(LogBroken, match="beyond its standing approval"):
+            pytest.fail(f"{what}: {verify_chain((*log, forged))}")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        (standing(0), "for nothing"),
+        (standing(serials=()), "for nothing"),
+        (replace(standing(), approvers=("ann",)), "two different approvers"),
+        (StandingEnded(JOBS[0]), "no such standing approval"),
+        (Result(STANDING, bytes(64), bytes(32)), "result without an open intent"),
+    ],
+)
+def test_standing_approvals_that_are_none(what, message):
+    with pytest.raises(UsageError, match=message):
+        append(log_of(intent()), what, at=2_000_000_000)
 
 
 # Appending ----------------------------------------------------------------------------------------------------
