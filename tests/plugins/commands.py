@@ -198,8 +198,8 @@ def new(bank: Estate, name: str) -> list[str]:
     return ["--store", str(bank.store(name)), "--passphrase-file", str(bank / "module.passphrase")]
 
 
-def establish(directory: Path, name: str) -> Estate:
-    """Everything up to a delivered module, by the commands."""
+def establish(directory: Path, name: str, *card_options: str) -> Estate:
+    """Everything up to a delivered module, by the commands; `card_options`: as the card is taken into use."""
     estate = Estate(directory)
     for party, secret in PASSPHRASES.items():
         write_secret(estate / f"{party}.passphrase", secret)
@@ -208,7 +208,7 @@ def establish(directory: Path, name: str) -> Estate:
     root, customer, request = estate / "manufacturer.pem", estate / "customer.pem", estate / "customer-request.pem"
     maker, card, central = (estate.unsealed(party) for party in ("manufacturer", "card", "central"))
     done("manufacturer", "init", *maker, "--name", f"{name} Modules", "--root", root)
-    done("card", "init", *card, "--name", f"{name} Bank", *estate.people(), "--request", request)
+    done("card", "init", *card, "--name", f"{name} Bank", *estate.people(), "--request", request, *card_options)
     done("manufacturer", "sign-customer", *maker, "--request", request, "--out", customer)
     done("card", "install", *card, "--root", root, "--customer", customer)
     done("central", "init", *central, "--name", f"{name} Host", "--request", estate / "central-request.pem")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import trio
 
-from ..protocol.engine import UsageError
+from ..protocol.engine import UsageError, given
 from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import Authorize, PayOut
@@ -30,9 +33,15 @@ from .common import (
     read_fingerprint,
     run_async,
     say,
+    store_opener,
     store_options,
 )
 from .registry import actor, add_commands, open_central, registry_option, share
+from .unit_service import Serving, serving_options, unit_gauges, unit_lacks, unit_service
+
+if TYPE_CHECKING:
+    from ..shell.card import Card
+    from ..shell.unit_service import UnitService
 from .requests import read_told_request
 
 
@@ -185,6 +194,11 @@ def install(
 )
 @click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
 @click.option("--commands", is_flag=True, help='Take commands on standard input: {"reset": SERIAL}, one a line.')
+@click.option("--with-unit", type=PATH, help="Also personalize modules, with the card in this sealed file.")
+@click.option("--unit-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the card.")
+@click.option("--unit-passphrase-hook", help="Command whose output unseals the card.")
+@click.option("--unit-listen", help="tcp:HOST:PORT where modules call for their personalization.")
+@serving_options("unit-")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
     store: Path,
@@ -195,11 +209,29 @@ def serve(
     limit: int,
     health: str | None,
     commands: bool,
+    with_unit: Path | None,
+    unit_passphrase_file: Path | None,
+    unit_passphrase_hook: str | None,
+    unit_listen: str | None,
+    unit_trust: str,
+    unit_jobs: Path | None,
+    unit_days: int,
+    unit_patience: int,
     as_json: bool,
 ) -> None:
-    """Work with the modules that connect. Runs until it is interrupted."""
+    """Work with the modules that connect. Runs until it is interrupted.
+
+    With a unit in it (--with-unit), modules are personalized as by insitu unit serve. Its card must have made the
+    central system's certificate; once its signing key is disabled here, it certifies nothing more.
+    """
     teller = Teller(as_json=as_json)
     where = Address.parse(listen)
+    serving = None
+    if (with_unit is None) != (unit_listen is None):
+        raise UsageError("a unit in the central system", expected="--with-unit and --unit-listen", got="one of them")
+    if unit_listen is not None:
+        serving = Serving(unit_listen, unit_trust, unit_jobs, unit_days, unit_patience)
+        serving.parsed()
 
     def decide(serial: str, asked: Authorize) -> PayOut:
         approved = asked.amount <= limit
@@ -208,30 +240,45 @@ def serve(
             number=asked.number, approved=approved, amount=asked.amount if approved else 0, reference=reference
         )
 
-    metrics = Metrics({"modules_online": ("Modules with an open session", lambda: len(program.online))})
+    gauges: dict[str, tuple[str, Callable[[], int]]] = {
+        "modules_online": ("Modules with an open session", lambda: len(program.online))
+    }
+    metrics = Metrics(gauges)
 
     def show(note: object) -> None:
         metrics.note(note)
         teller.show(note)
 
+    def lacks() -> str:
+        registry_lacks = "" if program.registry_answers else "the registry does not answer"
+        return ", ".join(filter(None, (registry_lacks, *(unit_lacks(each) for each, _ in units))))
+
     about_it: dict[str, Any] = {"serves": True, "decide": decide, "show": show}
     with open_central(store, registry, passphrase_file, passphrase_hook, **about_it) as here, ExitStack() as stack:
+        units: list[tuple[UnitService, Address]] = []
+        if with_unit is not None and serving is not None:
+            reopen = store_opener(with_unit, StoreKind.CARD, unit_passphrase_file, unit_passphrase_hook)
+            certificate, tell = given(here.record.certificate), teller.error
+
+            def allowed(card: Card) -> None:
+                here.check_trusted(card.customer)
+
+            unit = unit_service(reopen, with_unit, certificate, store, serving, allowed=allowed, tell=tell, show=show)
+            units.append(stack.enter_context(unit))
+            gauges |= unit_gauges(units[0][0])
         share(here)
         program = CentralProgram(here, where, tell=teller.error)
         if health is not None:
-            at = serving_health(Address.parse(health), metrics, lambda: _lacks(program))
-            teller.ready("HEALTH", stack.enter_context(at))
+            teller.ready("HEALTH", stack.enter_context(serving_health(Address.parse(health), metrics, lacks)))
 
         async def main() -> None:
-            lines = input_lines() if commands else None
-            await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
+            async with trio.open_nursery() as nursery:
+                for each, place in units:
+                    nursery.start_soon(partial(each.run, place, ready=lambda at: teller.ready("SERVING_UNIT", at)))
+                lines = input_lines() if commands else None
+                await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
 
         run_async(main, serves=True)
-
-
-def _lacks(program: CentralProgram) -> str:
-    """What keeps it from working."""
-    return "" if program.registry_answers else "the registry does not answer"
 
 
 add_commands(central)

@@ -201,7 +201,8 @@ def serve(
 
     teller = Teller(as_json=as_json)
     central_der = pem.read_certificate(central)
-    metrics = Metrics(unit_gauges(lambda: here))
+    gauges: dict[str, tuple[str, Callable[[], int]]] = {}
+    metrics = Metrics(gauges)
 
     def show(note: object) -> None:
         metrics.note(note)
@@ -213,6 +214,7 @@ def serve(
     with ExitStack() as stack:
         opened = unit_service(reopen, card, central_der, central, serving, tell=teller.error, show=show)
         here, where = stack.enter_context(opened)
+        gauges |= unit_gauges(here)
         if health is not None:
             at = serving_health(Address.parse(health), metrics, lambda: unit_lacks(here))
             teller.ready("HEALTH", stack.enter_context(at))
@@ -223,9 +225,9 @@ def serve(
         run_async(main, serves=True)
 
 
-def unit_gauges(here: Callable[[], UnitService]) -> dict[str, tuple[str, Callable[[], int]]]:
+def unit_gauges(here: UnitService) -> dict[str, tuple[str, Callable[[], int]]]:
     """What is measured of a unit in the network."""
-    return {"approvals_awaited": ("Modules that wait until people have approved them", lambda: len(here().queue))}
+    return {"approvals_awaited": ("Modules that wait until people have approved them", lambda: len(here.queue))}
 
 
 def unit_lacks(here: UnitService) -> str:

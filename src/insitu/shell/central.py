@@ -264,6 +264,23 @@ class Central:
         )
         return tuple(certificate for certificate in found if certificate is not None)
 
+    def check_trusted(self, customer: VerifiedCertificate) -> None:
+        """Make sure that a card's signing key came into the registry by this central system, and is not lost (L14, S5).
+
+        Raises:
+            StateError: it is not there, or lost or revoked.
+            RegistryAway: the registry does not answer.
+
+        """
+        known = any(each.fingerprint == customer.fingerprint for each in self.issuers())
+        if not known or customer.fingerprint in self.registry.attention().lost:
+            raise StateError(
+                f"the card of {customer.subject} is not trusted here",
+                who="central",
+                expected="a signing key that insitu central trust or enroll-card brought",
+                got="a lost one" if known else "another",
+            )
+
     def check_unrevoked(self, certificate: VerifiedCertificate) -> None:
         """Make sure that a certificate by the manufacturer is not on its newest list here (S5).
 

@@ -82,6 +82,7 @@ class JobList:
         Raises:
             UsageError: not a serial number or beginning of some, or a time that is over.
             StoreLocked: somebody else is writing.
+            StoreFailed: it cannot be written; nothing has changed.
 
         """
         if not is_pattern(pattern):
@@ -108,7 +109,10 @@ class JobList:
 
     def _change(self, changed: Callable[[Modules], Modules]) -> None:
         path = self._files.resolve(self._path)
-        lock = self._files.lock(path.with_name(f"{path.name}.lock"))
+        try:
+            lock = self._files.lock(path.with_name(f"{path.name}.lock"))
+        except OSError as error:
+            raise failure(path, error) from error
         try:
             known = changed(self.modules())
             times = {each: time_text(until) for each, until in sorted(known.items())}
