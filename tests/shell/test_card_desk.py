@@ -13,7 +13,7 @@ from insitu.protocol.engine import InsituError
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import CardRole
 from insitu.protocol.stores.files import StoreLocked
-from insitu.shell import card_desk
+from insitu.shell import waiting
 from insitu.shell.card import Card
 from insitu.shell.card_desk import MOST_QUESTIONS, CardBusy, CardDesk
 
@@ -34,7 +34,7 @@ class Held:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card_desk, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "PAUSE_SECONDS", 0.0)
 
 
 def desk(world: World, reopen: Callable[[], Vault], *, patience: float = 5.0) -> CardDesk:
