@@ -69,7 +69,6 @@ from .central_business import (
     it_declines_our_command,
     it_is_a_key,
     it_is_busy,
-    it_is_new,
     it_was_decided,
     look_for_settled,
     look_for_transaction,
@@ -340,8 +339,8 @@ CENTRAL: Final = Table[CentralState, CentralData](
         row(S.ONLINE, ModuleFound, a_reset_is_due, send_away, S.ENDED),
         row(S.ONLINE, ModuleFound, it_may_stay, look_for_command, STAY),
         # business (L10)
+        row(S.ONLINE, Authorize, number_is_new, have_it_decided, S.DECIDING),
         row(S.ONLINE, Authorize, None, look_for_transaction, S.CHECKING),
-        row(S.CHECKING, TransactionFound, it_is_new, have_it_decided, S.DECIDING),
         row(S.CHECKING, TransactionFound, it_was_decided, repeat, S.ONLINE),
         row(S.CHECKING, TransactionFound, nobody_decided_it, decline_for_good, S.ONLINE),
         row(S.DECIDING, Decided, it_answers_the_module, instruct, S.ONLINE),

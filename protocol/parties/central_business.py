@@ -50,14 +50,9 @@ from .central_data import (
 # Guards ------------------------------------------------------------------------------------------------------
 
 
-def number_is_new(data: CentralData, event: Payload | Outcome) -> bool:
-    """No message of this module has had this number or a later one (S10)."""
+def number_is_new(data: CentralData, event: Authorize | Payload | Outcome) -> bool:
+    """No message of this module has had this number or a later one, so that the registry has nothing under it (S10)."""
     return event.number > data.held.last_number
-
-
-def it_is_new(data: CentralData, event: TransactionFound) -> bool:
-    """The registry has no such transaction, and the number was not used for anything else."""
-    return event.transaction is None and given(data.asked).number > data.held.last_number
 
 
 def it_was_decided(data: CentralData, event: TransactionFound) -> bool:
@@ -131,9 +126,9 @@ def look_for_transaction(data: CentralData, event: Authorize) -> tuple[CentralDa
     return replace(data, asked=event), [LookUp("transaction", (data.held.serial, event.number))]
 
 
-def have_it_decided(data: CentralData, _: TransactionFound) -> tuple[CentralData, Effects]:
+def have_it_decided(data: CentralData, asked: Authorize) -> tuple[CentralData, Effects]:
     """Remember for good that it was asked, then ask the host: whatever is lost after that, it decides once (S10)."""
-    asked, entry = given(data.asked), data.held
+    entry = data.held
     transaction = Transaction(
         serial=entry.serial,
         number=asked.number,
@@ -145,7 +140,7 @@ def have_it_decided(data: CentralData, _: TransactionFound) -> tuple[CentralData
         asked=data.at,
     )
     numbered = replace(entry, last_number=asked.number)
-    written, persist = entered(replace(data, transaction=transaction), numbered, transaction=transaction)
+    written, persist = entered(replace(data, asked=asked, transaction=transaction), numbered, transaction=transaction)
     return written, [persist, LookUp("decision", Question(entry.serial, asked))]
 
 

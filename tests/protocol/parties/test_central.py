@@ -346,23 +346,24 @@ def transaction(**about: Any) -> Transaction:
 
 
 def test_a_number_counts_once_and_from_before_the_host_decides(online: CentralData):
-    asked = CENTRAL.step(S.ONLINE, online, authorization(8))
-    assert asked.effects == (LookUp("transaction", ("SN-1", 8)),)
-    step = CENTRAL.step(S.CHECKING, asked.data, TransactionFound(None))
+    step = CENTRAL.step(S.ONLINE, online, authorization(8))
     change = written(step)
+    assert step.state is S.DECIDING
     assert (change.entry.last_number, change.transaction.approved) == (8, None)
     assert step.effects[-1] == LookUp("decision", Question("SN-1", authorization(8)))
     kept = repr(change)
     assert authorization(8).card not in kept
     assert authorization(8).account not in kept
     for number in (0, 6, 7):  # used for something else
-        used = CENTRAL.step(S.ONLINE, online, authorization(number)).data
+        used = CENTRAL.step(S.ONLINE, online, authorization(number))
+        assert used.effects == (LookUp("transaction", ("SN-1", number)),)
         with pytest.raises(Refused):
-            CENTRAL.step(S.CHECKING, used, TransactionFound(None))
+            CENTRAL.step(S.CHECKING, used.data, TransactionFound(None))
 
 
 def test_what_was_decided_is_answered_again_and_the_host_is_not_asked_twice(online: CentralData):
-    asked = CENTRAL.step(S.ONLINE, online, authorization(8)).data
+    before = replace(online, entry=replace(online.held, last_number=8))
+    asked = CENTRAL.step(S.ONLINE, before, authorization(8)).data
     decided = transaction(approved=True, instructed=5000, reference="r")
     step = CENTRAL.step(S.CHECKING, asked, TransactionFound(decided))
     assert (step.state, sent(step)) == (S.ONLINE, [PayOut(8, approved=True, amount=5000, reference="r")])
@@ -376,8 +377,7 @@ def test_what_was_decided_is_answered_again_and_the_host_is_not_asked_twice(onli
 
 
 def test_the_decision_is_about_what_was_asked(online: CentralData):
-    asked = CENTRAL.step(S.ONLINE, online, authorization(8)).data
-    deciding = CENTRAL.step(S.CHECKING, asked, TransactionFound(None)).data
+    deciding = CENTRAL.step(S.ONLINE, online, authorization(8)).data
     yes = PayOut(number=8, approved=True, amount=5000, reference="r")
     step = CENTRAL.step(S.DECIDING, deciding, Decided(yes))
     assert (step.state, sent(step)) == (S.ONLINE, [yes])
