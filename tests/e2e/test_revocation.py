@@ -68,7 +68,12 @@ def test_a_customer_whom_the_manufacturer_revoked(bank):
         done("manufacturer", "crl", *maker, "--out", bank / "list.pem")
         began = time.monotonic()
         import_list(bank, bank / "list.pem")
-        refused_within(host, module, began, "our own certificate is revoked")
+        why = "our own certificate is revoked"
+        assert why in host.note("Error")["error"]
+        assert "was ended from this side" in host.note("Error")["error"]
+        assert time.monotonic() - began < SECONDS
+        module.note("StateEntered", event="ChannelLost")
+        assert why in host.note("Error")["error"], "it came again"
 
 
 def test_a_lost_card_takes_all_its_modules_with_it(bank):
