@@ -350,10 +350,11 @@ class Central:
         certificate = self._certificate
         if not self.blocking:
             return self._checked_terms(certificate)
-        if self._terms is None or self._terms[0] != certificate or trio.current_time() >= self._known_until:
-            await self.ask(partial(self._checked_terms, certificate))
-            self._known_until = trio.current_time() + TERMS_SECONDS
-        return given(self._terms)[1]
+        if self._terms is not None and self._terms[0] == certificate and trio.current_time() < self._known_until:
+            return self._terms[1]
+        terms = await self.ask(partial(self._checked_terms, certificate))
+        self._known_until = trio.current_time() + TERMS_SECONDS
+        return terms
 
     def _checked_terms(self, certificate: bytes) -> CentralAtWork:
         """The terms with our `certificate`, if it counts; it is not verified anew each time."""
@@ -363,6 +364,7 @@ class Central:
             known = certificate, CentralAtWork.of(certificate, issuers, self._key())
         own = known[1].certificate
         if self.registry.known(own.subject, own.fingerprint, own.serial_number, own.issuer_fingerprint).revoked:
+            self._terms = None  # nobody is let in by what was known before
             got = own.fingerprint.hex()[:16]
             raise CertificateRefused(
                 "revocation", "our own certificate is revoked", expected="one that is on no list", got=got
