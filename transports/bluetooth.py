@@ -74,13 +74,18 @@ def rfcomm_socket() -> socket.socket:
 
 
 class BluetoothStream(trio.abc.Stream):
-    """Bytes over an RFCOMM channel, reliable and in order."""
+    """Bytes over an RFCOMM channel, reliable and in order.
+
+    Attributes:
+        peer: the other device.
+
+    """
 
     def __init__(self, connected: socket.socket, who: str) -> None:
         # trio takes plain sockets only, so the descriptor moves into one, whatever stood at the border
         plain = socket.socket(fileno=connected.detach())
         self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(plain))
-        self._who = who
+        self._who = self.peer = who
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send.

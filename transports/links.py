@@ -45,6 +45,8 @@ class Link(trio.abc.AsyncResource):
         stream: reliable bytes in order; over a serial line or device that is the SerialLink, not the bare port. It can
             be closed by halves (trio.abc.HalfCloseableStream) except over TLS and Bluetooth.
         numeric_comparison: a Bluetooth link whose devices the operator declares paired by numeric comparison.
+        origin: where the other end is, as far as one who means ill cannot change it at will, for limits by link: the
+            host or its IPv6 network of 64 bits, the other device, the port here.
 
     """
 
@@ -53,6 +55,7 @@ class Link(trio.abc.AsyncResource):
     attests_wired: bool
     stream: trio.abc.Stream
     numeric_comparison: bool = False
+    origin: str = ""
 
     def __repr__(self) -> str:
         """Kind, description and attestation."""
@@ -182,12 +185,12 @@ async def _serve_tls(
 
 def _tls_link(stream: TlsStream) -> Link:
     here, there = (tcp.end_of(stream.socket, peer=peer) for peer in (False, True))
-    return Link("tls", f"tls {there} (here {here})", attests_wired=False, stream=stream)
+    return Link("tls", f"tls {there} (here {here})", attests_wired=False, stream=stream, origin=tcp.origin_of(there))
 
 
 def _tcp_link(stream: trio.SocketStream) -> Link:
     here, there = (tcp.end_of(stream.socket, peer=peer) for peer in (False, True))
-    return Link("tcp", f"tcp {there} (here {here})", attests_wired=False, stream=stream)
+    return Link("tcp", f"tcp {there} (here {here})", attests_wired=False, stream=stream, origin=tcp.origin_of(there))
 
 
 # Bluetooth.
@@ -215,7 +218,8 @@ async def _serve_bluetooth(
 def _bluetooth_link(where: Address, stream: BluetoothStream) -> Link:
     note = "paired by numeric comparison, as declared" if where.numeric_comparison else "pairing not declared"
     text = f"bluetooth {where.place}/{where.port}, {note}"
-    return Link("bluetooth", text, attests_wired=False, stream=stream, numeric_comparison=where.numeric_comparison)
+    declared = where.numeric_comparison
+    return Link("bluetooth", text, attests_wired=False, stream=stream, numeric_comparison=declared, origin=stream.peer)
 
 
 # Serial lines and devices.
@@ -263,7 +267,7 @@ def _serial_link(where: Address, stream: SerialLink, port: _Port, declared_wired
     attested = port.attests_wired
     note = "" if attested else ", declared wired" if declared_wired else ", not attested as wired"
     text = f"{where.kind} {where.place} at {where.baud} baud{note}"
-    return Link(where.kind, text, attests_wired=attested or declared_wired, stream=stream)
+    return Link(where.kind, text, attests_wired=attested or declared_wired, stream=stream, origin=where.place)
 
 
 # Memory.

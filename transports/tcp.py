@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final, NoReturn, TypeAlias
 
 import trio
@@ -188,6 +189,15 @@ def end_of(sock: trio.socket.SocketType, *, peer: bool) -> str:
     except OSError:
         return "unknown"
     return place(host, port)
+
+
+def origin_of(there: str) -> str:
+    """Whom to hold responsible for what comes from `there` (as `end_of`): the host, or its IPv6 network of 64 bits."""
+    host = there.rpartition(":")[0].strip("[]").partition("%")[0]
+    if ":" not in host:
+        return host or there
+    address = IPv6Address(host)
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
 
 
 def _host(stream: trio.SocketStream) -> str:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import trio
@@ -20,6 +21,7 @@ from insitu.transports.links import Address, Link, open_link, serve_links
 from insitu.transports.memory import memory_pair
 from insitu.transports.serial.link import SerialLink
 from insitu.transports.serial.ptypair import PtyPair
+from insitu.transports.tcp import origin_of
 from insitu.transports.tls import TlsOptions
 
 
@@ -332,3 +334,33 @@ async def test_calling_a_service_that_is_just_ending():
     links._listening()["ending"] = booth
     with pytest.raises(ConnectionRefused, match="any more"):
         await open_link("memory:ending")
+
+
+@pytest.mark.parametrize(
+    ("there", "origin"),
+    [
+        ("192.0.2.7:50123", "192.0.2.7"),
+        ("[2001:db8:1:2:3:4:5:6]:50123", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]:1", "2001:db8:1:2::/64"),
+        ("[::ffff:192.0.2.7]:50123", "192.0.2.7"),
+        ("[fe80::1%eth0]:50123", "fe80::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_origin_is_what_nobody_changes_at_will(there, origin):
+    assert origin_of(there) == origin
+
+
+async def test_a_link_says_where_it_comes_from():
+    places = []
+
+    async def attend(link: Link) -> None:
+        places.append(link.origin)
+
+    async with trio.open_nursery() as nursery:
+        (place,) = await nursery.start(partial(serve_links, "tcp:127.0.0.1:0", attend))
+        async with await open_link(place) as link:
+            assert link.origin == "127.0.0.1"
+            await link.stream.receive_some()
+        nursery.cancel_scope.cancel()
+    assert places == ["127.0.0.1"]

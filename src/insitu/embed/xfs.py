@@ -36,6 +36,7 @@ from ..protocol.stores.sealed import (
     WrongPassphrase,
     WrongVersion,
 )
+from ..shell.attempts import LinkPaused
 from ..shell.work import NotOnline, NotOperating
 from ..transports import errors as transports
 from .controller import Status
@@ -200,6 +201,7 @@ ERRORS: Final[dict[type[Exception], Completion]] = {
     StateError: _SEQUENCE,
     NotRunning: _NOT_READY,
     NotOnline: _NOT_READY,
+    LinkPaused: _NOT_READY,
     NotOperating: _refused(_E.ACCESS_DENIED),
     SecretUnusable: _refused(_E.ACCESS_DENIED),
     SecretMissing: _refused(_E.KEY_NOT_FOUND),

@@ -49,6 +49,7 @@ from ..protocol.parties.module_data import (
 )
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
+from .attempts import LinkLimit, LinkPaused
 from .keeping import Keeping, Show, ignore, steady_clock, wall_clock
 from .second_link import SecondLink
 from .trusting import ModuleHas, module_terms
@@ -118,6 +119,7 @@ class Module:
         self._mobile = mobile
         self._now = now
         self._show = show
+        self._limit = LinkLimit(steady)
         self._running: dict[str, trio.CancelScope] = {}
         if counter is not None:
             record = self._keeping.record
@@ -257,7 +259,13 @@ class Module:
         return self.record.epoch
 
     async def meet_unit(
-        self, stream: trio.abc.Stream, option: TrustOption, *, wired: bool = False, also_show: Show = ignore
+        self,
+        stream: trio.abc.Stream,
+        option: TrustOption,
+        *,
+        wired: bool = False,
+        origin: str = "",
+        also_show: Show = ignore,
     ) -> ModuleState:
         """One session with a personalization unit over `stream`; the state afterwards.
 
@@ -267,6 +275,7 @@ class Module:
             stream: the link, which is closed afterwards.
             option: the trust option, pinned.
             wired: whether the link is a wired local one; asked for by the physical option.
+            origin: where the unit is (`Link.origin`), which limits wrong attempts at a secret; empty: nothing does.
             also_show: gets the notes of this session; the last one comes before the link is closed.
 
         Raises:
@@ -280,7 +289,7 @@ class Module:
                 try:
                     terms = module_terms(option, self._has(wired=wired, mobile=mobile))
                     purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-                    await self._session(stream, terms, purpose, scope, also_show, mobile)
+                    await self._session(stream, terms, purpose, scope, also_show, mobile, origin)
                 finally:
                     self._keeping.vault.roll_back()
                     if self._token is not None:
@@ -330,6 +339,7 @@ class Module:
         scope: trio.CancelScope,
         also_show: Show,
         mobile: SecondLink | None,
+        origin: str,
     ) -> None:
         def show(note: object) -> None:
             also_show(note)
@@ -339,7 +349,7 @@ class Module:
         session = Session(MODULE, self.state, self._data(), handshake)
 
         def look_up(question: LookUp) -> object:
-            answer = self._count(question.argument)
+            answer = self._count(question.argument, origin)
             session.begin_anew(self.state, self._data())
             return answer
 
@@ -355,7 +365,7 @@ class Module:
             ports = replace(ports, forward=mobile.forward)
             await run(session, stream, ports, now=self._now, scope=scope, orders=mobile.orders)
 
-    def _count(self, question: object) -> object:
+    def _count(self, question: object, origin: str) -> object:
         """What is answered is durable; where it could not be written, that goes up, and nothing is said."""
         wrong = self.record.wrong or 0
         match question:
@@ -366,9 +376,14 @@ class Module:
             case AttemptBegun() if wrong >= MOST_WRONG:
                 return AttemptBarred("the module's secret is locked")
             case AttemptBegun():
+                try:
+                    self._limit.begin(origin)
+                except LinkPaused as error:
+                    return AttemptBarred(str(error))
                 self._keeping.commit(self.record.written(wrong=wrong + 1))
                 return AttemptAdmitted()
             case AttemptRight():
+                self._limit.right(origin)
                 self._keeping.commit(self.record.written(wrong=None))
                 return AttemptsForgotten()
         raise UsageError("not a question for a module", got=type(question).__name__)

@@ -161,7 +161,8 @@ class ModuleProgram:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._make_haste, known, nursery.cancel_scope)
                 try:
-                    await self._module.meet_unit(link.stream, self._option, wired=link.attests_wired, also_show=note)
+                    wired, origin = link.attests_wired, link.origin
+                    await self._module.meet_unit(link.stream, self._option, wired=wired, origin=origin, also_show=note)
                 except (InsituError, TransportError) as error:
                     self._tell(str(error))
                 nursery.cancel_scope.cancel()
@@ -196,7 +197,8 @@ class ModuleProgram:
                 await self._changed.wait()
             try:
                 async with await open_link(address) as link, self._one_unit:
-                    await self._module.meet_unit(link.stream, self._option, also_show=self._note_end)
+                    origin, note = link.origin, self._note_end
+                    await self._module.meet_unit(link.stream, self._option, origin=origin, also_show=note)
             except (InsituError, TransportError) as error:
                 self._tell(str(error))
             if not self._operates:
