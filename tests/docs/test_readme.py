@@ -69,8 +69,18 @@ def test_a_tan(readme: str, walked: tuple[Path, str], tmp_path: Path) -> None:
         ["bash", "-euc", script], cwd=place, env=environment(), capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "module SM-0001 is personalized: certificate" in done.stdout
+    assert done.stdout.count("module SM-0001 is personalized: certificate") == 2
     assert not re.search(r"^SM-0001: TAN", done.stdout, re.MULTILINE)
+
+
+def test_what_was_made_at_manufacture(readme: str, walked: tuple[Path, str], tmp_path: Path) -> None:
+    place = shutil.copytree(walked[0], tmp_path / "walk")
+    script = f"umask 077\n{block(readme, 'manufacture', 'sh')}".replace("4714", str(free_port()))
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=place, env=environment(), capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("module SM-0003 is personalized: certificate") == 2
 
 
 def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:

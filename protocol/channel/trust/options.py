@@ -84,12 +84,12 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         "counts wrong attempts",
         protects="listeners and active attackers on the link, who get one guess a session, and five in a row at most",
         leaves="whoever learns the secret: he can pose to either side for as long as it is used; somebody who locks "
-        "the module's secret by guessing wrong, or the unit's if the module has no identity",
+        "the module's secret by guessing wrong from two places, or the unit's if the module has no identity",
     ),
     TrustOption.TAN: Description(
         ANY_LINK,
-        needs="a one-off number that the unit issued for exactly this module, in a sealed envelope; a person who keys "
-        "it in at the module; the expected serial number",
+        needs="a one-off number that the unit issued for exactly this module, in a sealed envelope, and a person who "
+        "keys it in at the module; or in an operator's token, plugged in there; the expected serial number",
         protects="listeners and active attackers on the link, who get one guess a TAN; use of a TAN again, for another "
         "module, or after its term",
         leaves="whoever reads the envelope before its TAN is used; somebody who burns the TANs of a module that has no "
