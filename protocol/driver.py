@@ -130,6 +130,11 @@ class Orders:
         else:
             self.add(order)
 
+    @property
+    def closed(self) -> bool:
+        """Whether orders are refused."""
+        return self._late is not None
+
     def close(self, late: InsituError) -> None:
         """Refuse with `late` what waits, and whatever comes later."""
         self._late = late

@@ -73,6 +73,16 @@ class KeysRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class MobileHeard:
+    """`mobile` brought the unit something for the module `serial`; whether that agrees with a channel of ours (A9)."""
+
+    party: str
+    serial: str
+    mobile: str
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MessageSent:
     """A message left: its name and the bytes of its frames, without the frames' length fields."""
 

@@ -34,7 +34,7 @@ _NETWORK_PORT: Final = re.compile(r"(?:socket|rfc2217)://(?:[^/?#@\[\]:\s]+|\[[0
 """Serial ports of another machine, as pyserial writes them."""
 _LOOP: Final = "loop://"
 _PAIRING: Final = "pairing=numeric-comparison"
-_TLS_OPTIONS: Final = ("ca", "certificate", "key", "name", "fingerprint")
+_TLS_OPTIONS: Final = ("ca", "certificate", "key", "name", "fingerprint", "crl")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -141,7 +141,7 @@ def _parse_tls(text: str, rest: str) -> Address:
         given["fingerprint"] = re.sub(r"[: ]", "", given["fingerprint"]).lower()
     complete = {"ca", "certificate", "key"} <= given.keys() and len(given) == len(pairs)
     if not complete or any("\0" in value for value in given.values()) or ("name" in given and "fingerprint" in given):
-        expected = "ca=FILE&certificate=FILE&key=FILE, each once, and name=HOST or fingerprint=SHA256 if need be"
+        expected = "ca=FILE&certificate=FILE&key=FILE, each once; if need be name=HOST or fingerprint=SHA256, crl=FILE"
         raise AddressError("not the options of a TLS address", who="link", expected=expected, got=repr(text))
     if "fingerprint" in given and not _FINGERPRINT.fullmatch(given["fingerprint"]):
         raise AddressError(

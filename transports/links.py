@@ -47,6 +47,7 @@ class Link(trio.abc.AsyncResource):
         numeric_comparison: a Bluetooth link whose devices the operator declares paired by numeric comparison.
         origin: where the other end is, as far as one who means ill cannot change it at will, for limits by link: the
             host or its IPv6 network of 64 bits, the other device, the port here.
+        certificate: of the peer, over TLS, which proved that it has the key; DER. Empty over other transports.
 
     """
 
@@ -56,6 +57,7 @@ class Link(trio.abc.AsyncResource):
     stream: trio.abc.Stream
     numeric_comparison: bool = False
     origin: str = ""
+    certificate: bytes = b""
 
     def __repr__(self) -> str:
         """Kind, description and attestation."""
@@ -174,7 +176,8 @@ async def _serve_tls(
 
     async def attend(stream: trio.SocketStream) -> None:
         try:
-            secured = await tls.answer(stream, context, options)
+            heeded = tls.check(options, serves=True) if options.crl else context  # the list may be a newer one now
+            secured = await tls.answer(stream, heeded, options)
         except TransportError:  # nobody yet, as far as the handler is concerned
             return
         async with _tls_link(secured) as link:
@@ -185,7 +188,9 @@ async def _serve_tls(
 
 def _tls_link(stream: TlsStream) -> Link:
     here, there = (tcp.end_of(stream.socket, peer=peer) for peer in (False, True))
-    return Link("tls", f"tls {there} (here {here})", attests_wired=False, stream=stream, origin=tcp.origin_of(there))
+    text = f"tls {there} (here {here})"
+    origin, certificate = tcp.origin_of(there), stream.certificate
+    return Link("tls", text, attests_wired=False, stream=stream, origin=origin, certificate=certificate)
 
 
 def _tcp_link(stream: trio.SocketStream) -> Link:

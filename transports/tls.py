@@ -40,6 +40,7 @@ class TlsOptions:
         name: the host name or IP address in the peer's certificate, where that is not the host that is called.
         fingerprint: SHA-256 of the peer's certificate in 64 hexadecimal digits; stands in for the name, and is the one
             way to pin a peer that calls.
+        crl: file of the list (PEM) by `ca` of certificates that it revoked; who waits for peers reads it for each.
 
     """
 
@@ -48,20 +49,29 @@ class TlsOptions:
     key: str
     name: str = ""
     fingerprint: str = ""
+    crl: str = ""
 
 
 class TlsStream(trio.abc.Stream):
     """Bytes inside TLS. An end that nobody announced (a cut) is an error here, never the end of the stream."""
 
-    def __init__(self, inner: trio.SSLStream[trio.SocketStream], who: str) -> None:
+    def __init__(self, inner: trio.SSLStream[trio.abc.Stream], who: str) -> None:
         self._inner = inner
         self._who = who
         self._heard = False
 
     @property
+    def certificate(self) -> bytes:
+        """The peer's, which it proved the key of; DER."""
+        return self._inner.getpeercert(binary_form=True) or b""
+
+    @property
     def socket(self) -> trio.socket.SocketType:
-        """Of the connection beneath."""
-        return self._inner.transport_stream.socket
+        """Of the connection beneath, where that is one."""
+        beneath = self._inner.transport_stream
+        if not isinstance(beneath, trio.SocketStream):
+            raise AddressError("no connection of this machine's", who=self._who, expected="TCP beneath")
+        return beneath.socket
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send.
@@ -127,6 +137,12 @@ def check(options: TlsOptions, *, serves: bool) -> ssl.SSLContext:
         context.load_verify_locations(options.ca)
     except (OSError, ValueError) as error:
         raise _bad_file(options.ca, "certificates that are trusted (PEM)", error) from None
+    if options.crl:
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF  # without a list that is in time, nobody is trusted
+        try:
+            context.load_verify_locations(options.crl)
+        except (OSError, ValueError) as error:
+            raise _bad_file(options.crl, "a revocation list (PEM)", error) from None
     try:
         # without a function OpenSSL would ask at the terminal
         context.load_cert_chain(options.certificate, options.key, password=lambda: "")
@@ -150,6 +166,20 @@ async def connect(host: str, port: int, options: TlsOptions, *, timeout: float =
     return await _shaken(stream, context, options, f"tls {tcp.place(host, port)}", options.name or host, timeout)
 
 
+async def connect_over(
+    stream: trio.abc.Stream, host: str, options: TlsOptions, *, timeout: float = HANDSHAKE_TIMEOUT
+) -> TlsStream:
+    """As `connect`, over a stream that leads there; it is closed if the peer cannot prove itself.
+
+    Raises:
+        AddressError: unusable files.
+        PeerRefused: its certificate is not trusted, or is another's.
+        LinkError: it left, or did not answer in time.
+
+    """
+    return await _shaken(stream, check(options, serves=False), options, f"tls {host}", options.name or host, timeout)
+
+
 async def answer(
     stream: trio.SocketStream, context: ssl.SSLContext, options: TlsOptions, *, timeout: float = HANDSHAKE_TIMEOUT
 ) -> TlsStream:
@@ -165,7 +195,7 @@ async def answer(
 
 
 async def _shaken(
-    stream: trio.SocketStream,
+    stream: trio.abc.Stream,
     context: ssl.SSLContext,
     options: TlsOptions,
     who: str,

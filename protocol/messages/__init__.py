@@ -17,7 +17,19 @@ from .business import (
 )
 from .catalogue import MESSAGES, Message, decode_message, encode_message
 from .codec import DecodeError, Item, decode, decode_sequence, encode
-from .conveyed import NUMBER_BYTES, Conveyance, Number, NumberMaker, NumberSettled, NumberWanted, Verdict
+from .conveyed import (
+    LONGEST_PASSAGE,
+    NUMBER_BYTES,
+    CallReported,
+    Conveyance,
+    MobileRecord,
+    Number,
+    NumberMaker,
+    NumberSettled,
+    NumberWanted,
+    Passage,
+    Verdict,
+)
 from .enrollment import Enroll, Enrolled
 from .fields import Key, Matches, RefusedAs, Secret, Size, Within
 from .intent import VERSION, Intent, Purpose, TrustOption, decode_intent, encode_intent
@@ -62,6 +74,7 @@ from .wire import FieldError, array, decode_record, encode_record, message, reco
 
 __all__ = [
     "IDENTITY",
+    "LONGEST_PASSAGE",
     "LONGEST_WAIT",
     "MESSAGES",
     "MOST_BY_STANDING",
@@ -78,6 +91,7 @@ __all__ = [
     "Authorize",
     "Beat",
     "Booked",
+    "CallReported",
     "CardRecord",
     "CardRole",
     "CentralRecord",
@@ -106,6 +120,7 @@ __all__ = [
     "ManufacturerRecord",
     "Matches",
     "Message",
+    "MobileRecord",
     "ModuleCondition",
     "ModuleKey",
     "ModuleRecord",
@@ -117,6 +132,7 @@ __all__ = [
     "OpenTransaction",
     "Outcome",
     "PakeShare",
+    "Passage",
     "PayOut",
     "Payload",
     "Person",

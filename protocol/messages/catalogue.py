@@ -6,8 +6,8 @@ CDDL::
             / Authorize / PayOut / ResetRequest / ResetChallenge / ResetCommand / ResetDone
             / Greeting / Welcome / Payload / Outcome / Received / Instruct / LoadKey / KeyLoaded / Declined
             / Proof / PakeShare / Ticket / ApprovalAwaited
-            / NumberWanted / Number / NumberSettled / Conveyance / Verdict
-            / FaultNotice / Revocations / Beat / TimeTold / Enroll / Enrolled
+            / NumberWanted / Number / NumberSettled / Conveyance / Verdict / Passage
+            / FaultNotice / Revocations / Beat / TimeTold / CallReported / Enroll / Enrolled
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .business import (
     Welcome,
 )
 from .codec import DecodeError, Item, decode, kind_of
-from .conveyed import Conveyance, Number, NumberSettled, NumberWanted, Verdict
+from .conveyed import CallReported, Conveyance, Number, NumberSettled, NumberWanted, Passage, Verdict
 from .enrollment import Enroll, Enrolled
 from .fields import shown
 from .notice import FaultNotice
@@ -71,10 +71,12 @@ Message: TypeAlias = (
     | NumberSettled
     | Conveyance
     | Verdict
+    | Passage
     | FaultNotice
     | Revocations
     | Beat
     | TimeTold
+    | CallReported
     | Enroll
     | Enrolled
 )

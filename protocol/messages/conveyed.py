@@ -1,7 +1,8 @@
-"""What crosses for a conveyed number (A9): three messages in the channel, two on the links of the mobile.
+"""What crosses for a conveyed number (A9): three messages in the channel, four on the links of the mobile.
 
-Those of the mobile travel in plain frames, not in records: the local link is taken for authentic, the long-distance
-one is TLS or the like. No table takes one from a link that it is not meant for. Declarations only.
+Those of the mobile travel in plain frames where the link itself proves who is there: the local one is taken for
+authentic, the long-distance one is TLS or a telephone call. Where it is a channel of ours, they are records there. No
+table takes one from a link that it is not meant for. Declarations only.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Annotated, Final
 
-from .fields import Key, Secret, Size
-from .wire import message
+from .fields import Key, Matches, Secret, Size
+from .wire import message, record
 
 NUMBER_BYTES: Final = 16
 """A conveyed number is random and is used once: 128 bits."""
+LONGEST_PASSAGE: Final = 1024
+"""Bytes of a Passage: a second on a slow line, so that what has to go both ways does not wait long."""
 
 
 class NumberMaker(IntEnum):
@@ -133,3 +136,58 @@ class Verdict:
 
     serial: Annotated[str, Key(1), Size(1, 64)]
     binding: Annotated[bytes | None, Key(3), Size(32), Secret()] = None
+
+
+@message(15)
+class Passage:
+    """Between mobile and module, on the local link: bytes of the mobile's long-distance link, which goes through here.
+
+    The module passes them on to the unit and back, and neither reads nor changes them.
+
+    Attributes:
+        content: some of them; none: that link has ended.
+
+    CDDL::
+
+        Passage = {
+          0: 15,
+          1: bstr .size (0..1024),
+        }
+
+    """
+
+    content: Annotated[bytes, Key(1), Size(0, LONGEST_PASSAGE)]
+
+
+@message(35)
+class CallReported:
+    """Gateway of a network to unit, before anything else of a call: from which number it comes, as the network says.
+
+    Attributes:
+        caller: international (E.164), with its plus sign.
+
+    CDDL::
+
+        CallReported = {
+          0: 35,
+          1: tstr .regexp "[+][1-9][0-9]{6,14}",
+        }
+
+    """
+
+    caller: Annotated[str, Key(1), Size(8, 16), Matches("[+][1-9][0-9]{6,14}")]
+
+
+@record
+class MobileRecord:
+    """What a mobile keeps, beside its key.
+
+    CDDL::
+
+        MobileRecord = {
+          1: tstr .size (1..64),  ; name
+        }
+
+    """
+
+    name: Annotated[str, Key(1), Size(1, 64)]

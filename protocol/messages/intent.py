@@ -32,6 +32,7 @@ class Purpose(IntEnum):
           operate: 1,
           status: 2,
           enroll: 3,
+          convey: 4,
         )
     """
 
@@ -40,6 +41,8 @@ class Purpose(IntEnum):
     STATUS = 2
     ENROLL = 3
     """A card enrols at a central system (L14)."""
+    CONVEY = 4
+    """A mobile brings the unit a number, over a channel of its own (A9)."""
 
 
 class TrustOption(IntEnum):

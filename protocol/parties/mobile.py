@@ -1,7 +1,8 @@
 """The mobile: near the module on a local link, far from the unit on another one; it conveys a number between them (A9).
 
 It judges nothing but that each side speaks of the module at which its person stands; unit and module compare. One
-conveyance each time. `Send` goes to the module, `Forward` to the unit; neither link has records of ours.
+conveyance each time. `Send` goes to the module, `Forward` to the unit, which is called for that (mobile_call.py where
+the link proves nothing itself).
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from ..engine import (
     reason_of,
     row,
 )
-from ..messages import Conveyance, Number, Verdict, decode_message
+from ..messages import Conveyance, Number, Passage, Verdict, decode_message
 
 MODULE_SECONDS: Final = 300.0
 """How long the mobile waits for the module, which waits in turn for its unit."""
 UNIT_SECONDS: Final = 30.0
-"""How long it waits for the unit's word (SECURITY: resource limits)."""
+"""How long calling the unit and its word may take (SECURITY: resource limits)."""
 
 
 class MobileState(Enum):
@@ -50,7 +51,7 @@ S = MobileState
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Both links stand."""
+    """The local link stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +157,16 @@ MOBILE: Final = Table[MobileState, MobileData](
 # Frames of its links: each takes what belongs there, and nothing else ----------------------------------------
 
 
-def from_module(frame: bytes) -> Conveyance:
-    """What the mobile takes over its local link.
+def from_module(frame: bytes) -> Conveyance | Passage:
+    """What the mobile takes over its local link. A Passage is none of its table's.
 
     Raises:
         ProtocolError: anything else.
 
     """
     message = decode_message(frame)
-    if not isinstance(message, Conveyance):
-        raise _astray("mobile", "Conveyance", message)
+    if not isinstance(message, (Conveyance, Passage)):
+        raise _astray("mobile", "Conveyance or Passage", message)
     return message
 
 
@@ -182,8 +183,8 @@ def from_unit(frame: bytes) -> Verdict:
     return message
 
 
-def at_module(frame: bytes) -> NumberCame | WordCame:
-    """What a module takes from a mobile, as events that nobody in the channel can cause.
+def at_module(frame: bytes) -> NumberCame | WordCame | Passage:
+    """What a module takes from a mobile: events that nobody in the channel can cause, and what only passes through.
 
     Raises:
         ProtocolError: anything else.
@@ -194,7 +195,9 @@ def at_module(frame: bytes) -> NumberCame | WordCame:
             return NumberCame(number)
         case Verdict(serial, binding):
             return WordCame(serial, binding)
-    raise _astray("module", "Number or Verdict", message)
+        case Passage():
+            return message
+    raise _astray("module", "Number, Verdict or Passage", message)
 
 
 def at_unit(frame: bytes) -> Conveyance:

@@ -1,4 +1,4 @@
-"""All tables of the product: the parties as they enter a module's life, then the handshake, then proofs, both sides."""
+"""All tables of the product: the parties as they enter a module's life, the handshake, proofs, a mobile's call."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .central_enrolling import CENTRAL_ENROLLING
 from .keypad import KEYPAD
 from .manufacturer import MANUFACTURER
 from .mobile import MOBILE
+from .mobile_call import CALLED, CALLING
 from .module import MODULE
 from .unit import UNIT
 from .work import WORK
@@ -26,5 +27,5 @@ from .work import WORK
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
     *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING, MOBILE, KEYPAD),
     *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE, TICKET_MODULE, TICKET_UNIT),
-    *(UNIT_TOKEN, MODULE_CONVEYED, UNIT_CONVEYED),
+    *(UNIT_TOKEN, MODULE_CONVEYED, UNIT_CONVEYED, CALLING, CALLED),
 )

@@ -55,6 +55,7 @@ class StoreKind(Enum):
     UNIT = "unit"
     TOKEN = "token"  # noqa: S105 - a kind
     """An operator's, with TANs for modules; no party lives in it (A8)."""
+    MOBILE = "mobile"
     TICKETS = "tickets"
     """On their way from a card to the manufacturer; no party lives in it (A4)."""
 

@@ -83,6 +83,25 @@ def test_what_was_made_at_manufacture(readme: str, walked: tuple[Path, str], tmp
     assert done.stdout.count("module SM-0003 is personalized: certificate") == 2
 
 
+def test_a_conveyed_number(readme: str, walked: tuple[Path, str], tmp_path: Path) -> None:
+    place = shutil.copytree(walked[0], tmp_path / "walk")
+    script = block(readme, "conveyed", "sh")
+    for port in ("4715", "4716", "4717"):
+        script = script.replace(port, str(free_port()))
+    done = subprocess.run(
+        ["bash", "-euc", f"umask 077\n{script}"],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "module SM-0001 is personalized: certificate" in done.stdout
+    assert "mobile       the unit vouches for SM-0001" in done.stdout
+
+
 def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:
     place, _ = walked
     script = block(readme, "enrollment", "sh").replace("4713", str(free_port()))

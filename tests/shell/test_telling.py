@@ -10,15 +10,16 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from lives import new_host
 from networked import call, service
 from pump import Line, contact, enrollment, personalize, sent_to_reset
-from world import CARD_NUMBER, DAY, NOW, World, wanted
+from world import CARD_NUMBER, DAY, NOW, SERIAL, World, wanted
 
 from insitu.protocol.engine import PublicKey, SecretAlgorithm, Show
 from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled, CommandConcluded
 from insitu.protocol.parties.keypad import KEYPAD, KeypadData, KeypadState, TanAsked
+from insitu.protocol.parties.mobile import Conveyed
 from insitu.protocol.parties.module_data import KeyMade
 from insitu.protocol.parties.work_data import PayloadGiven, PayOutInstructed, TimePassed, TransactionSettled
-from insitu.protocol.progress import KeysRefused, SessionEnded
+from insitu.protocol.progress import KeysRefused, MobileHeard, SessionEnded
 from insitu.protocol.stores.registry import CommandKind
 from insitu.shell.telling import _LINES, facts_of, key_fingerprint, line_of
 
@@ -51,7 +52,8 @@ def told() -> list[dict[str, object]]:
     pad = KEYPAD.step(KeypadState.READY, KeypadData(), TanAsked("unit\n1"))
     world.shown += [effect.note for effect in pad.effects if isinstance(effect, Show)]
     world.shown.append(KeysRefused("module", "code: check symbol", 2))
-    return [facts for note in world.shown if (facts := facts_of(note)) is not None]
+    around = [MobileHeard("unit", SERIAL, "caller +4930123456", agrees=True), Conveyed(SERIAL, accepted=True)]
+    return [facts for note in (*world.shown, *around) if (facts := facts_of(note)) is not None]
 
 
 def test_every_kind_of_note_is_told(told):

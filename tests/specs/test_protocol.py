@@ -11,6 +11,7 @@ import pytest
 from insitu.protocol import driver, session
 from insitu.protocol.channel import handshake, records
 from insitu.protocol.channel.trust import SUITES, ByShippedKey, ModuleOneWay, UnitOneWay
+from insitu.protocol.channel.trust.calling import MobileCalling, UnitCalled
 from insitu.protocol.channel.trust.certificates import ModuleByIdentity, UnitByCertificate
 from insitu.protocol.channel.trust.conveyed import ModuleByConveyed, UnitByConveyed
 from insitu.protocol.channel.trust.enrolling import CardEnrolling, CentralEnrolling
@@ -25,7 +26,7 @@ from insitu.transports import framing, tcp
 from insitu.transports.serial import arq, endpoint, frames, link, port
 
 TERMS: Final = (
-    *(ModuleByConveyed, UnitByConveyed),
+    *(ModuleByConveyed, UnitByConveyed, MobileCalling, UnitCalled),
     ByCable,
     ByShippedKey,
     ModuleOneWay,

@@ -1,4 +1,4 @@
-"""Trust options, one file each; `operating` and `enrolling` are what central systems trust modules and cards by."""
+"""Trust options, one file each; `operating`, `enrolling`, `calling`: how a central system and a unit trust others."""
 
 from .attempts import (
     ATTEMPT,
@@ -12,6 +12,7 @@ from .attempts import (
     SecretEntered,
     SecretNeeded,
 )
+from .calling import MobileCalling, UnitCalled
 from .certificates import ModuleByIdentity, UnitByCertificate
 from .conveyed import ModuleByConveyed, UnitByConveyed
 from .enrolling import CardEnrolling, CentralEnrolling
@@ -45,6 +46,7 @@ __all__ = [
     "CardEnrolling",
     "CentralAtWork",
     "CentralEnrolling",
+    "MobileCalling",
     "ModuleAtWork",
     "ModuleByConveyed",
     "ModuleByIdentity",
@@ -59,5 +61,6 @@ __all__ = [
     "UnitByCertificate",
     "UnitByConveyed",
     "UnitByTicket",
+    "UnitCalled",
     "UnitOneWay",
 ]

@@ -98,8 +98,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
     TrustOption.CONVEYED: Description(
         ANY_LINK,
         needs="a mobile with a local link to the module that nobody else is on, and a long-distance link to the unit "
-        "on which it proves itself; the unit knows which mobiles it believes; the expected serial number. "
-        "From Python only: no command has the links of a mobile yet",
+        "on which it proves itself; the unit knows which mobiles it believes; the expected serial number",
         protects="listeners and active attackers on the link between module and unit; whoever learns the number",
         leaves="somebody in the local link of the mobile; a stolen mobile, or its key; a person who brings it to "
         "another module; where the network only reports a caller number, whoever can forge one",

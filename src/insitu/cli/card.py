@@ -16,6 +16,7 @@ from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, ListJo
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.card import LIST_DAYS, Card
+from ..shell.telling import key_fingerprint
 from .common import (
     DIRECTORY,
     PATH,
@@ -357,6 +358,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         record, last, revoked = owner.record, owner.list_number, owner.revoked
+        unit_key = None if record.unit is None else key_fingerprint(owner.authentication.public)
     jobs: list[dict[str, object]] = [
         {
             "job": job.number.hex(),
@@ -384,6 +386,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
         "name": record.name,
         "certificate": None if record.customer is None else fingerprint_text(owner.customer.fingerprint),
         "circular": record.central is not None,
+        "unit_key": unit_key,
         "people": people,
         "jobs": jobs,
         "lists": lists,
@@ -394,6 +397,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     lines = [f"card of {record.name}, {len(record.log)} log entries, certificate {facts['certificate'] or 'none yet'}"]
     if record.central is not None:
         lines[0] += f", circular: {PLAUSIBILITY}"
+    lines += [f"  unit's key {unit_key}"] if unit_key else []
     lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
     lines += [
         f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"

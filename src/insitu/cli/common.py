@@ -156,12 +156,12 @@ def about(path: Path) -> Iterator[None]:
 # Stores ------------------------------------------------------------------------------------------------------
 
 
-def store_options(name: str = "store", *, prefix: str = "") -> Callable[[F], F]:
+def store_options(name: str = "store", *, prefix: str = "", required: bool = True) -> Callable[[F], F]:
     """--STORE with its --passphrase-file or --passphrase-hook; without either a person is asked."""
 
     def decorate(command: F) -> F:
         options = (
-            click.option(f"--{name}", type=PATH, required=True, help=f"The {name}'s sealed file."),
+            click.option(f"--{name}", type=PATH, required=required, help=f"The {name}'s sealed file."),
             click.option(
                 f"--{prefix}passphrase-file", type=PATH, help=f"File of mode 0600 or 0400 that unseals the {name}."
             ),
@@ -273,8 +273,7 @@ def check_place(path: Path) -> None:
 
 # Links -------------------------------------------------------------------------------------------------------
 
-OPTIONS: Final = {option.text: option for option in TrustOption if option is not TrustOption.CONVEYED}
-"""Those that commands offer: none has the links of a mobile yet (A9)."""
+OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
 def trust_options(command: F, *, link_required: bool = True) -> F:
@@ -333,6 +332,28 @@ def parse_link(text: str, trust: str, *, numeric_comparison: bool = False) -> Ad
     if where.kind != "bluetooth":
         raise UsageError("--declare-numeric-comparison is for Bluetooth", expected="--link bluetooth:...", got=text)
     return replace(where, numeric_comparison=True)
+
+
+def parse_local(text: str, *, paired_by_comparison: bool = False) -> Address:
+    """The address of the local link between module and mobile, if nobody else can be on it.
+
+    Raises:
+        AddressError: it is no address.
+        UsageError: somebody else can (A9).
+
+    """
+    from ..shell.local_link import check_local
+    from ..transports.links import Address
+
+    where = Address.parse(text)
+    if where.kind == "memory":
+        raise UsageError("a link within one program", expected="a link between programs, serial say", got=text)
+    if paired_by_comparison and where.kind != "bluetooth":
+        raise UsageError("--paired-by-comparison is for Bluetooth", expected="bluetooth:DEVICE/CHANNEL", got=text)
+    if paired_by_comparison:
+        where = replace(where, numeric_comparison=True)
+    check_local(where)
+    return where
 
 
 def read_fingerprint(text: str) -> bytes:
@@ -424,6 +445,10 @@ class Teller:
     def ready(self, state: str, where: str) -> None:
         """The program waits for others."""
         self._write({"note": "Ready", "state": state, "at": where}, f"ready, {state}, at {where}")
+
+    def mobiles(self, where: str) -> None:
+        """Mobiles may come there (A9)."""
+        self._write({"note": "MobilesMayCome", "at": where}, f"mobiles may come to {where}")
 
     def error(self, text: str) -> None:
         """Something went wrong, and the program goes on."""

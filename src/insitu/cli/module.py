@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import trio
 
 from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, is_circular
@@ -18,10 +19,12 @@ from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.stores.sealed import StoreKind
 from ..shell.keypad import Keypad, plugged, terminal
+from ..shell.local_link import LocalPort
 from ..shell.module import Module
 from ..shell.passphrase import passphrase
 from ..shell.programs import ModuleProgram, input_lines
-from ..transports.links import Address
+from ..shell.serving import while_serving
+from ..transports.links import Address, open_link
 from .common import (
     OPTIONS,
     PATH,
@@ -31,6 +34,7 @@ from .common import (
     emit,
     open_store,
     parse_link,
+    parse_local,
     run_async,
     say,
     store_options,
@@ -83,6 +87,16 @@ def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
 @click.option("--token", type=PATH, help="The operator's token with the TAN (insitu tan seal); then nobody is asked.")
 @click.option("--token-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the token.")
 @click.option("--token-passphrase-hook", help="Command whose output unseals the token.")
+@click.option("--mobile", help="Local link for a mobile (--trust conveyed): serial:PATH, bluetooth:*/CHANNEL.")
+@click.option(
+    "--paired-by-comparison",
+    is_flag=True,
+    help="I answer for it that module and mobile were paired by comparing numbers on both displays (Bluetooth).",
+)
+@click.option(
+    "--mobile-through",
+    help="tcp:HOST:PORT where the unit takes calls, for mobiles that have no network of their own.",
+)
 @click.option("--legacy-methods", is_flag=True, help="Admit TDES keys, retail MACs and PIN blocks of formats 0 and 3.")
 @click.option("--central", help="tcp:HOST:PORT of the central system, to work with while operating.")
 @click.option("--once", is_flag=True, help="End when the module operates.")
@@ -104,6 +118,9 @@ def run(
     token: Path | None,
     token_passphrase_file: Path | None,
     token_passphrase_hook: str | None,
+    mobile: str | None,
+    paired_by_comparison: bool,
+    mobile_through: str | None,
     legacy_methods: bool,
     central: str | None,
     once: bool,
@@ -124,6 +141,7 @@ def run(
         raise UsageError("a unit in the network", who="module", expected="--unit tcp:HOST:PORT", got=unit)
     host = None if central is None else Address.parse(central)
     pad = _pad(keypad, teller)
+    near, port = _local_port(mobile, mobile_through, teller, paired_by_comparison=paired_by_comparison)
     if token is not None and (trust != "tan" or tan_file is not None):
         got = "--tan-file" if trust == "tan" else f"--trust {trust}"
         raise UsageError("--token", who="module", expected="--trust tan, and no --tan-file", got=got)
@@ -140,6 +158,7 @@ def run(
             enter=_enter(tan_file),
             pad=None if tan_file is not None else pad,
             token=plugged,
+            mobile=None if near is None else port.open,
             show=teller.show,
         )
         if here.state is ModuleState.BLANK:
@@ -160,9 +179,34 @@ def run(
 
         async def main() -> None:
             lines = input_lines() if requests else None
-            await program.run(ready=lambda at: teller.ready(here.state.name, at), requests=lines)
+            ports = [] if near is None else [partial(port.serve, near)]
+            run = partial(program.run, ready=lambda at: teller.ready(here.state.name, at), requests=lines)
+            await while_serving(ports, teller.mobiles, run)
 
         run_async(main, serves=True)
+
+
+def _local_port(
+    mobile: str | None, through: str | None, teller: Teller, *, paired_by_comparison: bool
+) -> tuple[Address | None, LocalPort]:
+    """Where mobiles are plugged in, if anywhere, and what happens there.
+
+    Raises:
+        UsageError: somebody else may be on such a link.
+
+    """
+    near = None if mobile is None else parse_local(mobile, paired_by_comparison=paired_by_comparison)
+    if through is None:
+        return near, LocalPort(tell=teller.error)
+    unit = Address.parse(through)
+    if near is None or unit.kind != "tcp":
+        expected = "--mobile ADDRESS --mobile-through tcp:HOST:PORT"
+        raise UsageError("a mobile's way through the module", who="module", expected=expected, got=through)
+
+    async def reach_unit() -> trio.abc.Stream:
+        return (await open_link(unit)).stream
+
+    return near, LocalPort(tell=teller.error, reach_unit=reach_unit)
 
 
 def _enter(tan_file: Path | None) -> Callable[[str], str]:

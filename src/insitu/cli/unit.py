@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,12 @@ from ..shell import pem
 from ..shell.card import Card
 from ..shell.passphrase import passphrase
 from ..shell.reaching import reach
+from ..shell.serving import while_serving
 from ..shell.telling import key_fingerprint, status_facts
 from ..shell.trusting import NOTHING, Means, check_certified
 from ..shell.unit import Unit
 from ..transports.tap import Tap
+from .calls import CallOptions, call_options, call_ports, switchboard
 from .common import (
     OPTIONS,
     PATH,
@@ -68,6 +71,7 @@ def unit() -> None:
 @click.option("--secret-file", type=PATH, help="The secret that the module was told: a file of mode 0600 or 0400.")
 @click.option("--book", type=PATH, help="The unit's book (insitu tan init): its TANs and counts of wrong attempts.")
 @click.option("--book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book.")
+@call_options
 @click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
@@ -88,6 +92,7 @@ def personalize(
     secret_file: Path | None,
     book: Path | None,
     book_passphrase_file: Path | None,
+    conveyed: CallOptions,
     no_identity: bool,
     out: Path | None,
     wait: float,
@@ -109,17 +114,21 @@ def personalize(
         means = _means_by_book(OPTIONS[trust], secret_file, book, book_passphrase_file, identified=not no_identity)
     else:
         means = _means(OPTIONS[trust], serial, shipped_key_file)
+    board = switchboard(OPTIONS[trust], conveyed, teller)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
         check_certified(owner, OPTIONS[trust])
         with about(central):
-            here = Unit(owner, central_der, compare=_ask_person, means=lambda _: means, blocking=True, show=teller.show)
+            given = (lambda _: means) if board is None else (lambda serial: Means(mobiles=board.place(serial)))
+            here = Unit(owner, central_der, compare=_ask_person, means=given, blocking=True, show=teller.show)
         if crl is not None:
             with about(crl):
                 here.heed(pem.read_crl(crl))
 
-        async def main() -> None:
+        ports = call_ports(board, conveyed, owner, teller)
+
+        async def meet() -> None:
             expected = _certified_before(owner, here, serial)
             connection = await reach(where, declared_wired=declare_wired, seconds=wait)
             wire, wired = Tap(connection.stream), connection.attests_wired
@@ -144,7 +153,7 @@ def personalize(
                 facts = {**_result(serial, fingerprint, wire), "circular": owner.is_circular}
                 emit(as_json, facts, text)
 
-        run_async(main)
+        run_async(partial(while_serving, ports, teller.mobiles, meet))
 
 
 def _means_by_book(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol.driver import Order, Orders
+from ..protocol.engine import StateError
 
 
 class SecondLink:
@@ -21,6 +22,15 @@ class SecondLink:
     def __init__(self, forward: Callable[[object], None]) -> None:
         self.forward = forward
         self.orders = Orders()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+        return self.orders.closed
+
+    def close(self) -> None:
+        """It never came to a session."""
+        self.orders.close(StateError("no session"))
 
     def report(self, event: object) -> Order:
         """Something came over the second link: an order to the session, settled where the session is over."""

@@ -16,6 +16,7 @@ from ..protocol.messages import Status
 from ..protocol.parties.card_enrolling import CardEnrolled
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
 from ..protocol.parties.central_enrolling import IssuerEnrolled
+from ..protocol.parties.mobile import Conveyed
 from ..protocol.parties.module_data import CircleAdmitted, KeyMade
 from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported, ModuleTurnedAway
 from ..protocol.parties.work_data import (
@@ -36,6 +37,7 @@ from ..protocol.progress import (
     MessageReceived,
     MessageSent,
     MobileAwaited,
+    MobileHeard,
     PeerProved,
     PeopleAwaited,
     Secured,
@@ -72,6 +74,10 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": party, "peer": peer, "seconds": seconds}
         case KeysRefused(party, reason, left):
             return {"note": name, "party": party, "reason": reason, "left": left}
+        case MobileHeard(party, serial, mobile, agrees):
+            return {"note": name, "party": party, "serial": serial, "mobile": mobile, "agrees": agrees}
+        case Conveyed(serial, accepted):
+            return {"note": name, "party": "mobile", "serial": serial, "accepted": accepted}
         case Secured(party, peer, intent, method, suite):
             purpose, trust = intent.purpose.name.lower(), intent.option.text
             return {
@@ -180,6 +186,10 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     "PeopleAwaited": lambda f: f"waits {f['seconds']:g} seconds for two people to approve the key of {f['serial']}",
     "KeysAwaited": lambda f: f"{f['peer']} is there: key in the TAN, {f['seconds']:g} seconds a key",
     "KeysRefused": lambda f: f"that is no TAN, {f['left']} more attempts: {f['reason']}",
+    "MobileHeard": lambda f: (
+        f"{f['mobile']} conveyed for {f['serial']}: {'agrees with the channel' if f['agrees'] else 'refused'}"
+    ),
+    "Conveyed": lambda f: f"the unit {'vouches for' if f['accepted'] else 'refuses'} {f['serial']}",
     "SessionEnded": lambda f: f"session ended{': ' if f['reason'] else ''}{f['reason']}",
     "KeyMade": lambda f: f"made its key pair    {f['fingerprint']}",
     "KeyPresented": lambda f: f"was shown the key    {f['fingerprint']}",

@@ -184,20 +184,23 @@ class Unit:
 
         if self._busy:
             raise StateError("a session is running", who="unit", expected="one module at a time")
+        crl, means = self._card.heard, self._means(data.serial)
+        link = None if means.mobiles is None else means.mobiles.link
         self._busy = True
         try:
-            crl, means = self._card.heard, self._means(data.serial)
             check_unrevoked(self._card.customer, crl)
             keys = self._card.keys
             has = UnitHas(self._card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
             handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            ports, link = self._ports(means, show), None if means.mobiles is None else means.mobiles.link
+            ports = self._ports(means, show)
             if link is not None and option is TrustOption.CONVEYED:
                 await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
             else:
                 await run(session, stream, ports, now=self._now)
         finally:
+            if link is not None:
+                link.close()
             self._card.keys.roll_back()
             self._busy = False
         for note in notes:

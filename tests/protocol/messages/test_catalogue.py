@@ -52,6 +52,7 @@ def test_numbers_are_those_of_the_protocol() -> None:
         12: "NumberSettled",
         13: "Conveyance",
         14: "Verdict",
+        15: "Passage",
         16: "Authorize",
         17: "PayOut",
         18: "ResetRequest",
@@ -71,6 +72,7 @@ def test_numbers_are_those_of_the_protocol() -> None:
         32: "Revocations",
         33: "Beat",
         34: "TimeTold",
+        35: "CallReported",
         40: "Enroll",
         41: "Enrolled",
     }

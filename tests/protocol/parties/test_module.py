@@ -107,7 +107,7 @@ def test_every_row_is_taken(module: Recorder):
 def test_every_event_is_accepted_by_a_row_or_refused_without_a_trace(module: Recorder, events: list[Any]):
     found = classified(module, events)
     assert len(found) == len(list(S)) * len(events)
-    of_a_mobile = ("NumberWanted", "Number", "NumberSettled", "Conveyance", "Verdict")
+    of_a_mobile = ("CallReported", "NumberWanted", "Number", "NumberSettled", "Conveyance", "Verdict", "Passage")
     elsewhere = ("FaultNotice", "Proof", "PakeShare", "Ticket", *of_a_mobile)
     assert {kind for kind in MESSAGES if kind.__name__ not in elsewhere} <= {type(event) for event in events}
 
