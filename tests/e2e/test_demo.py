@@ -257,7 +257,6 @@ def told(link: str, trust: str, directory: Path) -> Ran:
 @pytest.mark.parametrize(
     ("link", "trust"),
     [(link, trust) for link in ("memory", "tcp", "serial") for trust in OPTIONS if (link, trust) not in SHOWN],
-    ids=" ".join,
 )
 def test_every_option_over_every_link_that_allows_it(tmp_path, link, trust):
     """The others are refused, with the reason (A1-A9)."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..demo import STORIES, Report, Stage, check, tell
-from .common import DIRECTORY, run_async, say
+from ..demo import Report, Stage, check, tell
+from .common import DIRECTORY, OPTIONS, run_async, say
 
 
 @click.command()
@@ -21,7 +21,7 @@ from .common import DIRECTORY, run_async, say
 )
 @click.option(
     "--trust",
-    type=click.Choice(sorted(STORIES)),
+    type=click.Choice(sorted(OPTIONS)),
     default="certificates",
     show_default=True,
     help="How they trust each other; physical not over tcp.",

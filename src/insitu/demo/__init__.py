@@ -6,6 +6,6 @@ in memory all parties are in one process.
 
 from .report import DemoFailed, Report
 from .stage import Stage
-from .story import STORIES, check, tell
+from .story import check, tell
 
-__all__ = ["STORIES", "DemoFailed", "Report", "Stage", "check", "tell"]
+__all__ = ["DemoFailed", "Report", "Stage", "check", "tell"]

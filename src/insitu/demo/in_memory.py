@@ -30,6 +30,7 @@ from ..shell.unit import Unit
 from ..transports.memory import memory_pair
 from ..transports.tap import Tap
 from . import stage as names
+from .mobile_in_memory import MobileInMemory
 from .report import DemoFailed, Report
 from .stage import PAYMENT, Stage
 
@@ -53,8 +54,9 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
 
     pins = {person: stage.pin(person).read_bytes().strip() for person in names.PEOPLE}
     maker, card = Manufacturer(vault()), Card(vault())
+    mobile = MobileInMemory(report, show)
     module, central = (
-        Module(vault(), enter=lambda _: envelopes[-1], show=show),
+        Module(vault(), enter=lambda _: envelopes[-1], mobile=mobile.local.open, show=show),
         Central(vault(), MemoryRegistry(), decide=decide, blocking=False, show=show),
     )
 
@@ -95,11 +97,13 @@ async def act_in_memory(stage: Stage, report: Report) -> None:
         if option is TrustOption.TAN:
             book.issue(names.SERIAL, TanForm(), not_after=wall_clock() + 3600)
             envelopes.append(write_symbols(book.take_to_print(names.SERIAL), DECIMAL))
-        unit = Unit(card, central_der, compare=same_as_shown, means=lambda _: means, show=show)
+        unit = Unit(card, central_der, compare=same_as_shown, means=partial(mobile.means, means), show=show)
         here, there = memory_pair()
         wire = Tap(there)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(module.meet_unit, here, option, wired=True))
+            if option is TrustOption.CONVEYED:
+                nursery.start_soon(mobile.bring, card, nursery)
             result = await unit.personalize(wire, names.SERIAL, option, wired=True)
         if not isinstance(result, ModulePersonalized):
             raise DemoFailed("personalization", expected="a certificate", got=result)

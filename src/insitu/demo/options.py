@@ -5,8 +5,13 @@ The story itself (separate.py) is the same for all of them.
 
 from __future__ import annotations
 
+from ..protocol.channel.trust.calling import by_key
+from ..protocol.keys.certificates import Role, trusted_root, verify_issued
+from ..protocol.keys.requests import read_request
+from ..shell import pem
+from ..shell.telling import key_fingerprint
 from . import stage as names
-from .processes import call
+from .processes import Program, call, noted
 from .report import Report
 from .stage import Stage
 
@@ -24,9 +29,14 @@ def people(stage: Stage) -> list[str]:
     return words
 
 
-def for_module(stage: Stage, trust: str) -> tuple[str, ...]:
-    """Words of `module run`."""
-    return ("--trust", trust, *_declared(trust), *(("--tan-file", str(stage.tan)) if trust == "tan" else ()))
+def for_module(stage: Stage, trust: str, local: str) -> tuple[str, ...]:
+    """Words of `module run`; `local`: the module's end of the local link, if a mobile comes."""
+    more: tuple[str, ...] = ()
+    if trust == "tan":
+        more = ("--tan-file", str(stage.tan))
+    elif trust == "conveyed":
+        more = ("--mobile", local)
+    return "--trust", trust, *_declared(trust), *more
 
 
 def for_unit(stage: Stage, trust: str) -> tuple[str, ...]:
@@ -36,6 +46,8 @@ def for_unit(stage: Stage, trust: str) -> tuple[str, ...]:
         more = ("--shipped-key-file", str(stage.shipped_key))
     elif trust in ("secret", "tan"):
         more = unsealed(stage, "book", "book", "book-")
+    elif trust == "conveyed":
+        more = ("--mobiles", str(stage.mobiles), "--calls", "tcp:127.0.0.1:0")
     if trust == "secret":
         more = (*more, "--secret-file", str(stage.agreed))
     return "--trust", trust, *_declared(trust), *more
@@ -61,6 +73,11 @@ async def deliver(stage: Stage, report: Report) -> None:
     elif report.trust == "secret":
         secret = ("--secret-file", str(stage.agreed))
         await call(report, "module", "module", "secret", *unsealed(stage, "module"), *secret)
+    elif report.trust == "conveyed":
+        request = stage.pem("mobile-request")
+        own = (*unsealed(stage, "mobile"), "--name", names.MOBILE, "--request", str(request))
+        await call(report, "mobile", "mobile", "init", *own)
+        stage.believe(by_key(read_request(pem.read_request(request)).public))
     if report.trust in ("secret", "tan"):
         await call(report, "unit", "tan", "init", *unsealed(stage, "book"))
 
@@ -71,6 +88,36 @@ async def _order_tickets(stage: Stage, report: Report) -> None:
     await call(report, " and ".join(names.PEOPLE), "card", "tickets", *order)
     maker = unsealed(stage, "manufacturer")
     await call(report, "manufacturer", "manufacturer", "take-tickets", *maker, *sent)
+
+
+async def while_meeting(stage: Stage, report: Report, module: Program, unit: Program, local: str) -> None:
+    """What is done while module and unit have met: a person brings the mobile; or compares what the two show.
+
+    Args:
+        stage: the files.
+        report: the story.
+        module: says by its notes where it waits for a mobile, and what it shows.
+        unit: likewise.
+        local: the mobile's end of the local link; empty: where the module says that it waits for it.
+
+    """
+    if report.trust == "conveyed":
+        near = local or str((await module.expect("a local port", noted("MobilesMayCome")))["at"])
+        far = str((await unit.expect("a port for mobiles", noted("MobilesMayCome")))["at"])
+        own = (*unsealed(stage, "mobile"), "--unit-key", _unit_key(stage), "--wait", "20")
+        words = ("mobile", "convey", "--serial", names.SERIAL, "--module", near, "--unit", far, *own)
+        await Program(report, "mobile", *words).run()
+    elif report.trust == "physical":
+        presented = await unit.expect("a key", noted("KeyPresented"))
+        made = await module.expect("a key", noted("KeyMade"), times=len(report.fingerprints["module"]))
+        await unit.say("y" if presented["fingerprint"] == made["fingerprint"] else "n")
+
+
+def _unit_key(stage: Stage) -> str:
+    """The fingerprint of the unit's key, as its people tell it to the person with the mobile."""
+    root, customer, unit = (pem.read_certificate(stage.pem(name)) for name in ("manufacturer", "customer", "unit"))
+    issuer = verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None)
+    return key_fingerprint(verify_issued(unit, issuer, Role.UNIT, now=None).public)
 
 
 async def before_meeting(stage: Stage, report: Report) -> None:

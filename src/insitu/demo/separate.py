@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -11,10 +12,16 @@ from ..shell import pem
 from ..shell.telling import certificate_fingerprint
 from ..transports.faulty import CLEAN, Faults
 from . import stage as names
-from .options import before_meeting, deliver, for_module, for_unit, people, unsealed
+from .options import before_meeting, deliver, for_module, for_unit, people, unsealed, while_meeting
 from .processes import Program, call, entered, noted
 from .report import DemoFailed, Report
 from .stage import PAYMENT, Stage
+
+if TYPE_CHECKING:
+    from ..transports.serial.ptypair import PtyPair
+
+
+ANY_PORT: Final = "tcp:127.0.0.1:0"
 
 
 async def _provide(stage: Stage, report: Report) -> None:
@@ -60,15 +67,12 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
     """Act the whole life; `baud` paces a serial line, 0: as fast as it goes."""
     await _provide(stage, report)
     async with trio.open_nursery() as nursery:
+        line, at_module, at_unit = None, ANY_PORT, ""
+        local, at_mobile = ANY_PORT, ""
         if report.link == "serial":
-            from ..transports.serial.ptypair import PtyPair
-
-            line = PtyPair()
-            pace = Faults(baud=baud) if baud else CLEAN
-            await nursery.start(partial(line.run, to_right=pace, to_left=pace))
-            at_module, at_unit = (f"serial:{path}?baud={baud or 115200}" for path in (line.right, line.left))
-        else:
-            line, at_module, at_unit = None, "tcp:127.0.0.1:0", ""
+            line, at_module, at_unit = await _serial_line(nursery, baud)
+            if report.trust == "conveyed":  # the mobile's local link is another one
+                _, local, at_mobile = await _serial_line(nursery, baud)
         host = Program(
             report,
             "central",
@@ -86,7 +90,7 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
             "run",
             *unsealed(stage, "module"),
             *("--link", at_module, "--central", str(listening["at"]), "--requests"),
-            *for_module(stage, report.trust),
+            *for_module(stage, report.trust, local),
         )
         await nursery.start(module.run)
         woken = await module.expect("an open link", noted("Ready"))
@@ -97,7 +101,7 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
                 await _approve(stage, report)
             await before_meeting(stage, report)
             before = line.carried if line else (0, 0)
-            result = await _personalize(nursery, stage, report, module, at_unit, round_number)
+            result = await _personalize(nursery, stage, report, module, at_unit, at_mobile, round_number)
             await module.expect("a session with the central system", entered("ONLINE"), times=round_number)
             if line:  # what really crossed the wire, the link's own frames included
                 right, left = (now - then for now, then in zip(line.carried, before, strict=True))
@@ -111,12 +115,24 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def _serial_line(nursery: trio.Nursery, baud: int) -> tuple[PtyPair, str, str]:
+    """A line of two pseudo-terminals, and the addresses of its ends."""
+    from ..transports.serial.ptypair import PtyPair
+
+    line = PtyPair()
+    pace = Faults(baud=baud) if baud else CLEAN
+    await nursery.start(partial(line.run, to_right=pace, to_left=pace))
+    right, left = (f"serial:{path}?baud={baud or 115200}" for path in (line.right, line.left))
+    return line, right, left
+
+
 async def _personalize(
     nursery: trio.Nursery,
     stage: Stage,
     report: Report,
     module: Program,
     link: str,
+    local: str,
     round_number: int,
 ) -> dict[str, object]:
     unit = Program(
@@ -130,10 +146,7 @@ async def _personalize(
         *for_unit(stage, report.trust),
     )
     await nursery.start(unit.run)
-    if report.trust == "physical":  # whoever stands there compares what module and unit show
-        presented = await unit.expect("a key", noted("KeyPresented"))
-        made = await module.expect("a key", noted("KeyMade"), times=round_number)
-        await unit.say("y" if presented["fingerprint"] == made["fingerprint"] else "n")
+    await while_meeting(stage, report, module, unit, local)
     result = await unit.expect("a personalized module", noted("Result"))
     while not unit.ended:
         await trio.sleep(0.01)

@@ -17,6 +17,7 @@ MANUFACTURER: Final = "Module Maker"
 CUSTOMER: Final = "Example Bank"
 UNIT: Final = "unit-1"
 CENTRAL: Final = "Example Bank Host"
+MOBILE: Final = "phone of Alice"
 PEOPLE: Final = ("alice", "bob")
 LIMIT: Final = 50_000
 """Minor units up to which the demonstration's host approves."""
@@ -35,6 +36,7 @@ class Payment:
 PAYMENT: Final = Payment(card="4000001234567899", account="DE02120300000000202051", amount=5000, currency="EUR")
 """The demonstration's authorization: an invented card, 50.00 EUR."""
 CERTIFICATES: Final = ("manufacturer", "customer", "unit", "central", "module-1", "module-2", "module")
+REQUESTS: Final = ("customer-request.pem", "central-request.pem", "mobile-request.pem")
 LOG: Final = "card-log.jsonl"
 _MARK: Final = ".insitu-demo"
 
@@ -66,7 +68,7 @@ class Stage:
         try:
             self._clear()
             self.private.mkdir(mode=0o700)
-            for name in ("manufacturer", "card", "central", "module", "tickets", "book"):
+            for name in ("manufacturer", "card", "central", "module", "tickets", "book", "mobile"):
                 self._secret(f"{name}.passphrase", secrets.token_urlsafe(24))
             self._secret(self.agreed.name, secrets.token_urlsafe(6))
             for person in PEOPLE:
@@ -85,7 +87,7 @@ class Stage:
 
     def _clear(self) -> None:
         shutil.rmtree(self.private, ignore_errors=True)
-        for name in (*(f"{name}.pem" for name in CERTIFICATES), "customer-request.pem", "central-request.pem", LOG):
+        for name in (*(f"{name}.pem" for name in CERTIFICATES), *REQUESTS, LOG):
             (self.directory / name).unlink(missing_ok=True)
 
     def _secret(self, name: str, text: str) -> None:
@@ -133,6 +135,15 @@ class Stage:
         """Do what the operator does who opens the envelope; the sheet is destroyed."""
         self._secret(self.tan.name, self._read_sheet("tan"))
         self.sheet.unlink()
+
+    @property
+    def mobiles(self) -> Path:
+        """The mobiles that the unit believes."""
+        return self.private / "mobiles"
+
+    def believe(self, mobile: str) -> None:
+        """Do what a person at the unit does who was told of a mobile."""
+        self._secret(self.mobiles.name, f"{mobile} {MOBILE}")
 
     def _read_sheet(self, what: str) -> str:
         return self.sheet.read_text("utf-8").partition(f'class="{what}">')[2].partition("<")[0]

@@ -11,8 +11,7 @@ from .report import Report
 from .separate import act_with_processes
 from .stage import Stage
 
-STORIES: Final = {option.text: option for option in TrustOption if option is not TrustOption.CONVEYED}
-"""Those that it can act: there is no mobile in it yet (A9)."""
+OPTIONS: Final = {option.text: option for option in TrustOption}
 
 
 def check(link: str, trust: str) -> None:
@@ -22,7 +21,7 @@ def check(link: str, trust: str) -> None:
         UsageError: the trust option is not for this link (A1).
 
     """
-    check_link(STORIES[trust], link)
+    check_link(OPTIONS[trust], link)
 
 
 async def tell(stage: Stage, report: Report, *, baud: int) -> None:
