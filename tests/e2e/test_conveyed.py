@@ -45,8 +45,8 @@ def at_unit(bank: Estate, link: str, *options: str) -> Words:
     return bank.personalize(link, *TRUST, "--mobiles", str(bank / "mobiles"), *options)
 
 
-def convey(module: str, unit: str, *options: str) -> Words:
-    return ["mobile", "convey", "--serial", SERIAL, "--module", module, "--unit", unit, "--json", *options]
+def convey(module: str, unit: str, *options: str, serial: str = SERIAL) -> Words:
+    return ["mobile", "convey", "--serial", serial, "--module", module, "--unit", unit, "--json", *options]
 
 
 def places(module: Process) -> tuple[str, str]:
@@ -172,3 +172,52 @@ def test_by_telephone(bank: Estate):
         assert insitu(*words, str(bank / "alice.sim")).code == 0
         assert unit.wait().code == 0
         assert module.wait().code == 0
+
+
+def test_a_unit_in_the_network_that_mobiles_call(bank: Estate):
+    """One after the other, each with its mobile; a stolen one is struck off while the unit serves."""
+    line = phone(bank)
+    phone(bank, "stolen")
+    proofs = {name: by_key(bank, name) for name in ("phone", "stolen")}
+    list_of(bank, line, line.replace(line.split()[1], "0" * 64))
+    words = ["--listen", "tcp:127.0.0.1:0", "--central", str(bank / "central.pem"), *TRUST, "--json"]
+    words += ["--mobiles", str(bank / "mobiles"), "--calls", "tcp:127.0.0.1:0"]
+    names = ("module", "second")
+    bank.deliver("SM-78", "second")
+    for serial in (SERIAL, "SM-78"):
+        bank.approved("--module", serial)
+    with running("unit", "serve", *bank.unsealed("card", "card"), *words) as unit:
+        far, at = (str(unit.note(note)["at"]) for note in ("MobilesMayCome", "Ready"))
+        for name, serial in zip(names, (SERIAL, "SM-78"), strict=True):
+            called = ["module", "run", *bank.unsealed(name), "--unit", at, *TRUST, "--mobile", "tcp:127.0.0.1:0"]
+            with running(*called, "--once", "--json") as module:
+                near = str(module.note("MobilesMayCome")["at"])
+                ran = insitu(*convey(near, far, *proofs["stolen"], serial=serial))
+                assert ran.code == 3, ran.err
+                assert "the unit" in ran.err or "the other side refused" in ran.err
+                ran = insitu(*convey(near, far, *proofs["phone"], serial=serial))
+                assert ran.code == 0, ran.err
+                assert module.wait().code == 0
+            unit.note("ModulePersonalized", serial=serial)
+        unit.end()
+    assert [bank.status(name)["state"] for name in names] == ["operating"] * 2
+
+
+def test_a_mobile_at_another_module_and_one_whose_unit_is_another(bank: Estate):
+    """Neither shows anything to anybody, and the right one may still come."""
+    list_of(bank, phone(bank))
+    bank.approved("--module", SERIAL)
+    proof = by_key(bank)
+    with running(*at_module(bank, "--once")) as module:
+        near, link = places(module)
+        with running(*at_unit(bank, link, "--calls", "tcp:127.0.0.1:0")) as unit:
+            far = str(unit.note("MobilesMayCome")["at"])
+            ran = insitu(*convey(near, far, *proof, serial="SM-78"))
+            assert (ran.code, "not 'SM-78'" in ran.error) == (3, True)
+            ran = insitu(*convey(near, far, *proof[:-1], "0" * 64))
+            assert (ran.code, "key at the other end" in ran.error) == (3, True)
+            assert insitu(*convey(near, far, *proof)).code == 0
+            assert unit.wait().code == 0
+            assert module.wait().code == 0
+            assert '"MobileHeard"' in unit.out
+            assert unit.out.count('"MobileHeard"') == 1

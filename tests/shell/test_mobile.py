@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
 from mobile_site import OPTION, Keeper, Site, quiet, together
+from networked import Desk
 from pump import NoStream
-from world import SERIAL, World
+from world import SERIAL, Seeded, World
 
-from insitu.protocol.channel.trust import calling, conveyed
+from insitu.protocol.channel.handshake import Handshake
+from insitu.protocol.channel.trust import ModuleByConveyed, calling, conveyed
 from insitu.protocol.channel.trust.calling import by_key
-from insitu.protocol.engine import ProtocolError, StateError
-from insitu.protocol.messages import CardRole, Conveyance, NumberMaker, Verdict
+from insitu.protocol.driver import run
+from insitu.protocol.engine import InsituError, KeyKind, ProtocolError, StateError, UsageError
+from insitu.protocol.messages import CardRole, Conveyance, NumberMaker, Purpose, Verdict
 from insitu.protocol.parties.mobile import Conveyed
+from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.module_data import ModuleState
+from insitu.protocol.parties.unit import UnitState
+from insitu.protocol.ports import Ports
 from insitu.protocol.progress import MobileAwaited, MobileHeard
+from insitu.protocol.session import Session
+from insitu.shell.local_link import LocalPort
+from insitu.shell.unit_service import UnitService
+from insitu.shell.visit import Rules
+from insitu.transports.memory import memory_pair
 
 MAKERS = pytest.mark.parametrize("maker", NumberMaker, ids=lambda maker: maker.name.lower())
 
@@ -253,3 +268,62 @@ def test_a_session_that_never_began_gives_its_place_back(site: Site):
     with pytest.raises(Exception, match="mobiles that may convey"):
         site.unit().personalize(NoStream(), SERIAL, OPTION).send(None)  # type: ignore[arg-type]
     assert all(place.link.closed for place in site.board._places[SERIAL])
+
+
+# A unit in the network
+
+
+async def test_a_unit_that_many_modules_call(world: World):
+    """Each module's mobile finds its session; a stranger under the name of one gets nothing, and ends nobody's."""
+    site = Site(world)
+    modules = [world.module, world.new_module("SN-2")]
+    ports = [site.port, LocalPort(tell=site.told.append)]
+    world.approved(CardRole.MODULE, "SN-2")
+    world.vault("SN-2")
+    modules[1]._mobile = ports[1].open
+    rules = Rules(world.central_certificate, None)
+    about: dict[str, Any] = {"tell": site.told.append, "show": site.notes.append, "now": world.clock}
+    unit = UnitService(Desk(world), world.card, OPTION, rules, board=site.board, entropy=Seeded("service"), **about)
+    unit.check()
+    assert unit.calls is not None
+    stranger = ModuleByConveyed.of(SERIAL, world.vault("mallory").generate("x", KeyKind.P256, b""), bytes(16))
+    states: dict[str, object] = {}
+
+    async def met(name: str, meet: Callable[[trio.abc.Stream], Any], stream: trio.abc.Stream) -> None:
+        try:
+            states[name] = await meet(stream)
+        except InsituError as error:
+            states[name] = error
+
+    async with trio.open_nursery() as nursery:
+        here, there = memory_pair()
+        nursery.start_soon(met, "stranger's", unit.meet, there)
+        handshake = Handshake.initiate(stranger, Purpose.PERSONALIZE, Seeded("stranger")(64))
+        session = Session(MODULE, ModuleState.DELIVERED, world.module._data(), handshake)
+        known = Ports(world.vault("mallory"), forward=lambda _: nursery.start_soon(persons))
+
+        async def persons() -> None:  # the stranger's channel stands, and was asked for the number
+            async with trio.open_nursery() as work:
+                for module, port in zip(modules, ports, strict=True):
+                    here, there = memory_pair()
+                    serial = module.record.serial
+                    work.start_soon(met, f"at {serial}", unit.meet, there)
+                    work.start_soon(met, serial, partial(module.meet_unit, option=OPTION), here)
+                    site.port = port
+                    outcome = await site.carry(work, serial=serial)
+                    assert outcome.error is None
+            nursery.cancel_scope.cancel()
+
+        with suppress(InsituError):
+            await run(session, here, known, now=world.clock)
+    assert [module.state for module in modules] == [ModuleState.OPERATING] * 2
+    assert states["at SN-1"] is states["at SN-2"] is UnitState.PERSONALIZED
+    assert isinstance(states["stranger's"], ProtocolError)
+
+
+async def test_a_unit_in_the_network_needs_mobiles(world: World):
+    rules = Rules(world.central_certificate, None)
+    unit = UnitService(Desk(world), world.card, OPTION, rules, tell=print, now=world.clock)
+    assert unit.calls is None
+    with pytest.raises(UsageError, match="mobiles that may convey"):
+        unit.check()

@@ -13,7 +13,6 @@ import click
 from ..protocol.engine import UsageError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..shell.calls import Calls, KnownMobiles, Switchboard
-from ..shell.card import Card
 from ..shell.gateway import GatewayAtPort
 from ..shell.serving import Serve
 from ..transports.links import Address
@@ -95,16 +94,15 @@ def switchboard(option: TrustOption, said: CallOptions, teller: Teller) -> Switc
     return board
 
 
-def call_ports(board: Switchboard | None, said: CallOptions, owner: Card, teller: Teller) -> list[Serve]:
+def call_ports(calls: Calls | None, said: CallOptions, teller: Teller) -> list[Serve]:
     """The ports where mobiles call.
 
     Raises:
         AddressError, UsageError: no such address, or none for this.
 
     """
-    if board is None:
+    if calls is None:
         return []
-    calls = Calls(board, owner.record.name, owner.authentication, owner.keys, tell=teller.error)
     ports: list[Serve] = [partial(calls.serve, Address.parse(each)) for each in said.calls]
     if said.gateway is not None:
         gateway = GatewayAtPort(Address.parse(said.gateway), tell=teller.error)

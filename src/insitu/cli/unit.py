@@ -20,6 +20,7 @@ from ..protocol.messages import KeyPolicy, TrustOption
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
+from ..shell.calls import Calls
 from ..shell.card import Card
 from ..shell.passphrase import passphrase
 from ..shell.reaching import reach
@@ -126,7 +127,8 @@ def personalize(
             with about(crl):
                 here.heed(pem.read_crl(crl))
 
-        ports = call_ports(board, conveyed, owner, teller)
+        own = owner.record.name, owner.authentication, owner.keys
+        ports = call_ports(None if board is None else Calls(board, *own, tell=teller.error), conveyed, teller)
 
         async def meet() -> None:
             expected = _certified_before(owner, here, serial)

@@ -20,6 +20,8 @@ from ..shell import pem
 from ..shell.card import Card
 from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
+from ..shell.serving import while_serving
+from .calls import CallOptions, call_options, call_ports, switchboard
 from .common import (
     OPTIONS,
     PATH,
@@ -39,6 +41,7 @@ from .standing import read_number
 
 if TYPE_CHECKING:
     from ..protocol.keys.vault import SealedVault
+    from ..shell.calls import Switchboard
     from ..shell.unit_service import UnitService
     from ..transports.links import Address
 
@@ -131,6 +134,7 @@ def unit_service(
     serving: Serving,
     *,
     allowed: Callable[[Card], None] = ignore,
+    board: Switchboard | None = None,
     tell: Callable[[str], None],
     show: Show,
 ) -> Iterator[tuple[UnitService, Address]]:
@@ -143,6 +147,7 @@ def unit_service(
         source: the file that it comes from.
         serving: the options.
         allowed: is shown the card before anything is opened and certified, and may raise an InsituError.
+        board: where sessions and mobiles meet, under trust option conveyed.
         tell: gets a line for each error.
         show: gets notes.
 
@@ -164,7 +169,7 @@ def unit_service(
         allowed(owner)
         rules = Rules(central, jobs, serving.days, serving.seconds, partial(allowed, owner))
         with about(source):
-            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, tell=tell, show=show)
+            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, board=board, tell=tell, show=show)
         here.check()
         vault.detach()
         yield here, where
@@ -175,6 +180,7 @@ def unit_service(
 @click.option("--listen", required=True, help="tcp:HOST:PORT to listen at.")
 @click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
 @serving_options()
+@call_options
 @click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
@@ -187,6 +193,7 @@ def serve(
     jobs: Path | None,
     days: int,
     patience: int,
+    conveyed: CallOptions,
     health: str | None,
     as_json: bool,
 ) -> None:
@@ -209,10 +216,12 @@ def serve(
         teller.show(note)
 
     serving = Serving(listen, trust, jobs, days, patience)
-    serving.parsed()  # before anybody is asked for a passphrase
+    _, option = serving.parsed()  # before anybody is asked for a passphrase
+    board = switchboard(option, conveyed, teller)
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with ExitStack() as stack:
-        opened = unit_service(reopen, card, central_der, central, serving, tell=teller.error, show=show)
+        about: dict[str, Any] = {"board": board, "tell": teller.error, "show": show}
+        opened = unit_service(reopen, card, central_der, central, serving, **about)
         here, where = stack.enter_context(opened)
         gauges |= unit_gauges(here)
         if health is not None:
@@ -220,7 +229,8 @@ def serve(
             teller.ready("HEALTH", stack.enter_context(at))
 
         async def main() -> None:
-            await here.run(where, ready=lambda at: teller.ready("SERVING", at))
+            run = partial(here.run, where, ready=lambda at: teller.ready("SERVING", at))
+            await while_serving(call_ports(here.calls, conveyed, teller), teller.mobiles, run)
 
         run_async(main, serves=True)
 

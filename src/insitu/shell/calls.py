@@ -19,7 +19,7 @@ from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.trust import UnitCalled
 from ..protocol.channel.trust.calling import by_caller, by_certificate
 from ..protocol.channel.trust.conveyed import NumberConveyed
-from ..protocol.driver import run
+from ..protocol.driver import Orders, run
 from ..protocol.engine import InsituError, KeyHandle, ProtocolError, UsageError, given
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import (
@@ -110,8 +110,8 @@ class KnownMobiles:
 class _Place:
     """A session that waits for a mobile, and what it last said to one."""
 
-    def __init__(self) -> None:
-        self.link = SecondLink(self._forward)
+    def __init__(self, orders: Orders | None) -> None:
+        self.link = SecondLink(self._forward, orders)
         self._one = trio.Lock()
         self._word: Verdict | None = None
         self._said = trio.Event()
@@ -135,6 +135,10 @@ class _Place:
                     await self._said.wait()
                 return self._word
         return None
+
+
+def _open(places: list[_Place]) -> list[_Place]:
+    return [place for place in places if not place.link.closed]
 
 
 class Switchboard:
@@ -175,12 +179,31 @@ class Switchboard:
             UsageError: nobody can tell which mobiles are believed.
 
         """
-        known, place = self.known(), _Place()
-        self._places[serial] = [*self._waiting(serial), place]
-        return Mobiles(known, place.link, self._maker)
+        mobiles, found = self.place_for_whoever()
+        found(serial)
+        return mobiles
+
+    def place_for_whoever(self, orders: Orders | None = None) -> tuple[Mobiles, Callable[[str], None]]:
+        """For one session, which begins now; and what is to be told its module's serial number, once that is pinned.
+
+        Args:
+            orders: of the session, where it takes others than a mobile's.
+
+        Raises:
+            UsageError: nobody can tell which mobiles are believed.
+
+        """
+        known, place = self.known(), _Place(orders)
+
+        def found(serial: str) -> None:
+            self._places[serial] = [*self._waiting(serial), place]
+
+        return Mobiles(known, place.link, self._maker), found
 
     def _waiting(self, serial: str) -> list[_Place]:
-        return [place for place in self._places.get(serial, ()) if not place.link.closed]
+        """Those that still do; what is known of others is forgotten, whatever serial numbers they gave."""
+        self._places = {name: left for name, places in self._places.items() if (left := _open(places))}
+        return self._places.get(serial, [])
 
     async def convey(self, said: NumberConveyed) -> Verdict:
         """What the sessions say to a conveyance: the word of the one that it is for, or a refusal.

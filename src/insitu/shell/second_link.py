@@ -13,15 +13,16 @@ class SecondLink:
 
     Args:
         forward: takes what the session hands to its second link; at once.
+        orders: the session's, if it takes others as well.
 
     Attributes:
         orders: for the driver, once.
 
     """
 
-    def __init__(self, forward: Callable[[object], None]) -> None:
+    def __init__(self, forward: Callable[[object], None], orders: Orders | None = None) -> None:
         self.forward = forward
-        self.orders = Orders()
+        self.orders = Orders() if orders is None else orders
 
     @property
     def closed(self) -> bool:

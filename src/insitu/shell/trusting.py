@@ -299,7 +299,7 @@ def _unit_by(terms: type[BySecret], has: UnitHas, secret: SecretHandle, *, ident
     return terms.unit(card.record.name, _fresh(has.keys), secret, has.serial, root=root, crl=has.crl)
 
 
-def _unit_by_conveyed(has: UnitHas) -> Terms:
+def _unit_by_conveyed(has: UnitHas) -> UnitByConveyed:
     card, mobiles = has.card, has.means.mobiles
     if mobiles is None or not mobiles.known:
         raise _lacks("unit", "mobiles that may convey the number", TrustOption.CONVEYED)
@@ -342,6 +342,7 @@ _FOR_WHOEVER: Final[dict[TrustOption, Callable[[UnitHas], Pinnable]]] = {
     TrustOption.CERTIFICATES: _unit_by_certificate,
     TrustOption.CERTIFICATES_ONE_WAY: _unit_one_way,
     TrustOption.TICKET: _unit_by_ticket,
+    TrustOption.CONVEYED: _unit_by_conveyed,
 }
 _NOT_FOR_WHOEVER: Final = {
     TrustOption.PHYSICAL: "a network, whose other end no cable vouches for",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import trio
 
 from ..protocol.channel.handshake import Handshake
-from ..protocol.driver import run
+from ..protocol.driver import Orders, run
 from ..protocol.engine import InsituError, StateError
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import VerifiedCrl, check_unrevoked, read_crl
@@ -27,10 +28,11 @@ from ..protocol.session import Session
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
+from .calls import Calls, Switchboard
 from .card import Card
 from .card_desk import CardBusy, CardDesk
 from .keeping import Show, ignore, wall_clock
-from .trusting import NOTHING, UnitHas, check_certified, terms_for_whoever
+from .trusting import NOTHING, Means, UnitHas, check_certified, terms_for_whoever
 from .visit import Queue, Rules, Visit
 from .whoever import ForWhoever
 
@@ -48,6 +50,7 @@ class UnitService:
         card: the same card, whose authentication key opens channels; nothing is written through it.
         option: the trust option, pinned for all sessions.
         rules: which modules, which certificates, how long people have.
+        board: where sessions and mobiles meet, under trust option conveyed.
         tell: gets a line for each error.
         show: gets the notes of all sessions.
         entropy, now: random bytes, unix seconds.
@@ -67,6 +70,7 @@ class UnitService:
         option: TrustOption,
         rules: Rules,
         *,
+        board: Switchboard | None = None,
         tell: Callable[[str], None],
         show: Show = ignore,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
@@ -78,6 +82,7 @@ class UnitService:
         self._card = card
         self._option = option
         self._rules = rules
+        self._board = board
         self._tell = tell
         self._show = show
         self._entropy = entropy
@@ -94,7 +99,24 @@ class UnitService:
         """
         crl = self._heard()
         check_unrevoked(self._card.customer, crl)
-        terms_for_whoever(self._option, self._has(MemoryVault(self._entropy), crl))
+        means, _ = self._means(Orders())
+        terms_for_whoever(self._option, self._has(MemoryVault(self._entropy), crl, means))
+
+    @property
+    def calls(self) -> Calls | None:
+        """What takes calls of mobiles; None under options without any."""
+        if self._board is None:
+            return None
+        card = self._card
+        return Calls(
+            self._board,
+            card.record.name,
+            card.authentication,
+            card.keys,
+            tell=self._tell,
+            entropy=self._entropy,
+            now=self._now,
+        )
 
     @property
     def answers(self) -> bool:
@@ -125,18 +147,23 @@ class UnitService:
         keys = MemoryVault(self._entropy)
         visit = Visit(self._card, self._desk, self._rules, self.queue)
 
+        means, place = self._means(visit.orders)
+
         def found(serial: str) -> None:
+            place(serial)
             session.begin_anew(UnitState.READY, visit.data(serial))
 
         async with stream:
             crl = self._heard()
             check_unrevoked(self._card.customer, crl)
-            terms = ForWhoever(terms_for_whoever(self._option, self._has(keys, crl)), self._card.root, found)
+            terms = ForWhoever(terms_for_whoever(self._option, self._has(keys, crl, means)), self._card.root, found)
             purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
             handshake = Handshake.respond(terms, purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, visit.data(""), handshake)
             own = self._card.keys if terms.key == self._card.authentication else keys
             ports = Ports(own, look_up=visit.look_up, show=self._show, blocking=True)
+            if means.mobiles is not None:
+                ports = replace(ports, forward=means.mobiles.link.forward)
             try:
                 await run(session, stream, ports, now=self._now, orders=visit.orders)
             finally:
@@ -144,8 +171,15 @@ class UnitService:
                 keys.roll_back()
             return session.state
 
-    def _has(self, keys: MemoryVault, crl: VerifiedCrl | None) -> UnitHas:
-        return UnitHas(self._card, keys, "", self._now(), crl, NOTHING, wired=False, entropy=self._entropy)
+    def _means(self, orders: Orders) -> tuple[Means, Callable[[str], None]]:
+        """What there is for a session besides the card, and what is to be told which module is there."""
+        if self._board is None:
+            return NOTHING, ignore
+        mobiles, found = self._board.place_for_whoever(orders)
+        return Means(mobiles=mobiles), found
+
+    def _has(self, keys: MemoryVault, crl: VerifiedCrl | None, means: Means) -> UnitHas:
+        return UnitHas(self._card, keys, "", self._now(), crl, means, wired=False, entropy=self._entropy)
 
     def _heard(self) -> VerifiedCrl | None:
         """The manufacturer's newest revocation list that the card was given, also while we serve (S5)."""

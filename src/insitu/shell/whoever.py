@@ -13,14 +13,14 @@ from typing import TypeAlias
 
 from ..protocol.channel.edhoc.credentials import Credential, IdCred, X5Chain
 from ..protocol.channel.opened import ChannelOpened, Peer
-from ..protocol.channel.trust import BySecret, UnitByCertificate, UnitByTicket, UnitOneWay
+from ..protocol.channel.trust import BySecret, UnitByCertificate, UnitByConveyed, UnitByTicket, UnitOneWay
 from ..protocol.channel.trust.stage import ProofStage
 from ..protocol.channel.trust.terms import anybody, chain_of
 from ..protocol.engine import KeyHandle
 from ..protocol.keys.certificates import Role, VerifiedCertificate, verify_issued
 from ..protocol.messages import TrustOption
 
-Pinnable: TypeAlias = UnitByCertificate | UnitOneWay | UnitByTicket | BySecret
+Pinnable: TypeAlias = UnitByCertificate | UnitOneWay | UnitByTicket | BySecret | UnitByConveyed
 """Terms of a unit that name their module by nothing but `serial`."""
 
 
