@@ -95,7 +95,7 @@ def as_unit(world: World, option: TrustOption, card: Card | None = None) -> Intr
     if option is TrustOption.TICKET:  # his card gave out none, and to the module none is shown
         key = card.keys.generate("session", KeyKind.P256, b"")
         return Intruder(UnitByTicket.of(card.record.name, key, SERIAL), card.keys)
-    has = UnitHas(card, SERIAL, NOW, None, guesses(), wired=True, entropy=Seeded("as unit"))
+    has = UnitHas(card, card.keys, SERIAL, NOW, None, guesses(), wired=True, entropy=Seeded("as unit"))
     terms: Any = unit_terms(option, has)
     if getattr(terms, "root", None) is not None:
         terms = replace(terms, root=world.card.root)
