@@ -388,6 +388,39 @@ def test_programs_that_start_together_set_it_up_once(path: Path):
         made.close()
 
 
+def test_threads_of_one_process_never_find_the_file_locked(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """They take turns, although here a lock that is met is waited for not even once."""
+    monkeypatch.setattr("insitu.registry.opening.LOCK_SECONDS", 0)
+    made = open_registry(str(path))
+    told: list[Exception] = []
+
+    def write(first: int) -> None:
+        for number in range(first, first + 10):
+            try:
+                made.trust(replace(ISSUER, fingerprint=number.to_bytes(32, "big")), actor="alice", at=1)
+            except RegistryAway as error:
+                told.append(error)
+
+    threads = [threading.Thread(target=write, args=(10 * each,)) for each in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == []
+    assert len(made.issuers()) == 80
+    check_chain(made.audit())
+    made.close()
+
+
+def test_who_gets_no_turn_is_told(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("insitu.registry.sql.TURN_SECONDS", 0.01)
+    made = open_registry(str(path))
+    with made._turn, pytest.raises(RegistryAway, match="expected a turn to write"):
+        made.trust(ISSUER, actor="alice", at=1)
+    made.trust(ISSUER, actor="alice", at=1)
+    made.close()
+
+
 @pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "no such\0url://"])
 def test_other_urls(url: str):
     with pytest.raises((UsageError, RegistryAway)):

@@ -7,8 +7,9 @@ was read, and numbers that must have no gaps are given under a lock. An error sa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
+from threading import Lock
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -60,6 +61,8 @@ from .schema import AUDIT, COMMANDS, CRLS, DELIVERIES, ISSUERS, MODULES, RETIRED
 WHO: Final = "registry"
 NUMBERS_LOCK: Final = 0x696E74
 """Key of PostgreSQL's advisory lock under which audit entries, deliveries and commands are numbered."""
+TURN_SECONDS: Final = 5.0
+"""How long a thread waits for its turn to write, where the database takes one writer at a time."""
 _DAMAGED: Final = ("malformed", "not a database", "corrupt")
 
 
@@ -115,12 +118,32 @@ def _short(said: str) -> str:
     return said.partition("DETAIL")[0].strip()[:120]
 
 
+class Turn:
+    """Writers of one process come one after the other.
+
+    SQLite has those who find the file locked try again after a pause, whoever came first: of many threads one would
+    starve until it is told that the database is locked. Other processes still meet there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=TURN_SECONDS):
+            raise RegistryAway("the registry does not answer", who=WHO, expected="a turn to write", got="others")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class SqlRegistry:
     """Registry in a database; see the port for what each method means. Made by `open_registry`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writes=True)
+        one_writer = engine.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[object] = Turn() if one_writer else nullcontext()
 
     def __repr__(self) -> str:
         return f"<SqlRegistry {self._engine.dialect.name}>"
@@ -132,7 +155,7 @@ class SqlRegistry:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with faults_told(), self._writing.begin() as connection:
+        with self._turn, faults_told(), self._writing.begin() as connection:
             yield connection
 
     # What sessions ask and write
