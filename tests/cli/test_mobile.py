@@ -56,6 +56,7 @@ def test_the_units_key_is_that_of_its_certificate(bank: Estate):
         (["--mobile-through", "tcp:127.0.0.1:1"], "--mobile ADDRESS"),
         (["--mobile", "serial:/dev/ttyUSB0", "--mobile-through", "serial:/dev/ttyUSB1"], "tcp:HOST:PORT"),
         ([], "a local link to a mobile"),
+        (["--mobile", "serial:/dev/ttyUSB0", "--trust", "certificates"], "--trust conveyed"),
     ],
 )
 def test_a_modules_local_port(bank: Estate, words, says):

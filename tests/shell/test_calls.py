@@ -14,6 +14,7 @@ from mobile_site import Site, quiet, together
 from tls_files import Authority
 from world import SERIAL, World
 
+from insitu.protocol.channel.trust.conveyed import NumberConveyed
 from insitu.protocol.engine import InsituError, ProtocolError, UsageError
 from insitu.protocol.messages import CallReported, Conveyance, NumberSettled, Verdict, decode_message, encode_message
 from insitu.protocol.parties.module_data import ModuleState
@@ -77,6 +78,17 @@ def test_files_that_are_none(tmp_path):
             KnownMobiles(file)()
     with pytest.raises(UsageError, match="file of mobiles"):
         KnownMobiles(tmp_path / "none")()
+
+
+async def test_who_is_struck_off_between_port_and_session_does_not_count(world: World, autojump_clock):
+    """The session was told of it as it began, and the port let it in; the file is read once more."""
+    site = Site(world)
+    (name,) = site.known
+    link = site.board.place(SERIAL).link
+    site.known.clear()
+    said = NumberConveyed(SERIAL, bytes(32), bytes(16), name)
+    assert await site.board.convey(said) == Verdict(serial=SERIAL)
+    assert link.orders.take() is None, "the session heard nothing of it"
 
 
 # TLS

@@ -141,6 +141,8 @@ def run(
         raise UsageError("a unit in the network", who="module", expected="--unit tcp:HOST:PORT", got=unit)
     host = None if central is None else Address.parse(central)
     pad = _pad(keypad, teller)
+    if mobile is not None and trust != "conveyed":
+        raise UsageError("--mobile", who="module", expected="--trust conveyed", got=f"--trust {trust}")
     near, port = _local_port(mobile, mobile_through, teller, paired_by_comparison=paired_by_comparison)
     if token is not None and (trust != "tan" or tan_file is not None):
         got = "--tan-file" if trust == "tan" else f"--trust {trust}"

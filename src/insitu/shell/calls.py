@@ -47,7 +47,7 @@ LONGEST_CONVEYANCE: Final = 160
 """Bytes."""
 WORD_SECONDS: Final = 20.0
 """How long a conveyance waits for the number to come through the channel as well; the mobile waits a little longer."""
-CALLERS: Final = PeerLimits(peers=64, per_host=8)
+CALLERS: Final = PeerLimits(peers=1000, per_host=64)
 """Who may be calling at once."""
 LARGEST_LIST: Final = 1 << 20
 """Bytes of a file of mobiles."""
