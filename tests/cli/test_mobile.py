@@ -90,6 +90,20 @@ def test_where_mobiles_call_a_unit(bank: Estate, words, says):
         refused(2, *bank.personalize("tcp:127.0.0.1:9", "--trust", "conveyed", *words), says=(says,))
 
 
+def test_a_unit_in_the_network_needs_mobiles(bank: Estate):
+    (bank / "mobiles").write_text("caller +4930123456\n")
+    serve = ["unit", "serve", *bank.unsealed("card", "card"), "--listen", "tcp:127.0.0.1:0"]
+    serve += ["--central", str(bank / "central.pem")]
+    within = bank.serve(*bank.unsealed("card", "with-unit", "unit-"), "--unit-listen", "tcp:127.0.0.1:0")
+    calls = ["--mobiles", str(bank / "mobiles"), "--calls", "tcp:127.0.0.1:0"]
+    with unchanged(bank):
+        refused(2, *serve, "--trust", "conveyed", says=("--mobiles FILE",))
+        refused(2, *serve, *calls, says=("--trust conveyed",))
+        refused(2, *within, "--unit-trust", "conveyed", says=("--mobiles FILE",))
+        refused(2, *within, "--unit-calls", "tcp:127.0.0.1:0", says=("--trust conveyed",))
+        refused(2, *bank.serve("--unit-calls", "tcp:127.0.0.1:0"), says=("--with-unit",))
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -174,25 +174,45 @@ def test_by_telephone(bank: Estate):
         assert module.wait().code == 0
 
 
-def test_a_unit_in_the_network_that_mobiles_call(bank: Estate):
-    """One after the other, each with its mobile; a stolen one is struck off while the unit serves."""
+@pytest.mark.parametrize("where", ["alone", "within the central system"])
+def test_a_unit_in_the_network_that_mobiles_call(bank: Estate, where):
+    """One module after the other, each with the mobile; another mobile, that is none of the unit's, gets nowhere."""
     line = phone(bank)
-    phone(bank, "stolen")
-    proofs = {name: by_key(bank, name) for name in ("phone", "stolen")}
-    list_of(bank, line, line.replace(line.split()[1], "0" * 64))
-    words = ["--listen", "tcp:127.0.0.1:0", "--central", str(bank / "central.pem"), *TRUST, "--json"]
-    words += ["--mobiles", str(bank / "mobiles"), "--calls", "tcp:127.0.0.1:0"]
+    phone(bank, "strange")
+    proofs = {name: by_key(bank, name) for name in ("phone", "strange")}
+    mobiles = str(list_of(bank, line, line.replace(line.split()[1], "0" * 64)))
+    if where == "alone":
+        words = ["unit", "serve", *bank.unsealed("card", "card"), "--listen", "tcp:127.0.0.1:0", *TRUST, "--json"]
+        words += [
+            "--central",
+            str(bank / "central.pem"),
+            "--mobiles",
+            mobiles,
+            "--calls",
+            "tcp:127.0.0.1:0",
+        ]
+    else:
+        words = bank.serve(*bank.unsealed("card", "with-unit", "unit-"), "--unit-listen", "tcp:127.0.0.1:0")
+        words += [
+            "--unit-trust",
+            "conveyed",
+            "--unit-mobiles",
+            str(bank / "mobiles"),
+            "--unit-calls",
+            "tcp:127.0.0.1:0",
+        ]
+    state = "SERVING" if where == "alone" else "SERVING_UNIT"
     names = ("module", "second")
     bank.deliver("SM-78", "second")
     for serial in (SERIAL, "SM-78"):
         bank.approved("--module", serial)
-    with running("unit", "serve", *bank.unsealed("card", "card"), *words) as unit:
-        far, at = (str(unit.note(note)["at"]) for note in ("MobilesMayCome", "Ready"))
+    with running(*words) as unit:
+        far, at = str(unit.note("MobilesMayCome")["at"]), str(unit.note("Ready", state=state)["at"])
         for name, serial in zip(names, (SERIAL, "SM-78"), strict=True):
             called = ["module", "run", *bank.unsealed(name), "--unit", at, *TRUST, "--mobile", "tcp:127.0.0.1:0"]
             with running(*called, "--once", "--json") as module:
                 near = str(module.note("MobilesMayCome")["at"])
-                ran = insitu(*convey(near, far, *proofs["stolen"], serial=serial))
+                ran = insitu(*convey(near, far, *proofs["strange"], serial=serial))
                 assert ran.code == 3, ran.err
                 assert "the unit" in ran.err or "the other side refused" in ran.err
                 ran = insitu(*convey(near, far, *proofs["phone"], serial=serial))

@@ -275,3 +275,19 @@ async def test_a_stream_through_the_module_carries_much_both_ways_and_ends(world
         assert await tunnel.receive_some() == b""
         assert await tunnel.receive_some() == b"", "it stays at its end"
         nursery.cancel_scope.cancel()
+
+
+async def test_a_session_that_is_over_wants_nothing_of_a_mobile(world: World, autojump_clock):
+    site = Site(world)
+    link = site.port.open()
+    link.forward(Conveyance(serial=SERIAL, binding=bytes(32), random=bytes(16)))
+    link.close()
+    async with trio.open_nursery() as nursery:
+        stream = site.plugged_in(nursery)
+        with trio.move_on_after(60) as waiting:
+            await stream.receive_some()
+        assert waiting.cancelled_caught
+        await FrameChannel(stream).send_frame(encode_message(Verdict(serial=SERIAL)))
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert site.told == ["mobile: no session"]

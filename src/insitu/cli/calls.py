@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -14,9 +14,10 @@ from ..protocol.engine import UsageError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..shell.calls import Calls, KnownMobiles, Switchboard
 from ..shell.gateway import GatewayAtPort
+from ..shell.keeping import Show
 from ..shell.serving import Serve
 from ..transports.links import Address
-from .common import PATH, Teller
+from .common import PATH
 
 MAKERS: Final = {maker.name.lower(): maker for maker in NumberMaker}
 
@@ -39,42 +40,45 @@ class CallOptions:
     maker: NumberMaker
 
 
-def call_options(command: Callable[..., None]) -> Callable[..., None]:
+def call_options(prefix: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
     """--mobiles, --calls, --gateway and --number-by, which the command gets as one CallOptions: `conveyed`."""
-
-    @wraps(command)
-    def collected(
-        *,
-        mobiles: Path | None,
-        calls: tuple[str, ...],
-        gateway: str | None,
-        number_by: str,
-        **others: object,
-    ) -> None:
-        command(conveyed=CallOptions(mobiles, calls, gateway, MAKERS[number_by]), **others)
-
     options = (
-        click.option("--mobiles", type=PATH, help="File of the mobiles that are believed (--trust conveyed)."),
         click.option(
-            "--calls",
+            f"--{prefix}mobiles", type=PATH, help="File of the mobiles that are believed (trust option conveyed)."
+        ),
+        click.option(
+            f"--{prefix}calls",
             multiple=True,
             help="Where they call: tls:HOST:PORT?..., by certificate, or tcp:HOST:PORT, over a channel of ours.",
         ),
-        click.option("--gateway", help="Where the gateway of a telephone network calls, which reports caller numbers."),
         click.option(
-            "--number-by",
+            f"--{prefix}gateway", help="Where the gateway of a telephone network calls, which reports caller numbers."
+        ),
+        click.option(
+            f"--{prefix}number-by",
             type=click.Choice(sorted(MAKERS)),
             default="unit",
             show_default=True,
             help="Who makes the number that is conveyed.",
         ),
     )
-    for option in reversed(options):
-        collected = option(collected)
-    return collected
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def collected(**given: Any) -> None:  # noqa: ANN401 - click's
+            mobiles, calls, gateway, maker = (
+                given.pop(f"{prefix}{name}".replace("-", "_")) for name in ("mobiles", "calls", "gateway", "number_by")
+            )
+            command(conveyed=CallOptions(mobiles, calls, gateway, MAKERS[maker]), **given)
+
+        for option in reversed(options):
+            collected = option(collected)
+        return collected
+
+    return decorate
 
 
-def switchboard(option: TrustOption, said: CallOptions, teller: Teller) -> Switchboard | None:
+def switchboard(option: TrustOption, said: CallOptions, show: Show) -> Switchboard | None:
     """Where sessions and mobiles meet; None under another trust option.
 
     Raises:
@@ -88,13 +92,13 @@ def switchboard(option: TrustOption, said: CallOptions, teller: Teller) -> Switc
     if said.mobiles is None or not (said.calls or said.gateway):
         expected = "--mobiles FILE, and --calls or --gateway"
         raise UsageError("trust option conveyed", who="unit", expected=expected, got="no mobile that could call")
-    board = Switchboard(KnownMobiles(said.mobiles), maker=said.maker, show=teller.show)
+    board = Switchboard(KnownMobiles(said.mobiles), maker=said.maker, show=show)
     if not board.known():
         raise UsageError(f"{said.mobiles} names no mobile", who="unit", expected="one at least", got="none")
     return board
 
 
-def call_ports(calls: Calls | None, said: CallOptions, teller: Teller) -> list[Serve]:
+def call_ports(calls: Calls | None, said: CallOptions, tell: Callable[[str], None]) -> list[Serve]:
     """The ports where mobiles call.
 
     Raises:
@@ -105,6 +109,6 @@ def call_ports(calls: Calls | None, said: CallOptions, teller: Teller) -> list[S
         return []
     ports: list[Serve] = [partial(calls.serve, Address.parse(each)) for each in said.calls]
     if said.gateway is not None:
-        gateway = GatewayAtPort(Address.parse(said.gateway), tell=teller.error)
+        gateway = GatewayAtPort(Address.parse(said.gateway), tell=tell)
         ports.append(partial(calls.serve_gateway, gateway))
     return ports

@@ -23,6 +23,7 @@ from ..shell.central_program import CentralProgram
 from ..shell.health import Metrics, serving_health
 from ..shell.programs import input_lines
 from ..transports.links import Address
+from .calls import CallOptions, call_options, call_ports
 from .common import (
     PATH,
     Group,
@@ -199,6 +200,7 @@ def install(
 @click.option("--unit-passphrase-hook", help="Command whose output unseals the card.")
 @click.option("--unit-listen", help="tcp:HOST:PORT where modules call for their personalization.")
 @serving_options("unit-")
+@call_options("unit-")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
     store: Path,
@@ -217,6 +219,7 @@ def serve(
     unit_jobs: Path | None,
     unit_days: int,
     unit_patience: int,
+    conveyed: CallOptions,
     as_json: bool,
 ) -> None:
     """Work with the modules that connect. Runs until it is interrupted.
@@ -229,8 +232,10 @@ def serve(
     serving = None
     if (with_unit is None) != (unit_listen is None):
         raise UsageError("a unit in the central system", expected="--with-unit and --unit-listen", got="one of them")
+    if unit_listen is None and (conveyed.mobiles or conveyed.calls or conveyed.gateway):
+        raise UsageError("mobiles", who="central", expected="--with-unit and --unit-trust conveyed", got="no unit")
     if unit_listen is not None:
-        serving = Serving(unit_listen, unit_trust, unit_jobs, unit_days, unit_patience)
+        serving = Serving(unit_listen, unit_trust, unit_jobs, unit_days, unit_patience, conveyed)
         serving.parsed()
 
     def decide(serial: str, asked: Authorize) -> PayOut:
@@ -263,7 +268,8 @@ def serve(
             def allowed(card: Card) -> None:
                 here.check_trusted(card.customer)
 
-            unit = unit_service(reopen, with_unit, certificate, store, serving, allowed=allowed, tell=tell, show=show)
+            rest: dict[str, Any] = {"allowed": allowed, "board": serving.board(show), "tell": tell, "show": show}
+            unit = unit_service(reopen, with_unit, certificate, store, serving, **rest)
             units.append(stack.enter_context(unit))
             gauges |= unit_gauges(units[0][0])
         share(here)
@@ -274,6 +280,9 @@ def serve(
         async def main() -> None:
             async with trio.open_nursery() as nursery:
                 for each, place in units:
+                    for port in call_ports(each.calls, conveyed, teller.error):
+                        at: list[Address] = await nursery.start(port)
+                        teller.mobiles(str(at[0]))
                     nursery.start_soon(partial(each.run, place, ready=lambda at: teller.ready("SERVING_UNIT", at)))
                 lines = input_lines() if commands else None
                 await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)

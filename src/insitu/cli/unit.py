@@ -72,7 +72,7 @@ def unit() -> None:
 @click.option("--secret-file", type=PATH, help="The secret that the module was told: a file of mode 0600 or 0400.")
 @click.option("--book", type=PATH, help="The unit's book (insitu tan init): its TANs and counts of wrong attempts.")
 @click.option("--book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book.")
-@call_options
+@call_options()
 @click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
@@ -115,7 +115,7 @@ def personalize(
         means = _means_by_book(OPTIONS[trust], secret_file, book, book_passphrase_file, identified=not no_identity)
     else:
         means = _means(OPTIONS[trust], serial, shipped_key_file)
-    board = switchboard(OPTIONS[trust], conveyed, teller)
+    board = switchboard(OPTIONS[trust], conveyed, teller.show)
     policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -128,7 +128,7 @@ def personalize(
                 here.heed(pem.read_crl(crl))
 
         own = owner.record.name, owner.authentication, owner.keys
-        ports = call_ports(None if board is None else Calls(board, *own, tell=teller.error), conveyed, teller)
+        ports = call_ports(None if board is None else Calls(board, *own, tell=teller.error), conveyed, teller.error)
 
         async def meet() -> None:
             expected = _certified_before(owner, here, serial)

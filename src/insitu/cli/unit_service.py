@@ -62,6 +62,7 @@ class Serving:
         trust: the option's name.
         jobs: the job list.
         days, seconds: validity of certificates that people are asked for, and how long they have.
+        conveyed: of mobiles.
 
     """
 
@@ -70,6 +71,7 @@ class Serving:
     jobs: Path | None
     days: int
     seconds: int
+    conveyed: CallOptions
 
     def parsed(self) -> tuple[Address, TrustOption]:
         """Where, and under which option.
@@ -84,6 +86,16 @@ class Serving:
                 "a unit in the network", who="unit", expected="tcp:HOST:PORT to listen at", got=self.listen
             )
         return where, OPTIONS[self.trust]
+
+    def board(self, show: Show) -> Switchboard | None:
+        """Where sessions and mobiles meet; None under another trust option than conveyed.
+
+        Raises:
+            UsageError: as `parsed`; or nobody is believed, or can call.
+
+        """
+        _, option = self.parsed()
+        return switchboard(option, self.conveyed, show)
 
 
 def serving_options(prefix: str = "") -> Callable[[F], F]:
@@ -180,7 +192,7 @@ def unit_service(
 @click.option("--listen", required=True, help="tcp:HOST:PORT to listen at.")
 @click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
 @serving_options()
-@call_options
+@call_options()
 @click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
@@ -215,9 +227,8 @@ def serve(
         metrics.note(note)
         teller.show(note)
 
-    serving = Serving(listen, trust, jobs, days, patience)
-    _, option = serving.parsed()  # before anybody is asked for a passphrase
-    board = switchboard(option, conveyed, teller)
+    serving = Serving(listen, trust, jobs, days, patience, conveyed)
+    board = serving.board(show)  # before anybody is asked for a passphrase
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with ExitStack() as stack:
         about: dict[str, Any] = {"board": board, "tell": teller.error, "show": show}
@@ -230,7 +241,7 @@ def serve(
 
         async def main() -> None:
             run = partial(here.run, where, ready=lambda at: teller.ready("SERVING", at))
-            await while_serving(call_ports(here.calls, conveyed, teller), teller.mobiles, run)
+            await while_serving(call_ports(here.calls, conveyed, teller.error), teller.mobiles, run)
 
         run_async(main, serves=True)
 

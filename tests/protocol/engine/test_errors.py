@@ -64,6 +64,8 @@ def test_fault_codes_are_those_of_the_wire():
         "UNSUPPORTED": 4,
         "TIMEOUT": 5,
         "UNAVAILABLE": 6,
+        "BUSY": 7,
+        "LOCKED": 8,
     }
 
 
