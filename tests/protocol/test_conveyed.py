@@ -90,7 +90,7 @@ def without_answer(world: World, maker: NumberMaker) -> tuple[Line, SecondLink, 
 def test_nothing_goes_on_before_the_mobile_was_there_or_after_its_time(world: World, maker):
     line, _, _ = without_answer(world, maker)
     assert not any(side.session.closed for side in line.sides)
-    assert line.peer.timers == {"proof": conveyed.UNIT_SECONDS}
+    assert line.peer.timers == {conveyed.MOBILE_TIMER: conveyed.UNIT_SECONDS}
     assert MobileAwaited("unit", SERIAL, conveyed.UNIT_SECONDS) in world.shown
     line.peer.expire()
     assert isinstance(line.finish().peer.error, ProtocolError)

@@ -51,7 +51,7 @@ from insitu.protocol.messages import (
 from insitu.protocol.parties import card_tickets
 from insitu.protocol.parties.card import CARD
 from insitu.protocol.parties.module_data import ModuleState
-from insitu.shell import card as card_shell
+from insitu.shell import kept_card
 
 
 def trapped_module(world: World, intruder: Intruder, option: TrustOption) -> Trap:
@@ -237,7 +237,7 @@ def show_a_ticket_of_own_invention(world: World) -> bool:
 
 
 def believe_any_ticket(patch: Patch, _: World) -> None:
-    patch.setattr(card_shell, "CARD", Unguarded(CARD, card_tickets.the_mac_is_right))
+    patch.setattr(kept_card, "CARD", Unguarded(CARD, card_tickets.the_mac_is_right))
 
 
 def show_the_ticket_of_sn_1_with_another_key(world: World) -> bool:
@@ -254,7 +254,7 @@ def show_the_ticket_of_sn_1_with_another_key(world: World) -> bool:
 
 
 def consume_no_ticket(patch: Patch, _: World) -> None:
-    patch.setattr(card_shell, "CARD", Unguarded(CARD, card_tickets.the_ticket_is_free_or_its_own))
+    patch.setattr(kept_card, "CARD", Unguarded(CARD, card_tickets.the_ticket_is_free_or_its_own))
 
 
 ATTACKS = {

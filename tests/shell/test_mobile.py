@@ -69,7 +69,7 @@ async def test_the_number_arrives_both_ways(world: World, maker, late, autojump_
 async def test_nobody_comes(site: Site, autojump_clock):
     module, unit = await together(site)
     assert unit.at == conveyed.UNIT_SECONDS
-    assert "no answer in time" in str(unit.error)
+    assert "no answer in time (expected what a mobile brings)" in str(unit.error)
     assert isinstance(module.error, ProtocolError)
     quiet(site)
 

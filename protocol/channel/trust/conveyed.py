@@ -42,6 +42,8 @@ from .terms import anybody, fresh_credential, named
 UNIT_SECONDS: Final = 240.0
 """How long the unit waits for the person with the mobile: less than the module, so that the module learns of it."""
 MODULE_SECONDS: Final = 300.0
+MOBILE_TIMER: Final = "what a mobile brings"
+"""Of either side's wait for the person; whoever lets it pass ends the session."""
 OPTION: Final = TrustOption.CONVEYED
 
 # What the links of the mobile bring --------------------------------------------------------------------------
@@ -126,7 +128,8 @@ def _conveyance(data: ModuleConveyedData, number: bytes | None) -> Effects:
     return [
         Forward(Conveyance(serial=data.serial, binding=given(data.opened).binding, random=number)),
         Show(MobileAwaited(Side.MODULE.value, data.serial, MODULE_SECONDS)),
-        StartTimer(PROOF_TIMER, MODULE_SECONDS),
+        StopTimer(PROOF_TIMER),
+        StartTimer(MOBILE_TIMER, MODULE_SECONDS),
     ]
 
 
@@ -181,7 +184,7 @@ def settle(data: ModuleConveyedData, _: WordCame) -> tuple[ModuleConveyedData, E
     """Both ways agree: the unit may go on."""
     peer = by_proof(given(data.opened).peer, OPTION)
     note = Show(PeerProved(Side.MODULE.value, peer.name, OPTION))
-    return replace(data, proved=peer), [StopTimer(PROOF_TIMER), Send(NumberSettled()), note]
+    return replace(data, proved=peer), [StopTimer(MOBILE_TIMER), Send(NumberSettled()), note]
 
 
 def end(data: ModuleConveyedData, _: WordCame) -> tuple[ModuleConveyedData, Effects]:
@@ -281,7 +284,7 @@ def the_channel_agrees(data: UnitConveyedData, event: Number) -> bool:
 def _await_mobile(data: UnitConveyedData) -> Effects:
     return [
         Show(MobileAwaited(Side.UNIT.value, data.serial, UNIT_SECONDS)),
-        StartTimer(PROOF_TIMER, UNIT_SECONDS),
+        StartTimer(MOBILE_TIMER, UNIT_SECONDS),
     ]
 
 
@@ -314,7 +317,7 @@ def turn_away(data: UnitConveyedData, event: NumberConveyed) -> tuple[UnitConvey
 def vouch(data: UnitConveyedData, _: NumberConveyed | Number) -> tuple[UnitConveyedData, Effects]:
     """Both ways agree: the mobile brings this to the module."""
     word = Verdict(serial=data.serial, binding=given(data.opened).binding)
-    return data, [Forward(word), StartTimer(PROOF_TIMER, PROOF_SECONDS)]
+    return data, [Forward(word), StopTimer(MOBILE_TIMER), StartTimer(PROOF_TIMER, PROOF_SECONDS)]
 
 
 def refuse(data: UnitConveyedData, _: NumberConveyed | Number) -> tuple[UnitConveyedData, Effects]:
