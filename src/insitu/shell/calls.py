@@ -1,7 +1,7 @@
 """The unit's side of mobiles (A9): which it believes, where they call, and which session gets what they convey.
 
-A conveyance goes to every session that waits for its module: at most one of these has that channel, and vouches; one
-that has another is ended by it, as if it were alone. So who opens further sessions for the same serial number gains
+A conveyance goes to all sessions that wait for its module, until one vouches: at most one has that channel; one that
+has another is ended by it, as if it were alone. So who opens further sessions for the same serial number gains
 nothing, and does not keep the right one from being found. Only mobiles that are believed come that far.
 """
 
