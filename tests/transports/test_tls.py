@@ -291,3 +291,24 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked(authority):
     loaded = load_pem_private_key(key.read_bytes(), None)
     key.write_bytes(loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
     assert "not encrypted" in refused(tls.TlsOptions(str(authority.file), str(certificate), str(key)))
+
+
+async def test_a_list_of_revoked_certificates(authority):
+    """By the end that calls, too; and a list that is none, or by somebody else, lets nobody in."""
+    certificate, key, _ = authority.issue("server")
+    server = f"ca={authority.file}&certificate={certificate}&key={key}"
+    crl = authority.revoke()
+    client = f"{authority.options('client')}&crl={crl}"
+    assert str(Address.parse(f"tls:{HERE}:1?{client}")) == f"tls:{HERE}:1?{client}"
+    async with serving(server) as port:
+        await say(port, client)
+        authority.revoke(certificate)
+        with pytest.raises(PeerRefused, match="revoked"):
+            await say(port, client)
+        (authority.place / "others").mkdir()
+        Authority(authority.place / "others").revoke().replace(crl)
+        with pytest.raises(PeerRefused, match="certificate is refused"):
+            await say(port, client)
+        crl.write_text("nothing")
+        with pytest.raises(AddressError, match="a revocation list"):
+            await say(port, client)
