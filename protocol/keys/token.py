@@ -14,12 +14,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
-import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, Hash, HashAlgorithm
-from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions
-from pkcs11.constants import TokenFlag
-from pkcs11.types import Session, Slot, Token
 
 from ..engine import (
     InsituError,
@@ -35,6 +31,16 @@ from ..stores.secret import Secret, Uncopied
 from .pkcs11_uri import TokenUri
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
 from .public import FIELD_BYTES, load_public, signature_holds
+
+try:
+    import pkcs11
+    from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions
+    from pkcs11.constants import TokenFlag
+    from pkcs11.types import Session, Slot, Token
+except ImportError as error:
+    raise UsageError(
+        "a token needs the extra pkcs11", who="token", expected="insitu[pkcs11] installed", got=error
+    ) from None
 
 if TYPE_CHECKING:
     from pkcs11._pkcs11 import lib as _lib
@@ -383,7 +389,11 @@ class TokenKeyStore(Uncopied):
             self._owned = owned
         if TokenFlag.USER_PIN_LOCKED in token.flags:
             raise PinLocked("PIN locked", who="token", got=token.label)
-        return token.open(rw=True, user_pin=self._pin.reveal().decode())
+        try:
+            pin = self._pin.reveal().decode()
+        except UnicodeDecodeError:
+            raise PinWrong("PIN", who="token", expected="UTF-8") from None
+        return token.open(rw=True, user_pin=pin)
 
     def _token(self, library: _lib) -> Token:
         found = [
@@ -437,9 +447,9 @@ def _inserted(slot: Slot) -> list[Token]:
     """The slot's token; none, where it was taken out since, or was never set up."""
     try:
         token = slot.get_token()
-        return [token] if TokenFlag.TOKEN_INITIALIZED in token.flags else []
     except (exceptions.TokenNotPresent, exceptions.TokenNotRecognised, exceptions.SlotIDInvalid):
         return []
+    return [token] if TokenFlag.TOKEN_INITIALIZED in token.flags else []
 
 
 def _description(library: _lib, token: Token) -> dict[str, str]:

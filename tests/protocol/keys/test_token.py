@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -197,6 +199,13 @@ def test_a_wrong_pin(soft_tokens):
     opened(soft_tokens).close()
 
 
+def test_a_pin_that_is_no_text(soft_tokens):
+    with pytest.raises(PinWrong, match="UTF-8") as caught:
+        TokenKeyStore.open(soft_tokens.library, read_uri(URI), Secret(b"\xff\xfe"))
+    assert caught.value.__suppress_context__
+    opened(soft_tokens).close()
+
+
 def test_a_refused_pin_is_not_tried_again(store, soft_tokens):
     right, store._pin = store._pin, Secret(b"wrong pin")
     store._drop()
@@ -314,7 +323,7 @@ def test_a_public_key_that_was_swapped_is_noticed(store):
 
 
 def test_symmetric_keys_are_refused(store):
-    secret = SecretHandle("label", SecretUsage.PASSWORD, SecretAlgorithm.HMAC, "")
+    secret = SecretHandle("label", SecretUsage.PASSWORD, SecretAlgorithm.HMAC, 0, "")
     for call in (
         lambda: store.unwrap("label", bytes(32), ""),
         lambda: store.rewrap("", bytes(32)),
@@ -329,3 +338,11 @@ def test_symmetric_keys_are_refused(store):
 def test_the_store_is_not_copied(store):
     with pytest.raises(UsageError, match="not pickled"):
         store.__reduce_ex__(2)
+
+
+def test_without_the_extra(monkeypatch):
+    """Whoever did not install it is told what is missing, when it is asked for and not before."""
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    monkeypatch.delitem(sys.modules, token_module.__name__)
+    with pytest.raises(UsageError, match=r"insitu\[pkcs11\] installed"):
+        importlib.import_module(token_module.__name__)
