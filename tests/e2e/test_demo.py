@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 from command_processes import running
-from commands import Ran, certificate, insitu
+from commands import certificate, insitu
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from insitu.demo.stage import PAYMENT
-from insitu.demo.story import OPTIONS
-from insitu.protocol.channel.trust.options import DESCRIPTIONS
 from insitu.protocol.keys.certificates import Role, trusted_root, verify_issued
 from insitu.protocol.keys.reading import CertificateRefused
 from insitu.protocol.stores.card_log import Intent, Result, import_lines
@@ -30,11 +28,6 @@ FILES = {
     *(f"{name}.pem" for name in ("manufacturer", "customer", "unit", "module-1", "module-2", "module", "central")),
     "card-log.jsonl",
 }
-SHOWN = [
-    *(("memory", "certificates"), ("tcp", "certificates"), ("serial", "certificates"), ("serial", "physical")),
-    ("tcp", "tan"),
-]
-"""What is looked at closely; all other ways are gone once, at the end."""
 SECRET = (".passphrase", ".pin", ".secret", ".tan")
 PERSONALIZED = ["SECURED", "KEYING", "PROVING", "KEYED", "CONFIRMING", "OPERATING"]
 
@@ -95,7 +88,10 @@ def gone(group: int) -> bool:
 
 @pytest.fixture(
     scope="module",
-    params=SHOWN,
+    params=[
+        *(("memory", "certificates"), ("tcp", "certificates"), ("serial", "certificates"), ("serial", "physical")),
+        ("tcp", "tan"),
+    ],
     ids=" ".join,
 )
 def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
@@ -245,30 +241,6 @@ def test_secrets_are_their_owners_alone(shown):
     for path in (shown.directory / "private").iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
     assert (shown.directory / "private").stat().st_mode & 0o077 == 0
-
-
-# Every way to trust ------------------------------------------------------------------------------------------
-
-
-def told(link: str, trust: str, directory: Path) -> Ran:
-    return insitu("demo", "--link", link, "--trust", trust, "--out", directory, "--json", "--baud", "0")
-
-
-@pytest.mark.parametrize(
-    ("link", "trust"),
-    [(link, trust) for link in ("memory", "tcp", "serial") for trust in OPTIONS if (link, trust) not in SHOWN],
-)
-def test_every_option_over_every_link_that_allows_it(tmp_path, link, trust):
-    """The others are refused, with the reason (A1-A9)."""
-    ran = told(link, trust, tmp_path / "out")
-    if link in DESCRIPTIONS[OPTIONS[trust]].links:
-        assert ran.code == 0, ran.err
-        report = json.loads(ran.out.splitlines()[-1])
-        assert (report["ok"], report["link"], report["trust"]) == (True, link, trust)
-    else:
-        assert (ran.code, ran.out) == (2, "")
-        assert ran.error.startswith(f"trust option {trust} is for a wired local link only")
-        assert not (tmp_path / "out").exists()
 
 
 # The directory -----------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import stat
+import termios
 import tty
 from pathlib import Path
 
@@ -129,6 +131,73 @@ def test_a_tan_by_a_pad_at_a_serial_port(bank: Estate, book: list[str]):
         os.close(device)
     assert bank.status()["state"] == "operating"
     refused(2, *bank.run_module("--trust", "tan", "--keypad", "tcp:127.0.0.1:1"), says=("--keypad serial:PATH",))
+
+
+AT_A_TERMINAL = """
+import os, sys
+os.open(sys.argv.pop(1), os.O_RDWR)    # the first that a session opens becomes its own
+from insitu.__main__ import main
+main()
+"""
+
+
+def test_a_tan_at_the_terminal_of_the_module(bank: Estate, book: list[str]):
+    """Key by key, unseen; a slip, then the TAN; and the terminal is left as it was."""
+    done("tan", "issue", *book, "--serial", SERIAL)
+    _, code = sheet(bank, book)
+    bank.approved("--module", SERIAL)
+    person, screen = os.openpty()
+    before = termios.tcgetattr(screen)
+    try:
+        words = [os.ttyname(screen), *bank.run_module("--trust", "tan", "--once")]
+        with running(*words, program=("-c", AT_A_TERMINAL)) as module:
+            at = place(module)
+            with running(*bank.personalize(at, "--trust", "tan", *for_unit(bank))) as unit:
+                module.note("KeysAwaited")
+                os.write(person, b"2718 2818\r")
+                assert module.note("KeysRefused")["left"] == 2
+                os.write(person, f"{code}\r".encode())
+                assert unit.wait().code == 0
+            assert module.wait().code == 0
+        os.write(screen, b"|")
+        assert os.read(person, 1000) == b"|", "an echo"
+        assert termios.tcgetattr(screen) == before
+    finally:
+        os.close(person)
+        os.close(screen)
+    assert bank.status()["state"] == "operating"
+
+
+def test_interrupted_while_the_operator_types(bank: Estate, book: list[str]):
+    done("tan", "issue", *book, "--serial", SERIAL)
+    bank.approved("--module", SERIAL)
+    person, screen = os.openpty()
+    before = termios.tcgetattr(screen)
+    try:
+        words = [os.ttyname(screen), *bank.run_module("--trust", "tan")]
+        with (
+            running(*words, program=("-c", AT_A_TERMINAL)) as module,
+            running(*bank.personalize(place(module), "--trust", "tan", *for_unit(bank))),
+        ):
+            module.note("KeysAwaited")
+            os.write(person, b"2718")
+            assert module.end(signal.SIGINT).code == 130
+        assert termios.tcgetattr(screen) == before
+    finally:
+        os.close(person)
+        os.close(screen)
+    assert len(done("tan", "status", *book, "--json").json) == 1
+
+
+def test_nobody_is_at_the_module(bank: Estate, book: list[str]):
+    """No terminal, no pad, no file: the session ends at once, and the TAN is not burnt."""
+    done("tan", "issue", *book, "--serial", SERIAL)
+    bank.approved("--module", SERIAL)
+    with running(*bank.run_module("--trust", "tan")) as module:
+        ran = insitu(*bank.personalize(place(module), "--trust", "tan", *for_unit(bank)))
+        assert ran.code == 3
+        assert "a terminal, --keypad, --token or --tan-file" in str(module.note("Error")["error"])
+    assert [each["serial"] for each in done("tan", "status", *book, "--json").json] == [SERIAL]
 
 
 def test_a_wrong_tan_is_burnt_and_counted(bank: Estate, book: list[str]):

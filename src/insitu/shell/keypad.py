@@ -68,7 +68,8 @@ class Keypad:
             async with await self._opened() as pad:
                 return await self._listen(pad, peer)
         except (trio.BrokenResourceError, TransportError) as error:
-            raise EnvironmentFault("the pad does not work", who=_WHO, got=error) from None
+            expected = "a terminal, --keypad, --token or --tan-file"
+            raise EnvironmentFault("the pad does not work", who=_WHO, expected=expected, got=error) from None
 
     async def _listen(self, pad: trio.abc.ReceiveStream, peer: str) -> str:
         keying = _Keying(self._show)

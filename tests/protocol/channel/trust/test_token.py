@@ -248,6 +248,21 @@ def test_a_wrong_proof_is_counted_burnt_and_answered_with_nothing(world: World):
     assert (issued(world), wrong_attempts(world.book().record(), SERIAL)) == (0, 1)
 
 
+def test_nobody_burns_it_without_the_modules_identity(world: World):
+    """Another genuine module, and somebody with no identity at all, get no channel in which a proof could be sent."""
+    plug_in(world)
+    other = world.new_module("SN-2")
+    vault = world.vault("SN-2")
+    guess = vault.storage.share("guess", GUESS)
+    bare = ByTan.bare_module(SERIAL, vault.generate("k", KeyKind.P256, b""), guess)
+    for terms in (ByTan.module(other.record, vault.find("identity"), guess), bare):  # type: ignore[arg-type]
+        work = world.new_unit().personalize(NoStream(), SERIAL, TAN)  # type: ignore[arg-type]
+        trap = Trap(Side("unit", work), Intruder(terms, vault, Purpose.PERSONALIZE))
+        assert not trap.intruder.is_in
+        trap.finish()
+    assert (issued(world), wrong_attempts(world.book().record(), SERIAL)) == (1, 0)
+
+
 def test_neither_side_is_brought_to_the_other_kind(world: World):
     """A unit that expects a proof takes no share of an exchange, and a module that brings a key begins none."""
     plug_in(world)

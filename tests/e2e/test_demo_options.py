@@ -1,0 +1,30 @@
+"""The demonstration by every trust option over every link that allows it; the others are refused, with the reason."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from commands import insitu
+
+from insitu.demo.story import OPTIONS
+from insitu.protocol.channel.trust.options import DESCRIPTIONS
+
+ELSEWHERE = [("tcp", "certificates"), ("tcp", "tan"), ("serial", "certificates"), ("serial", "physical")]
+"""Looked at closely in test_demo.py."""
+
+
+@pytest.mark.parametrize(
+    ("link", "trust"),
+    [(link, trust) for link in ("memory", "tcp", "serial") for trust in OPTIONS if (link, trust) not in ELSEWHERE],
+)
+def test_every_option_over_every_link_that_allows_it(tmp_path, link, trust):
+    ran = insitu("demo", "--link", link, "--trust", trust, "--out", tmp_path / "out", "--json", "--baud", "0")
+    if link in DESCRIPTIONS[OPTIONS[trust]].links:
+        assert ran.code == 0, ran.err
+        report = json.loads(ran.out.splitlines()[-1])
+        assert (report["ok"], report["link"], report["trust"]) == (True, link, trust)
+    else:
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.error.startswith(f"trust option {trust} is for a wired local link only")
+        assert not (tmp_path / "out").exists()
