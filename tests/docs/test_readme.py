@@ -102,6 +102,31 @@ def test_a_conveyed_number(readme: str, walked: tuple[Path, str], tmp_path: Path
     assert "mobile       the unit vouches for SM-0001" in done.stdout
 
 
+@pytest.mark.timeout(200)
+def test_network(readme: str, walked: tuple[Path, str], tmp_path: Path) -> None:
+    place = shutil.copytree(walked[0], tmp_path / "walk")
+    script = block(readme, "network", "sh")
+    for port in ("4712", "4715", "4716", "4717"):
+        script = script.replace(port, str(free_port()))
+    done = subprocess.run(
+        ["bash", "-euc", f"umask 077\n{script}"],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    key = re.search(r"module       made its key pair    ([0-9A-F ]+)", done.stdout)
+    assert key
+    assert done.stdout.count(f"  key       {key[1]}") == 3, "in the queue, and before either approval"
+    assert "approved by alice, 1 approval missing" in done.stdout
+    assert "approved by alice and bob, the module is personalized" in done.stdout
+    assert re.search(r"[0-9a-f]{32}: 1 of 5 certificates for SM-00\* until", done.stdout)
+    assert done.stdout.count("unit         SM-0001 personalized, certificate") == 3
+
+
 def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:
     place, _ = walked
     script = block(readme, "enrollment", "sh").replace("4713", str(free_port()))

@@ -28,6 +28,7 @@ from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell.passphrase import passphrase
 from ..shell.pem import check_target
+from ..shell.waiting import opened
 
 if TYPE_CHECKING:
     import trio
@@ -186,14 +187,15 @@ def store_opener(path: Path, kind: StoreKind, file: Path | None, hook: str | Non
 
 
 def open_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> SealedVault:
-    """Open a party's sealed file.
+    """Open a party's sealed file. That of a card may serve a unit's questions meanwhile: it is waited for.
 
     Raises:
         UsageError: wrong file, kind or passphrase.
-        EnvironmentFault: the file is damaged, or the hook failed.
+        EnvironmentFault: the file is damaged or held for long, or the hook failed.
 
     """
-    return store_opener(path, kind, file, hook)()
+    reopen = store_opener(path, kind, file, hook)
+    return opened(reopen) if kind is StoreKind.CARD else reopen()
 
 
 def open_book(path: Path, file: Path | None, hook: str | None) -> Book:

@@ -22,6 +22,7 @@ from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
 from ..shell.serving import while_serving
 from .calls import CallOptions, call_options, call_ports, switchboard
+from ..shell.waiting import opened
 from .common import (
     OPTIONS,
     PATH,
@@ -175,7 +176,7 @@ def unit_service(
     jobs = None if serving.jobs is None else JobList(serving.jobs)
     if jobs is not None:
         jobs.modules()  # say now that it is none
-    with reopen() as vault:
+    with opened(reopen) as vault:
         owner = Card(vault)
         _ = owner.unit  # say now that it lacks
         allowed(owner)
@@ -232,8 +233,8 @@ def serve(
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with ExitStack() as stack:
         about: dict[str, Any] = {"board": board, "tell": teller.error, "show": show}
-        opened = unit_service(reopen, card, central_der, central, serving, **about)
-        here, where = stack.enter_context(opened)
+        serves = unit_service(reopen, card, central_der, central, serving, **about)
+        here, where = stack.enter_context(serves)
         gauges |= unit_gauges(here)
         if health is not None:
             at = serving_health(Address.parse(health), metrics, lambda: unit_lacks(here))
@@ -338,10 +339,10 @@ def approve(
     """Approve that this key of this module is certified, once; it is shown before a PIN is asked for."""
     number = read_number(job)
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
-    with reopen() as vault:
+    with opened(reopen) as vault:
         say(_described(Card(vault).job(number)))
     pins = pins_of(people, pin_files)
-    with reopen() as vault:
+    with opened(reopen) as vault:
         owner = Card(vault)
         approvals = enter_approvals(owner, owner.job(number), pins)
     say(f"approved by {' and '.join(approvals)}, {MISSING.get(2 - len(approvals), 'the module is personalized')}")
