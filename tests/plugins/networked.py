@@ -32,11 +32,16 @@ class Listed(JobList):
 
 
 class Desk(CardDesk):
-    """A card in a vault in memory, opened for each question; it never says by itself that it has changed."""
+    """A card in a vault in memory, opened for each question; it may always have changed."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         super().__init__(Path("nowhere"), lambda: restarted(world.vault("card")), world.card, now=world.clock)
+
+    @property
+    def has_changed(self) -> bool:
+        """See CardDesk."""
+        return True
 
     def look(self) -> None:
         """See what is in it now."""
@@ -62,7 +67,7 @@ def service(
     rules = Rules(world.central_certificate, None if jobs is None else Listed(world, jobs), allowed=allowed, **about)
     tell = (told if told is not None else []).append
     more: dict[str, Any] = world._about(f"service {len(world.shown)}")
-    here = UnitService(Desk(world), world.card, option, rules, tell=tell, now=world.clock, **more)
+    here = UnitService(Desk(world), world.card, option, rules, tell=tell, now=world.clock, blocking=False, **more)
     here.check()
     return here
 

@@ -53,6 +53,7 @@ class UnitService:
         board: where sessions and mobiles meet, under trust option conveyed.
         tell: gets a line for each error.
         show: gets the notes of all sessions.
+        blocking: card and book take time: they are asked from worker threads.
         entropy, now: random bytes, unix seconds.
 
     Attributes:
@@ -73,6 +74,7 @@ class UnitService:
         board: Switchboard | None = None,
         tell: Callable[[str], None],
         show: Show = ignore,
+        blocking: bool = True,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
     ) -> None:
@@ -85,6 +87,7 @@ class UnitService:
         self._board = board
         self._tell = tell
         self._show = show
+        self._blocking = blocking
         self._entropy = entropy
         self._now = now
         self.queue = Queue()
@@ -161,7 +164,7 @@ class UnitService:
             handshake = Handshake.respond(terms, purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, visit.data(""), handshake)
             own = self._card.keys if terms.key == self._card.authentication else keys
-            ports = Ports(own, look_up=visit.look_up, show=self._show, blocking=True)
+            ports = Ports(own, look_up=visit.look_up, show=self._show, blocking=self._blocking)
             if means.mobiles is not None:
                 ports = replace(ports, forward=means.mobiles.link.forward)
             try:
@@ -191,8 +194,10 @@ class UnitService:
         told = ""
         while True:
             try:
-                if self._desk.has_changed:
+                if self._desk.has_changed and self._blocking:
                     await trio.to_thread.run_sync(self._desk.ask, _look)
+                elif self._desk.has_changed:
+                    self._desk.ask(_look)
                 told = ""
             except CardBusy:
                 pass  # it is looked at by whoever has it
