@@ -9,7 +9,7 @@ from .records import NAME
 from .wire import array, record
 
 MOST_TANS: Final = 4096
-"""TANs, and modules with wrong attempts, that a unit keeps at a time, of each."""
+"""TANs, secrets, and modules with wrong attempts, that a unit keeps at a time, of each."""
 
 
 @record
@@ -62,6 +62,23 @@ class Tally:
     wrong: Annotated[int, Key(1), Within(1, 5)]
 
 
+@array
+class Agreed:
+    """The secret of a module that it was told; itself it lies in key memory (A6).
+
+    CDDL::
+
+        Agreed = [
+          serial: tstr .size (1..64),
+          label: tstr .size (1..64),
+        ]
+
+    """
+
+    serial: Annotated[str, Key(0), NAME]
+    label: Annotated[str, Key(1), NAME]
+
+
 @record
 class UnitRecord:
     """What a unit keeps, beside the TANs themselves.
@@ -69,7 +86,8 @@ class UnitRecord:
     Attributes:
         tans: at most one for each module.
         tallies: of modules whose last attempt was not right; five lock.
-        issued: how many TANs there ever were, so that no label comes twice.
+        issued: how many TANs and secrets there ever were, so that no label comes twice.
+        agreed: secrets of modules that may call, at most one for each.
 
     CDDL::
 
@@ -77,6 +95,7 @@ class UnitRecord:
           1: [*4096 Tan],
           2: [*4096 Tally],
           3: uint,         ; issued
+          4: [*4096 Agreed],
         }
 
     """
@@ -84,3 +103,4 @@ class UnitRecord:
     tans: Annotated[tuple[Tan, ...], Key(1), Size(0, MOST_TANS)] = ()
     tallies: Annotated[tuple[Tally, ...], Key(2), Size(0, MOST_TANS)] = ()
     issued: Annotated[int, Key(3)] = 0
+    agreed: Annotated[tuple[Agreed, ...], Key(4), Size(0, MOST_TANS)] = ()

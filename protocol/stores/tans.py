@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..engine import StateError, UsageError
-from ..messages.tans import MOST_TANS, Tally, Tan, UnitRecord
+from ..messages.tans import MOST_TANS, Agreed, Tally, Tan, UnitRecord
 
 MOST_WRONG = 5
 """Attempts without a right one after which no more are made until an operator says so (SECURITY: resource limits)."""
@@ -18,6 +18,10 @@ _WHO = "unit"
 
 class TanGone(StateError):
     """There is no TAN for this module: none was issued, or it was used or revoked, or its term is over."""
+
+
+class SecretGone(StateError):
+    """There is no secret of this module."""
 
 
 class Locked(StateError):
@@ -101,6 +105,34 @@ def revoked(record: UnitRecord, serial: str) -> UnitRecord:
     """
     tan = _tan_for(record, serial)
     return replace(record, tans=tuple(each for each in record.tans if each != tan))
+
+
+def agreed(record: UnitRecord, serial: str) -> tuple[UnitRecord, Agreed]:
+    """A module was told a secret; the one that there was counts no more.
+
+    Raises:
+        StateError: there are too many.
+
+    """
+    rest = tuple(each for each in record.agreed if each.serial != serial)
+    if len(rest) >= MOST_TANS:
+        raise StateError("too many secrets", who=_WHO, expected=f"at most {MOST_TANS}")
+    number = record.issued + 1
+    secret = Agreed(serial, f"secret-{number}")
+    return replace(record, agreed=(*rest, secret), issued=number), secret
+
+
+def secret_of(record: UnitRecord, serial: str) -> Agreed:
+    """The secret of this module.
+
+    Raises:
+        SecretGone: there is none.
+
+    """
+    for each in record.agreed:
+        if each.serial == serial:
+            return each
+    raise SecretGone(f"no secret of {serial}", who=_WHO, expected="one that both sides were told")
 
 
 def attempted(record: UnitRecord, serial: str, at: int, *, by_tan: bool) -> UnitRecord:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pump import Line, NoStream, Side
-from world import DAY, PINS, SERIAL, World, restarted
+from world import DAY, PINS, SERIAL, World, restarted, shared_secret
 
 from insitu.protocol.messages import Job, StandingPolicy, TrustOption
 from insitu.shell.card import Card
@@ -67,6 +67,8 @@ def service(
     rules = Rules(world.central_certificate, None if jobs is None else Listed(world, jobs), allowed=allowed, **about)
     tell = (told if told is not None else []).append
     more: dict[str, Any] = world._about(f"service {len(world.shown)}")
+    if option in (TrustOption.SECRET, TrustOption.TAN):
+        more["book"] = world.book()
     here = UnitService(Desk(world), world.card, option, rules, tell=tell, now=world.clock, blocking=False, **more)
     here.check()
     return here
@@ -83,6 +85,8 @@ def call(
     """A module calls, and has not begun yet."""
     module = module or world.module
     world.equip(option, module)
+    if option is TrustOption.SECRET:
+        world.book().agree(module.record.serial, shared_secret(module.record.serial))
     stream: Any = NoStream()
     return Line(Side("module", module.meet_unit(stream, option, wired=True)), Side("unit", here.meet(stream)), **about)
 

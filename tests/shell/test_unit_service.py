@@ -5,22 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from networked import approve_queued, call, fresh_card, look, queued, service, with_policy
+from networked import Desk, approve_queued, call, fresh_card, look, queued, service, with_policy
 from pump import Line, personalize, sound
 from world import DAY, NOW, PINS, SERIAL, World
 
 from insitu.protocol.engine import Fault, InsituError, LookUp, StateError, UsageError, given
 from insitu.protocol.keys.certificates import CertificateRefused
 from insitu.protocol.keys.public import compress
-from insitu.protocol.messages import CardRole, ModuleTicket, TrustOption
+from insitu.protocol.messages import CardRole, ModuleTicket, TrustOption, encode_record
+from insitu.protocol.messages.tans import UnitRecord
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import CertificateNeeded, ModuleTurnedAway, UnitState
 from insitu.protocol.stores.card_log import Intent, LogEntry, StandingBegun, import_lines
 from insitu.shell.job_list import JobListDamaged
 from insitu.shell.unit_service import UnitService
-from insitu.shell.visit import APPROVAL_SECONDS
+from insitu.shell.visit import APPROVAL_SECONDS, Rules
 
-OPTIONS = (TrustOption.CERTIFICATES, TrustOption.CERTIFICATES_ONE_WAY, TrustOption.TICKET)
+OPTIONS = (
+    TrustOption.CERTIFICATES,
+    TrustOption.CERTIFICATES_ONE_WAY,
+    TrustOption.TICKET,
+    TrustOption.SECRET,
+    TrustOption.TAN,
+)
 options = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.text)
 
 
@@ -370,6 +377,65 @@ def test_a_ticket_of_another_module_opens_nothing_and_the_card_is_not_asked_for_
     assert not personalized(world, line)
     assert line.module.error.fault is Fault.UNTRUSTED  # type: ignore[union-attr]
     assert intents(world) == []
+
+
+@pytest.mark.parametrize("option", [TrustOption.SECRET, TrustOption.TAN], ids=lambda option: option.text)
+def test_a_secret_of_another_module_opens_nothing_and_the_attempt_counts(world: World, option):
+    """The TAN is burnt, right or wrong; what is counted is the module that proved its identity, and no other."""
+    world.approved(CardRole.MODULE, SERIAL)
+    world.issue_tan("SN-2")
+    line = call(world, service(world, option), option)
+    if option is TrustOption.SECRET:
+        world.book().agree(SERIAL, b"another secret")
+    else:
+        world.envelopes[SERIAL] = world.envelopes["SN-2"]
+    assert not personalized(world, line.start())
+    assert intents(world) == []
+    record = world.book().record()
+    assert [(tally.serial, tally.wrong) for tally in record.tallies] == [(SERIAL, 1)]
+    assert [tan.serial for tan in record.tans] == ["SN-2"]
+
+
+@pytest.mark.parametrize("option", [TrustOption.SECRET, TrustOption.TAN], ids=lambda option: option.text)
+def test_five_wrong_secrets_lock_this_module_at_the_unit(world: World, option):
+    world.approved(CardRole.MODULE, SERIAL)
+    here = service(world, option)
+    for _ in range(5):
+        world.book().begin_attempt(SERIAL, by_tan=False)
+    line = call(world, here, option)
+    assert not personalized(world, line.start())
+    assert line.module.error.fault is Fault.UNAVAILABLE  # type: ignore[union-attr]
+    world.book().unlock(SERIAL)
+    assert personalized(world, call(world, here, option).start())
+
+
+@pytest.mark.parametrize("option", [TrustOption.SECRET, TrustOption.TAN], ids=lambda option: option.text)
+def test_a_module_without_identity_burns_nothing_in_a_network(world: World, option):
+    bare = world.new_module("SN-bare", identity=False)
+    here = service(world, option)
+    line = call(world, here, option, module=bare).start().finish()
+    assert line.peer.result is None
+    record = world.book().record()
+    assert (record.tallies, [tan.serial for tan in record.tans][:1]) == ((), ["SN-bare"] if record.tans else [])
+
+
+def test_who_has_neither_tan_nor_secret_is_told_and_none_is_guessed(world: World):
+    for option in (TrustOption.SECRET, TrustOption.TAN):
+        line = call(world, service(world, option), option)
+        if option is TrustOption.TAN:
+            world.book().revoke(SERIAL)
+        else:
+            world.vault("book").commit(encode_record(UnitRecord()), frozenset())
+        assert not personalized(world, line.start())
+        assert line.module.error.fault is Fault.UNAVAILABLE  # type: ignore[union-attr]
+        assert world.book().record().tallies == ()
+
+
+def test_without_a_book_there_are_no_secrets(world: World):
+    rules = Rules(world.central_certificate)
+    for option in (TrustOption.SECRET, TrustOption.TAN):
+        with pytest.raises(UsageError, match="--book"):
+            UnitService(Desk(world), world.card, option, rules, tell=print, now=world.clock).check()
 
 
 def test_a_module_at_work_reports_and_nothing_is_signed(world: World):

@@ -35,7 +35,9 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptAdmitted:
-    """It is counted, durably: go on."""
+    """It is counted, durably: go on. `secret`: what is to be known, where this side did not have it before."""
+
+    secret: SecretHandle | None = None
 
 
 @dataclass(frozen=True, slots=True)

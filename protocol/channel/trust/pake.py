@@ -111,7 +111,8 @@ class PakeData(MutualData):
     """What one side knows, besides what a mutual proof is about.
 
     Attributes:
-        password: what is to be known, in key memory; None at a module whose operator has yet to enter it.
+        password: what is to be known, in key memory; None at a module whose operator has yet to enter it, and at a
+            unit that looks it up as it has the attempt counted.
         patience: how long the unit waits for the module's share, seconds.
         own, theirs: the two shares.
 
@@ -184,9 +185,10 @@ def bar(data: D, event: AttemptBarred) -> tuple[D, Effects]:
     return data, [Close(Fault.UNAVAILABLE, event.reason)]
 
 
-def begin(data: PakeData, _: AttemptAdmitted) -> tuple[PakeData, Effects]:
+def begin(data: PakeData, event: AttemptAdmitted) -> tuple[PakeData, Effects]:
     """The unit's own half."""
-    return data, [data.begin()]
+    known = data if event.secret is None else replace(data, password=event.secret)
+    return known, [known.begin()]
 
 
 def agree_with_own(data: PakeData, event: PakeStarted) -> tuple[PakeData, Effects]:

@@ -77,13 +77,16 @@ class BySecret:
         cls,
         name: str,
         key: KeyHandle,
-        password: SecretHandle,
+        password: SecretHandle | None,
         serial: str,
         *,
         root: VerifiedCertificate | None,
         crl: VerifiedCrl | None = None,
     ) -> Self:
-        """The terms of the unit called `name` for the module `serial`; `root` None: one without an identity."""
+        """The terms of the unit called `name` for the module `serial`; `root` None: one without an identity.
+
+        `password` None: it comes as the attempt is admitted, once it is known for which module.
+        """
         method = Method.STATIC if root is None else Method.SIGNATURE_THEN_STATIC
         own = fresh_credential(name, key)
         return cls(Side.UNIT, serial, password, own, key, root, crl, method=method)

@@ -220,6 +220,8 @@ def serve(
     unit_days: int,
     unit_patience: int,
     conveyed: CallOptions,
+    unit_book: Path | None,
+    unit_book_passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
     """Work with the modules that connect. Runs until it is interrupted.
@@ -235,7 +237,8 @@ def serve(
     if unit_listen is None and (conveyed.mobiles or conveyed.calls or conveyed.gateway):
         raise UsageError("mobiles", who="central", expected="--with-unit and --unit-trust conveyed", got="no unit")
     if unit_listen is not None:
-        serving = Serving(unit_listen, unit_trust, unit_jobs, unit_days, unit_patience, conveyed)
+        book = unit_book, unit_book_passphrase_file
+        serving = Serving(unit_listen, unit_trust, unit_jobs, unit_days, unit_patience, conveyed, *book)
         serving.parsed()
 
     def decide(serial: str, asked: Authorize) -> PayOut:

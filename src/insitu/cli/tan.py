@@ -13,6 +13,7 @@ from ..protocol.keys.tans import LENGTHS, TanAlphabet, TanForm, alphabet_of
 from ..protocol.stores.sealed import StoreKind
 from ..shell.book import Book
 from ..shell.keeping import wall_clock
+from ..shell.passphrase import passphrase
 from ..shell.sheets import write_tan_sheet
 from .common import PATH, Group, create_store, emit, open_book, open_store, say, store_options
 
@@ -121,6 +122,20 @@ def seal(
         with create_store(token, StoreKind.TOKEN, *opening) as vault:
             book.take_to_seal(serial, vault)
     say(f"TAN for {serial} in {token}")
+
+
+@tan.command()
+@store_options()
+@SERIAL
+@click.option("--secret-file", type=PATH, help="The secret that the module was told: a file of mode 0600 or 0400.")
+def secret(
+    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, serial: str, secret_file: Path | None
+) -> None:
+    """Keep the secret that a module was told, for a unit that listens (insitu unit serve --trust secret)."""
+    book = _book(store, passphrase_file, passphrase_hook)
+    told = passphrase(file=secret_file, prompt=f"Secret of {serial}: ", new=True)
+    book.agree(checked_name(serial), told.reveal())
+    say(f"the secret of {serial} is in {store}")
 
 
 @tan.command()

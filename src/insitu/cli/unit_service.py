@@ -21,8 +21,8 @@ from ..shell.card import Card
 from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
 from ..shell.serving import while_serving
-from .calls import CallOptions, call_options, call_ports, switchboard
 from ..shell.waiting import opened
+from .calls import CallOptions, call_options, call_ports, switchboard
 from .common import (
     OPTIONS,
     PATH,
@@ -30,6 +30,7 @@ from .common import (
     about,
     emit,
     moment,
+    open_book,
     open_store,
     parse_link,
     run_async,
@@ -64,6 +65,7 @@ class Serving:
         jobs: the job list.
         days, seconds: validity of certificates that people are asked for, and how long they have.
         conveyed: of mobiles.
+        book, book_passphrase: the unit's book, for options secret and tan, and what opens it.
 
     """
 
@@ -73,6 +75,8 @@ class Serving:
     days: int
     seconds: int
     conveyed: CallOptions
+    book: Path | None
+    book_passphrase: Path | None
 
     def parsed(self) -> tuple[Address, TrustOption]:
         """Where, and under which option.
@@ -130,6 +134,10 @@ def serving_options(prefix: str = "") -> Callable[[F], F]:
                 show_default=True,
                 help="Seconds that people have; a module whose time is over calls again with another key.",
             ),
+            click.option(f"--{prefix}book", type=PATH, help="The unit's book (insitu tan init), for secrets and TANs."),
+            click.option(
+                f"--{prefix}book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book."
+            ),
         )
         for option in reversed(options):
             command = option(command)
@@ -181,8 +189,10 @@ def unit_service(
         _ = owner.unit  # say now that it lacks
         allowed(owner)
         rules = Rules(central, jobs, serving.days, serving.seconds, partial(allowed, owner))
+        book = None if serving.book is None else open_book(serving.book, serving.book_passphrase, None)
         with about(source):
-            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, board=board, tell=tell, show=show)
+            about: dict[str, Any] = {"board": board, "book": book, "tell": tell, "show": show}
+            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, **about)
         here.check()
         vault.detach()
         yield here, where
@@ -207,6 +217,8 @@ def serve(
     days: int,
     patience: int,
     conveyed: CallOptions,
+    book: Path | None,
+    book_passphrase_file: Path | None,
     health: str | None,
     as_json: bool,
 ) -> None:
@@ -228,7 +240,7 @@ def serve(
         metrics.note(note)
         teller.show(note)
 
-    serving = Serving(listen, trust, jobs, days, patience, conveyed)
+    serving = Serving(listen, trust, jobs, days, patience, conveyed, book, book_passphrase_file)
     board = serving.board(show)  # before anybody is asked for a passphrase
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with ExitStack() as stack:

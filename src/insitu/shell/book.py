@@ -164,6 +164,18 @@ class Book:
             self._commit(keeping, tans.forgotten(record, serial))
             return tans.wrong_attempts(record, serial)
 
+    def agree(self, serial: str, secret: bytes) -> None:
+        """Keep the secret that the module was told, for a unit that does not know beforehand who calls (A6).
+
+        Raises:
+            StateError: there are too many.
+
+        """
+        with self._keeping() as keeping:
+            record, kept = tans.agreed(keeping.record or UnitRecord(), serial)
+            keeping.vault.storage.share_password(kept.label, secret)
+            self._commit(keeping, record)
+
     # Sessions
 
     def check_unlocked(self, serial: str) -> None:
@@ -198,13 +210,37 @@ class Book:
             record = keeping.record or UnitRecord()
             self._commit(keeping, tans.attempted(record, serial, self._now(), by_tan=by_tan))
 
+    def attempt(self, serial: str, *, by_tan: bool) -> bytes:
+        """The same, for a session that did not know before which module it is with: the TAN, or the agreed secret.
+
+        A TAN that is a key in a token is not for such a session, which could not choose its proof; it is not burnt.
+
+        Raises:
+            SecretGone, TanGone, Locked: it must not be made.
+            EnvironmentFault: it could not be written; nothing may be said.
+
+        """
+        with self._keeping() as keeping:
+            record = keeping.record or UnitRecord()
+            left = tans.attempted(record, serial, self._now(), by_tan=by_tan)
+            if by_tan and _tan(record, serial).key:
+                expected = "insitu unit personalize, or a TAN that is keyed in"
+                raise tans.TanGone(f"the TAN for {serial} is a key in a token", who="unit", expected=expected)
+            if by_tan:
+                value = _value(keeping, record, serial)
+            else:
+                value = keeping.vault.storage.secret_bytes_for_sealing(tans.secret_of(record, serial).label)
+            self._commit(keeping, left)
+            return value
+
     def forget_attempts(self, serial: str) -> None:
         """The attempt was right."""
         with self._keeping() as keeping:
             self._commit(keeping, tans.forgotten(keeping.record or UnitRecord(), serial))
 
     def _commit(self, keeping: Keeping[UnitRecord], record: UnitRecord) -> None:
-        keeping.commit(record, frozenset(tan.label for tan in record.tans))
+        kept = {tan.label for tan in record.tans} | {secret.label for secret in record.agreed}
+        keeping.commit(record, frozenset(kept))
 
 
 def _value(keeping: Keeping[UnitRecord], record: UnitRecord, serial: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..protocol.channel.trust import (
@@ -327,6 +328,9 @@ _UNITS: Final[dict[TrustOption, Callable[[UnitHas], Terms]]] = {
 def terms_for_whoever(option: TrustOption, has: UnitHas) -> Pinnable:
     """The terms of a unit in the network, which learns in the handshake which module they are for.
 
+    A secret or TAN has to wait for that, too; the module must have proved an identity by then, else anybody in the
+    network could use up the attempts and burn the TANs of all (SECURITY: resource limits).
+
     Raises:
         UsageError: not under this option, or the unit lacks what it needs.
         CertificateRefused: the unit's certificate does not hold or is revoked.
@@ -338,11 +342,19 @@ def terms_for_whoever(option: TrustOption, has: UnitHas) -> Pinnable:
     return _FOR_WHOEVER[option](has)
 
 
+def _whoever_by(terms: type[BySecret], has: UnitHas) -> BySecret:
+    if has.means.book is None:
+        raise UsageError("secrets and TANs", who="unit", expected="a book (--book)", got="none")
+    return terms.unit(has.card.record.name, _fresh(has.keys), None, "", root=has.card.root, crl=has.crl)
+
+
 _FOR_WHOEVER: Final[dict[TrustOption, Callable[[UnitHas], Pinnable]]] = {
     TrustOption.CERTIFICATES: _unit_by_certificate,
     TrustOption.CERTIFICATES_ONE_WAY: _unit_one_way,
     TrustOption.TICKET: _unit_by_ticket,
     TrustOption.CONVEYED: _unit_by_conveyed,
+    TrustOption.SECRET: partial(_whoever_by, BySecret),
+    TrustOption.TAN: partial(_whoever_by, ByTan),
 }
 _NOT_FOR_WHOEVER: Final = {
     TrustOption.PHYSICAL: "a network, whose other end no cable vouches for",

@@ -28,11 +28,12 @@ from ..protocol.session import Session
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
+from .book import Book
 from .calls import Calls, Switchboard
 from .card import Card
 from .card_desk import CardBusy, CardDesk
 from .keeping import Show, ignore, wall_clock
-from .trusting import NOTHING, Means, UnitHas, check_certified, terms_for_whoever
+from .trusting import Means, UnitHas, check_certified, terms_for_whoever
 from .visit import Queue, Rules, Visit
 from .whoever import ForWhoever
 
@@ -51,6 +52,7 @@ class UnitService:
         option: the trust option, pinned for all sessions.
         rules: which modules, which certificates, how long people have.
         board: where sessions and mobiles meet, under trust option conveyed.
+        book: for options secret and tan.
         tell: gets a line for each error.
         show: gets the notes of all sessions.
         blocking: card and book take time: they are asked from worker threads.
@@ -72,6 +74,7 @@ class UnitService:
         rules: Rules,
         *,
         board: Switchboard | None = None,
+        book: Book | None = None,
         tell: Callable[[str], None],
         show: Show = ignore,
         blocking: bool = True,
@@ -85,6 +88,7 @@ class UnitService:
         self._option = option
         self._rules = rules
         self._board = board
+        self._book = book
         self._tell = tell
         self._show = show
         self._blocking = blocking
@@ -148,7 +152,7 @@ class UnitService:
 
         """
         keys = MemoryVault(self._entropy)
-        visit = Visit(self._card, self._desk, self._rules, self.queue)
+        visit = Visit(self._card, self._desk, self._rules, self.queue, self._book, keys)
 
         means, place = self._means(visit.orders)
 
@@ -177,7 +181,7 @@ class UnitService:
     def _means(self, orders: Orders) -> tuple[Means, Callable[[str], None]]:
         """What there is for a session besides the card, and what is to be told which module is there."""
         if self._board is None:
-            return NOTHING, ignore
+            return Means(book=self._book), ignore
         mobiles, found = self._board.place_for_whoever(orders)
         return Means(mobiles=mobiles), found
 

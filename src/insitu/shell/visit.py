@@ -1,4 +1,4 @@
-"""A module's visit to a unit in the network: which job is for it, who has to agree to it, what the card is asked.
+"""A module's visit to a unit in the network: which job is for it, who has to agree to it, what card and book are asked.
 
 How a job comes to the consent of two people, the first that applies: they approved one for this serial number
 beforehand; a standing approval covers it; the job list has the module, and they are asked once its key is known. Who is
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ..protocol.channel.trust import TicketClaim
+from ..protocol.channel.trust import SECRET, AttemptAdmitted, AttemptBarred, AttemptBegun, AttemptRight, TicketClaim
+from ..protocol.channel.trust.attempts import AttemptsForgotten
 from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.channel.trust.ticket import TicketAccepted, TicketRefused
 from ..protocol.driver import Order, Orders
 from ..protocol.engine import EnvironmentFault, Fault, InsituError, LookUp, StateError, given
-from ..protocol.messages import CardRole, Job, KeyPolicy
+from ..protocol.keys.vault import Vault
+from ..protocol.messages import CardRole, Job, KeyPolicy, TrustOption
 from ..protocol.parties.unit import (
     ApprovalNeeded,
     CardRefused,
@@ -28,6 +30,8 @@ from ..protocol.parties.unit import (
     ModuleCertified,
     UnitData,
 )
+from ..protocol.stores.tans import Locked, SecretGone, TanGone
+from .book import Book
 from .card import Card
 from .card_desk import CardBusy, CardDesk, CardLocked
 from .job_list import JobList
@@ -98,6 +102,8 @@ class Visit:
         desk: the same card, for questions.
         rules: what the unit goes by.
         queue: where this session waits for people.
+        book: for attempts by secret and TAN; None: there are none.
+        keys: of this session alone.
 
     Attributes:
         orders: for the driver.
@@ -105,11 +111,13 @@ class Visit:
 
     """
 
-    def __init__(self, card: Card, desk: CardDesk, rules: Rules, queue: Queue) -> None:
+    def __init__(self, card: Card, desk: CardDesk, rules: Rules, queue: Queue, book: Book | None, keys: Vault) -> None:
         self._card = card
         self._desk = desk
         self._rules = rules
         self._queue = queue
+        self._book = book
+        self._keys = keys
         self._serial = ""
         self._standing: bytes | None = None
         self._queued = False
@@ -155,6 +163,8 @@ class Visit:
                 return self._asked(partial(self._propose, asked))
             case TicketClaim() as claim:
                 return self._take_ticket(claim)
+            case AttemptBegun() | AttemptRight() as attempt:
+                return _ask_book(given(self._book), attempt, self._keys)
         return CardRefused("not a question for a unit")
 
     def _asked(self, question: Callable[[Card], object]) -> object:
@@ -209,3 +219,15 @@ class Visit:
         except (StateError, EnvironmentFault) as error:
             return JobDropped(str(error))
         return JobApproved() if len(set(job.approvals)) == 2 else None
+
+
+def _ask_book(book: Book, question: AttemptBegun | AttemptRight, keys: Vault) -> object:
+    """What is answered is durable; where it could not be written, that goes up, and nothing is said."""
+    if isinstance(question, AttemptRight):
+        book.forget_attempts(question.serial)
+        return AttemptsForgotten()
+    try:
+        value = book.attempt(question.serial, by_tan=question.option is TrustOption.TAN)
+    except (Locked, SecretGone, TanGone) as error:
+        return AttemptBarred(str(error))
+    return AttemptAdmitted(keys.storage.share_password(SECRET, value))
