@@ -250,3 +250,32 @@ def test_a_sheet_is_written_once_and_over_nothing(bank: Estate, book: list[str])
     assert not again.exists()
     done("tan", "revoke", *book, "--serial", SERIAL)
     refused(5, "tan", "revoke", *book, "--serial", SERIAL, says=("no TAN",))
+
+
+@pytest.mark.parametrize("trust", ["tan", "secret"])
+def test_at_a_unit_that_listens(bank: Estate, book: list[str], trust: str):
+    """It learns in the handshake which module that is, and asks its book then; two people approve the key."""
+    if trust == "tan":
+        done("tan", "issue", *book, "--serial", SERIAL)
+        told = ["--tan-file", str(write_secret(bank / "typed", sheet(bank, book)[1]))]
+    else:
+        file = ["--secret-file", str(write_secret(bank / "secret", SECRET))]
+        done("tan", "secret", *book, "--serial", SERIAL, *file)
+        done("module", "secret", *bank.unsealed("module"), *file)
+        told = []
+    done("unit", "allow", "--jobs", bank / "jobs.json", "--serial", SERIAL, "--days", "1")
+    words = ["--listen", "tcp:127.0.0.1:0", "--central", str(bank / "central.pem"), "--jobs", str(bank / "jobs.json")]
+    card = bank.unsealed("card", "card")
+    with running("unit", "serve", *card, *words, "--trust", trust, *for_unit(bank), "--json") as unit:
+        at = unit.note("Ready")["at"]
+        call = ["module", "run", *bank.unsealed("module"), "--unit", at, "--trust", trust, *told, "--once", "--json"]
+        with running(*call) as module:
+            module.note("PeopleAwaited", party="module")
+            (job,) = done("unit", "queue", *card, "--json").json
+            done("unit", "approve", *card, *bank.people(), "--job", job["job"])
+            assert module.wait().code == 0
+        assert unit.end().code == 0
+    assert bank.status()["state"] == "operating"
+    assert done("tan", "status", *book, "--json").out == "", "a TAN is burnt, and no wrong attempt is left"
+    for secret in (SECRET, (bank / "typed").read_text().strip() if trust == "tan" else SECRET):
+        assert secret not in unit.out + unit.err + module.out + module.err

@@ -10,7 +10,7 @@ from world import DAY, NOW, SERIAL, World
 from insitu.protocol.engine import StateError, UsageError
 from insitu.protocol.keys.tans import TanAlphabet, TanForm, read_tan
 from insitu.protocol.keys.vault import SealedVault
-from insitu.protocol.messages.tans import MOST_TANS, Tally, Tan, UnitRecord
+from insitu.protocol.messages.tans import MOST_TANS, Agreed, Tally, Tan, UnitRecord
 from insitu.protocol.stores import tans
 from insitu.protocol.stores.sealed import Cost, StoreKind
 from insitu.protocol.stores.secret import Secret
@@ -80,3 +80,41 @@ def test_a_full_book_says_so():
 def test_the_same_envelope_is_read_at_the_module(world: World):
     world.issue_tan()
     assert world.book().usable(SERIAL)[1].decode() == read_tan(world.envelopes[SERIAL])
+
+
+def test_a_session_that_did_not_know_its_module_before_gets_tan_or_secret_as_the_attempt_is_counted(path):
+    operator, server = Book.in_file(path, PASSPHRASE), Book.in_file(path, PASSPHRASE)
+    with pytest.raises(tans.SecretGone):
+        server.attempt(SERIAL, by_tan=False)
+    for secret in (b"first secret", b"second secret"):
+        operator.agree(SERIAL, secret)
+        operator.agree("SN-2", b"another module's")
+    assert server.attempt(SERIAL, by_tan=False) == b"second secret"
+    assert b"second secret" not in path.read_bytes()
+    assert operator.record().tallies == (Tally(SERIAL, 1),)
+    for _ in range(4):
+        server.attempt(SERIAL, by_tan=False)
+    with pytest.raises(tans.Locked):
+        server.attempt(SERIAL, by_tan=False)
+    server.forget_attempts(SERIAL)
+    operator.issue(SERIAL, TanForm(), not_after=1 << 40)
+    printed = operator.take_to_print(SERIAL)
+    assert server.attempt(SERIAL, by_tan=True) == printed.encode()
+    with pytest.raises(tans.TanGone):
+        server.attempt(SERIAL, by_tan=True)
+    assert server.attempt("SN-2", by_tan=False) == b"another module's", "a burnt TAN takes nothing else with it"
+
+
+def test_a_tan_that_is_a_key_in_a_token_is_neither_given_nor_burnt(world: World):
+    book = world.book()
+    book.issue(SERIAL, None, not_after=NOW + DAY)
+    with pytest.raises(tans.TanGone, match="key in a token"):
+        book.attempt(SERIAL, by_tan=True)
+    assert (len(book.record().tans), book.record().tallies) == (1, ())
+
+
+def test_no_more_secrets_than_fit(world: World):
+    full = UnitRecord(agreed=tuple(Agreed(f"SN-{n}", f"secret-{n}") for n in range(MOST_TANS)))
+    with pytest.raises(StateError, match="too many secrets"):
+        tans.agreed(full, "SN-x")
+    assert len(tans.agreed(full, "SN-7")[0].agreed) == MOST_TANS
