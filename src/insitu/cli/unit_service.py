@@ -191,8 +191,8 @@ def unit_service(
         rules = Rules(central, jobs, serving.days, serving.seconds, partial(allowed, owner))
         book = None if serving.book is None else open_book(serving.book, serving.book_passphrase, None)
         with about(source):
-            about: dict[str, Any] = {"board": board, "book": book, "tell": tell, "show": show}
-            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, **about)
+            more: dict[str, Any] = {"board": board, "book": book, "tell": tell, "show": show}
+            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, **more)
         here.check()
         vault.detach()
         yield here, where

@@ -22,13 +22,16 @@ from insitu.protocol.engine import (
     ProtocolError,
     Refused,
     Send,
+    Show,
     Sign,
     StartTimer,
     UsageError,
 )
 from insitu.protocol.keys.certificates import Role
 from insitu.protocol.messages import (
+    LONGEST_WAIT,
     MESSAGES,
+    ApprovalAwaited,
     CardRole,
     Certificates,
     GenerateKeyPair,
@@ -40,6 +43,7 @@ from insitu.protocol.messages import (
 )
 from insitu.protocol.parties.module import MODULE, PERSONALIZING
 from insitu.protocol.parties.module_data import (
+    MACHINE_SECONDS,
     IdentityCertified,
     Initialize,
     ModuleData,
@@ -49,6 +53,7 @@ from insitu.protocol.parties.module_data import (
 )
 from insitu.protocol.parties.work import WORK
 from insitu.protocol.parties.work_data import WorkState
+from insitu.protocol.progress import PeopleAwaited
 
 S = ModuleState
 ENDINGS = (ChannelLost("gone"), DeadlinePassed("peer"), KeyOperationFailed("gone"))
@@ -374,3 +379,17 @@ def test_what_a_module_knows_of_a_channel_does_not_show(world: World):
     binding = line.module.session._handshake.opened.binding
     assert seen
     assert not [text for text in seen if repr(binding)[2:-1] in text or binding.hex() in text]
+
+
+def test_a_module_waits_for_people_once_a_session_and_no_longer_than_it_was_told(module: Recorder):
+    moment = module.at(S.KEYED, ApprovalAwaited)
+    step = MODULE.step(S.KEYED, moment.data, ApprovalAwaited(LONGEST_WAIT))
+    assert step.state is S.WAITING
+    assert step.effects == (
+        StartTimer("peer", LONGEST_WAIT + MACHINE_SECONDS),
+        Show(PeopleAwaited("module", moment.data.held.serial, LONGEST_WAIT)),
+    )
+    with pytest.raises(Refused):
+        MODULE.step(S.WAITING, step.data, ApprovalAwaited(1))
+    with pytest.raises(UsageError):
+        ApprovalAwaited(LONGEST_WAIT + 1)
