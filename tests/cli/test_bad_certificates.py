@@ -116,8 +116,10 @@ def test_the_manufacturers_answer_is_for_another_card(bank, stranger):
 def test_another_root_than_the_one_that_was_meant(bank, stranger):
     words = ["--root", stranger / "manufacturer.pem", "--customer", stranger / "customer.pem", "--fingerprint"]
     with unchanged(bank):
-        said = ("not the root that was meant", "expected AA:BB")
-        refused(2, "central", "trust", *bank.unsealed("central"), *words, "AA:BB", says=said)
+        trust = ["central", "trust", *bank.unsealed("central"), *words]
+        refused(2, *trust, "AA:BB", says=("64 hexadecimal digits", "got AA:BB"))
+        said = ("not the root that was meant", "expected AAAA AAAA")
+        refused(2, *trust, "AA:" * 31 + "AA", says=said)
 
 
 @pytest.mark.parametrize("content", [b"", b"hunter2\n", b"-----BEGIN CERTIFICATE REQUEST-----\n!\n-----END"])

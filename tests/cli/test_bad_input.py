@@ -17,8 +17,10 @@ import pytest
 from command_processes import running
 from commands import SERIAL, Estate, done, insitu, new, refused, unchanged, write_secret
 
+from insitu.protocol.keys.certificates import fingerprint_text, key_digest
+from insitu.protocol.keys.requests import read_request
 from insitu.protocol.stores.files import OS_FILES
-from insitu.shell import passphrase, waiting
+from insitu.shell import passphrase, pem, waiting
 
 DAY = 24 * 3600
 
@@ -373,3 +375,22 @@ def test_output_that_nobody_takes(bank):
     with Path("/dev/full").open("wb") as full, running(*commands(bank)["card"], out=full) as process:
         ran = process.wait()
     assert (ran.code, ran.error) == (4, "cannot write to <stdout> (got No space left on device)")
+
+
+# Keys that people tell each other ------------------------------------------------------------------------------
+
+
+def test_a_request_of_another_key_than_the_one_that_was_told(bank):
+    """At the card and at the manufacturer; what was certified is shown, and two people see what they approve."""
+    request = bank / "central-request.pem"
+    right = fingerprint_text(key_digest(read_request(pem.read_request(request)).public))
+    approve = ["card", "approve", *bank.unsealed("card"), *bank.people("alice"), "--central", request, "--days", "9"]
+    with unchanged(bank):
+        refused(2, *approve, "--central-key", "AB" * 32, says=("another key", right))
+        refused(2, *approve, "--central-key", "AB", says=("64 hexadecimal digits",))
+        words = [*bank.unsealed("manufacturer"), "--request", bank / "customer-request.pem", "--out", bank / "x.pem"]
+        refused(2, "manufacturer", "sign-customer", *words, "--key", right, says=("another key",))
+    assert f"key {right}" in done(*approve, "--central-key", right).out
+    (job,) = done("card", "status", *bank.unsealed("card"), "--json").json[0]["jobs"]
+    assert job["key"] == right
+    assert f"approved by alice; key {right}" in done("card", "status", *bank.unsealed("card")).out

@@ -109,3 +109,8 @@ def test_the_help_says_how(bank: Estate):
         [sys.executable, "-m", "insitu", "module", "reset", "--help"], capture_output=True, text=True, check=True
     )
     assert "--yes" in ran.stdout
+
+
+def test_a_module_that_operates_is_not_waited_for(operating):
+    """--once: there is nothing to personalize, and the person who started it is told why it ends at once."""
+    assert f"module {SERIAL} operates already" in done(*operating.run_module("--once")).out

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import EnvironmentFault, PublicKey, StateError, UsageError
+from ..protocol.engine import EnvironmentFault, KeyKind, PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY, checked_name, time_text
+from ..protocol.keys.public import decompress
 from ..protocol.keys.requests import read_request
 from ..protocol.keys.revocation import read_crl
 from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, ListJob, StandingPolicy, encode_record
@@ -35,7 +36,7 @@ from .common import (
     store_options,
 )
 from .people import enter_approvals, people_options, pins_of
-from .requests import read_request_file, read_told_request
+from .requests import read_told_request
 from .standing import standing
 
 
@@ -133,6 +134,7 @@ def install_circular(
 @click.option("--module", "serial", help="Approve the personalization of the module with this serial number.")
 @click.option("--unit", help="Approve the unit's certificate under this name.")
 @click.option("--central", type=PATH, help="Approve the central system's certificate for this request (PEM).")
+@click.option("--central-key", help="SHA-256 of the central system's key, learned over another path.")
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 36500), help="Validity.")
 @click.option("--out", type=DIRECTORY, default=".", help="Where to write unit.pem and central.pem once approved.")
 def approve(
@@ -144,6 +146,7 @@ def approve(
     serial: str | None,
     unit: str | None,
     central: Path | None,
+    central_key: str | None,
     days: int,
     out: Path,
 ) -> None:
@@ -157,7 +160,7 @@ def approve(
     for name, asked in (("unit", unit), ("central", central)):
         if asked is not None:
             check_place(out / f"{name}.pem")
-    request = None if central is None else read_request_file(central)
+    request = None if central is None else read_told_request(central, central_key, who="card")
     pins = pins_of(people, pin_files)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -174,14 +177,15 @@ def approve(
             job = owner.propose(role, subject, public=public, days=days)
             approvals = enter_approvals(owner, job, pins)
             approved = f"{role.name.lower()} {subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
+            of = "" if public is None else f"; key {key_fingerprint(public)}"
             if len(approvals) < 2:
-                say(f"{approved}, 1 approval missing")
+                say(f"{approved}, 1 approval missing{of}")
             elif public is None:
                 say(f"{approved}, ready to personalize")
             else:
                 file = out / f"{role.name.lower()}.pem"
                 pem.write_certificate(file, owner.certify(job.number, public))
-                say(f"{approved}, certificate in {file}")
+                say(f"{approved}, certificate in {file}{of}")
 
 
 @card.command()
@@ -364,6 +368,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
             "job": job.number.hex(),
             "role": job.role.name.lower(),
             "subject": job.subject,
+            "key": None if job.public_key is None else key_fingerprint(decompress(KeyKind.P256, job.public_key)),
             "days": job.days,
             "approvals": list(job.approvals),
             "expires": job.expires,
@@ -401,6 +406,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
     lines += [
         f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"
+        + ("" if job["key"] is None else f"; key {job['key']}")
         for job, given in zip(jobs, (job.approvals for job in record.jobs), strict=True)
     ]
     lines += [

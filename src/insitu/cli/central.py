@@ -162,9 +162,13 @@ def _compared_root(root: Path, fingerprint: str) -> bytes:
     """The manufacturer's certificate (DER), if it has the fingerprint that was learned over another path."""
     der = pem.read_certificate(root)
     with about(root):
-        actual = fingerprint_text(trusted_root(der).fingerprint)
-    if "".join(fingerprint.split()).replace(":", "").upper() != "".join(actual.split()):
-        raise UsageError(f"{root} is not the root that was meant", who="central", expected=fingerprint, got=actual)
+        found = trusted_root(der).fingerprint
+    told = read_fingerprint(fingerprint)
+    if found != told:
+        expected = fingerprint_text(told)
+        raise UsageError(
+            f"{root} is not the root that was meant", who="central", expected=expected, got=fingerprint_text(found)
+        )
     return der
 
 

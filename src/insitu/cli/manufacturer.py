@@ -9,7 +9,7 @@ import click
 
 from ..protocol.channel.trust import SHIPPED_BYTES
 from ..protocol.engine import EnvironmentFault, UsageError, given
-from ..protocol.keys.certificates import fingerprint_text, trusted_root
+from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
 from ..protocol.keys.profile import time_text
 from ..protocol.keys.revocation import read_crl
 from ..protocol.messages import RECORD_LIMITS, TicketOrder, decode_record
@@ -18,6 +18,7 @@ from ..shell import pem
 from ..shell.manufacturer import LIST_DAYS, Manufacturer
 from ..shell.sheets import write_shipped_key_sheet
 from .common import PATH, Group, about, check_new, check_place, create_store, open_store, say, store_options
+from .requests import read_told_request
 
 
 @click.group(cls=Group)
@@ -40,17 +41,18 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None,
 @manufacturer.command("sign-customer")
 @store_options()
 @click.option("--request", type=PATH, required=True, help="The customer's request (PKCS#10, PEM).")
+@click.option("--key", help="SHA-256 of the card's signing key, learned over another path; the request must be of it.")
 @click.option("--out", type=PATH, required=True, help="Where to write the customer's certificate (PEM).")
 def sign_customer(
-    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, request: Path, out: Path
+    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, request: Path, key: str | None, out: Path
 ) -> None:
     """Certify a customer's signing key."""
-    wanted = pem.read_request(request)
+    wanted = read_told_request(request, key, who="manufacturer")
     check_place(out)
     with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault, about(request):
-        certificate = Manufacturer(vault).sign_customer(wanted)
+        certificate = Manufacturer(vault).sign_customer(wanted.der)
     pem.write_certificate(out, certificate)
-    say(f"customer certified: {out}")
+    say(f"customer {wanted.subject} certified, key {fingerprint_text(key_digest(wanted.public))}: {out}")
 
 
 @manufacturer.command("take-tickets")

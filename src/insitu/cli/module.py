@@ -168,6 +168,8 @@ def run(
         if trust == "certificates" and here.record.identity is None:
             raise UsageError("this module has no identity", who="module", expected="--trust physical", got=trust)
         here.check_option(OPTIONS[trust])
+        if once and here.state is ModuleState.OPERATING:
+            teller.error(f"module {here.record.serial} operates already: to be personalized it must be reset first")
         program = ModuleProgram(
             here,
             where,

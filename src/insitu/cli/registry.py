@@ -182,7 +182,7 @@ def enable(store: Path | None, registry: str | None, serial: str) -> None:
     """Let a disabled module in again, once it was personalized anew."""
     with _opened(store, registry) as opened:
         opened.enable_module(serial, actor=actor(), at=wall_clock())
-    say(f"module {serial} is admitted with a new certificate")
+    say(f"module {serial} will be admitted once it was reset and personalized anew")
 
 
 @click.command()

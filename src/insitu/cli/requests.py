@@ -11,28 +11,20 @@ from ..shell import pem
 from .common import about, read_fingerprint
 
 
-def read_request_file(path: Path) -> Request:
-    """A request in PEM.
+def read_told_request(path: Path, key: str | None, *, who: str) -> Request:
+    """A request in PEM, if its key has the fingerprint that people were told over another path, where they were.
 
     Raises:
-        EnvironmentFault, CertificateRefused: there is none, or it does not hold.
+        UsageError: it has another, or what was told is no fingerprint.
+        EnvironmentFault, CertificateRefused: there is no request, or it does not hold.
 
     """
     data = pem.read_request(path)
     with about(path):
-        return read_request(data)
-
-
-def read_told_request(path: Path, key: str, *, who: str) -> Request:
-    """The same, if its key has the fingerprint that people were told over another path.
-
-    Raises:
-        UsageError: it has another, or what was told is no fingerprint.
-        EnvironmentFault, CertificateRefused: as above.
-
-    """
-    request, told = read_request_file(path), read_fingerprint(key)
-    found = key_digest(request.public)
+        request = read_request(data)
+    if key is None:
+        return request
+    told, found = read_fingerprint(key), key_digest(request.public)
     if found != told:
         expected = fingerprint_text(told)
         raise UsageError(f"{path} has another key", who=who, expected=expected, got=fingerprint_text(found))
