@@ -80,15 +80,17 @@ def call(
     option: TrustOption = TrustOption.CERTIFICATES,
     *,
     module: Module | None = None,
+    origin: str = "",
     **about: Any,
 ) -> Line:
-    """A module calls, and has not begun yet."""
+    """A module calls from `origin`, and has not begun yet."""
     module = module or world.module
     world.equip(option, module)
     if option is TrustOption.SECRET:
         world.book().agree(module.record.serial, shared_secret(module.record.serial))
     stream: Any = NoStream()
-    return Line(Side("module", module.meet_unit(stream, option, wired=True)), Side("unit", here.meet(stream)), **about)
+    unit = Side("unit", here.meet(stream, origin=origin))
+    return Line(Side("module", module.meet_unit(stream, option, wired=True)), unit, **about)
 
 
 def with_policy(world: World, *, most: int = 10, days: int = 7) -> Card:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from networked import Desk, approve_queued, call, fresh_card, look, queued, service, with_policy
 from pump import Line, personalize, sound
-from world import DAY, NOW, PINS, SERIAL, World
+from world import DAY, NOW, PINS, SERIAL, World, shared_secret
 
 from insitu.protocol.engine import Fault, InsituError, LookUp, StateError, UsageError, given
 from insitu.protocol.keys.certificates import CertificateRefused
@@ -17,6 +17,7 @@ from insitu.protocol.messages.tans import UnitRecord
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import CertificateNeeded, ModuleTurnedAway, UnitState
 from insitu.protocol.stores.card_log import Intent, LogEntry, StandingBegun, import_lines
+from insitu.shell.attempts import MOST_FROM_ONE
 from insitu.shell.job_list import JobListDamaged
 from insitu.shell.unit_service import UnitService
 from insitu.shell.visit import APPROVAL_SECONDS, Rules
@@ -407,6 +408,27 @@ def test_five_wrong_secrets_lock_this_module_at_the_unit(world: World, option):
     assert line.module.error.fault is Fault.UNAVAILABLE  # type: ignore[union-attr]
     world.book().unlock(SERIAL)
     assert personalized(world, call(world, here, option).start())
+
+
+def test_one_link_makes_three_wrong_attempts_and_then_a_pause(world: World):
+    """A stolen module with an identity of its own burns no more than that; a right one from elsewhere goes on."""
+    world.approved(CardRole.MODULE, SERIAL)
+    here = service(world, TrustOption.SECRET)
+    tried: list[str] = []
+    attempt = here._book.attempt  # type: ignore[union-attr]
+    here._book.attempt = lambda serial, **about: tried.append(serial) or attempt(serial, **about)  # type: ignore[union-attr, method-assign, func-returns-value]
+    world.equip(TrustOption.SECRET)
+    world.module.agree_on(b"another secret")
+    for _ in range(MOST_FROM_ONE + 1):
+        line = call(world, here, TrustOption.SECRET, origin="10.0.0.1")
+        assert not personalized(world, line.start())
+    assert line.module.error.fault is Fault.UNAVAILABLE  # type: ignore[union-attr]
+    assert tried == [SERIAL] * MOST_FROM_ONE, "the last one was not tried"
+    world.module.agree_on(shared_secret(SERIAL))
+    assert not personalized(world, call(world, here, TrustOption.SECRET, origin="10.0.0.1").start())
+    assert personalized(world, call(world, here, TrustOption.SECRET, origin="10.0.0.2").start())
+    assert len(tried) == MOST_FROM_ONE + 1
+    assert world.book().record().tallies == ()
 
 
 @pytest.mark.parametrize("option", [TrustOption.SECRET, TrustOption.TAN], ids=lambda option: option.text)

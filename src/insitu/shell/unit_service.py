@@ -28,6 +28,7 @@ from ..protocol.session import Session
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
+from .attempts import LinkLimit
 from .book import Book
 from .calls import Calls, Switchboard
 from .card import Card
@@ -94,6 +95,7 @@ class UnitService:
         self._blocking = blocking
         self._entropy = entropy
         self._now = now
+        self._limit = LinkLimit()
         self.queue = Queue()
 
     def check(self) -> None:
@@ -140,19 +142,23 @@ class UnitService:
     async def _attend(self, link: Link) -> None:
         """One session with whichever module is there; what goes wrong is told, and concerns no other."""
         try:
-            await self.meet(link.stream)
+            await self.meet(link.stream, origin=link.origin)
         except (InsituError, TransportError) as error:
             self._tell(str(error))
 
-    async def meet(self, stream: trio.abc.Stream) -> UnitState:
+    async def meet(self, stream: trio.abc.Stream, *, origin: str = "") -> UnitState:
         """One session with whichever module is at the other end of `stream`, which is closed then; how it ended.
+
+        Args:
+            stream: the link.
+            origin: where the module is (`Link.origin`), which limits wrong attempts; empty: nothing does.
 
         Raises:
             InsituError: it did not end in good order.
 
         """
         keys = MemoryVault(self._entropy)
-        visit = Visit(self._card, self._desk, self._rules, self.queue, self._book, keys)
+        visit = Visit(self._card, self._desk, self._rules, self.queue, self._book, keys, self._limit, origin)
 
         means, place = self._means(visit.orders)
 

@@ -31,6 +31,7 @@ from ..protocol.parties.unit import (
     UnitData,
 )
 from ..protocol.stores.tans import Locked, SecretGone, TanGone
+from .attempts import LinkLimit, LinkPaused
 from .book import Book
 from .card import Card
 from .card_desk import CardBusy, CardDesk, CardLocked
@@ -104,6 +105,8 @@ class Visit:
         queue: where this session waits for people.
         book: for attempts by secret and TAN; None: there are none.
         keys: of this session alone.
+        limit: of wrong attempts for each link.
+        origin: where the module is (`Link.origin`); empty: that limits nothing.
 
     Attributes:
         orders: for the driver.
@@ -111,13 +114,25 @@ class Visit:
 
     """
 
-    def __init__(self, card: Card, desk: CardDesk, rules: Rules, queue: Queue, book: Book | None, keys: Vault) -> None:
+    def __init__(
+        self,
+        card: Card,
+        desk: CardDesk,
+        rules: Rules,
+        queue: Queue,
+        book: Book | None,
+        keys: Vault,
+        limit: LinkLimit,
+        origin: str,
+    ) -> None:
         self._card = card
         self._desk = desk
         self._rules = rules
         self._queue = queue
         self._book = book
         self._keys = keys
+        self._limit = limit
+        self._origin = origin
         self._serial = ""
         self._standing: bytes | None = None
         self._queued = False
@@ -163,8 +178,12 @@ class Visit:
                 return self._asked(partial(self._propose, asked))
             case TicketClaim() as claim:
                 return self._take_ticket(claim)
-            case AttemptBegun() | AttemptRight() as attempt:
-                return _ask_book(given(self._book), attempt, self._keys)
+            case AttemptBegun() as begun:
+                return self._begin_attempt(given(self._book), begun)
+            case AttemptRight() as right:
+                self._limit.right(self._origin)
+                given(self._book).forget_attempts(right.serial)
+                return AttemptsForgotten()
         return CardRefused("not a question for a unit")
 
     def _asked(self, question: Callable[[Card], object]) -> object:
@@ -208,6 +227,15 @@ class Visit:
             return TicketRefused(str(error), _FAULTS.get(type(error), Fault.UNTRUSTED))
         return TicketAccepted()
 
+    def _begin_attempt(self, book: Book, begun: AttemptBegun) -> AttemptAdmitted | AttemptBarred:
+        """What is answered is durable; where it could not be written, that goes up, and nothing is said."""
+        try:
+            self._limit.begin(self._origin)
+            value = book.attempt(begun.serial, by_tan=begun.option is TrustOption.TAN)
+        except (LinkPaused, Locked, SecretGone, TanGone) as error:
+            return AttemptBarred(str(error))
+        return AttemptAdmitted(self._keys.storage.share_password(SECRET, value))
+
     # What people have done meanwhile
 
     def heard_of(self, job: Job | None) -> JobApproved | JobDropped | None:
@@ -219,15 +247,3 @@ class Visit:
         except (StateError, EnvironmentFault) as error:
             return JobDropped(str(error))
         return JobApproved() if len(set(job.approvals)) == 2 else None
-
-
-def _ask_book(book: Book, question: AttemptBegun | AttemptRight, keys: Vault) -> object:
-    """What is answered is durable; where it could not be written, that goes up, and nothing is said."""
-    if isinstance(question, AttemptRight):
-        book.forget_attempts(question.serial)
-        return AttemptsForgotten()
-    try:
-        value = book.attempt(question.serial, by_tan=question.option is TrustOption.TAN)
-    except (Locked, SecretGone, TanGone) as error:
-        return AttemptBarred(str(error))
-    return AttemptAdmitted(keys.storage.share_password(SECRET, value))
