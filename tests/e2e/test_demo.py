@@ -58,7 +58,7 @@ class Shown:
     def secrets(self) -> list[str]:
         """Passphrases, PINs, the secret of option secret, a TAN as it was keyed in, the card number."""
         files = [path for path in self.directory.glob("private/*") if path.suffix in SECRET]
-        assert len(files) == 9 + (self.trust == "tan")
+        assert len(files) == 10 + (self.trust == "tan")
         return [*(file.read_text().strip() for file in files), PAYMENT.card, PAYMENT.account]
 
     def der(self, name: str) -> bytes:
