@@ -271,6 +271,7 @@ def verify_circular(data: bytes, by: str, by_public: PublicKey, *, subject: str 
     return _verified(found, Role.CIRCULAR, by, by_public, key_digest(by_public))
 
 
+@lru_cache(maxsize=16)
 def verify_circle(customer: bytes, central: bytes) -> tuple[VerifiedCertificate, VerifiedCertificate]:
     """Verify that customer and central system certified each other: a plausibility check, anybody can make both (L6).
 

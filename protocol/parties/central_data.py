@@ -112,14 +112,6 @@ class ModuleContacted:
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleRefused:
-    """A module with a certificate that once counted was refused."""
-
-    serial: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ModuleReset:
     """The module erased its keys and said so."""
 

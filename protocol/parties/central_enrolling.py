@@ -33,7 +33,7 @@ from ..engine import (
     reason_of,
     row,
 )
-from ..keys.certificates import Draft, Role
+from ..keys.certificates import Draft, Role, VerifiedCertificate
 from ..keys.requests import draft_request
 from ..messages import Enroll, Enrolled, Purpose
 from ..stores.registry import Issuer
@@ -131,18 +131,23 @@ def ask_for_certificate(data: CentralEnrollingData, event: Signed) -> tuple[Cent
 def enter(data: CentralEnrollingData, event: Signed) -> tuple[CentralEnrollingData, Effects]:
     """Enter the issuer, then say so and hand over the request."""
     unit, customer = given(data.peer).chain
-    issuer = Issuer(
+    issuer = sealed_issuer(customer, data.seal)
+    how = f"enrolled by the card itself, unit {unit.subject}, certificate {unit.fingerprint.hex()}"
+    request = given(data.draft).assemble(event.signature)
+    persist, note = Persist(Enrollment(issuer, how)), Show(IssuerEnrolled(issuer))
+    return data, [persist, Send(Enrolled(request)), note, Close()]
+
+
+def sealed_issuer(customer: VerifiedCertificate, seal: bytes) -> Issuer:
+    """A customer's signing key as the registry keeps it, with our signature `seal` over its certificate."""
+    return Issuer(
         fingerprint=customer.fingerprint,
         certificate=customer.der,
         owner=customer.subject,
         certificate_number=customer.serial_number,
         root=customer.issuer_fingerprint,
-        seal=data.seal,
+        seal=seal,
     )
-    how = f"enrolled by the card itself, unit {unit.subject}, certificate {unit.fingerprint.hex()}"
-    request = given(data.draft).assemble(event.signature)
-    persist, note = Persist(Enrollment(issuer, how)), Show(IssuerEnrolled(issuer))
-    return data, [persist, Send(Enrolled(request)), note, Close()]
 
 
 def give_up(data: CentralEnrollingData, event: object) -> tuple[CentralEnrollingData, Effects]:

@@ -27,7 +27,6 @@ from insitu.protocol.parties.central import CentralState
 from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.module_data import CircleAdmitted, ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized
-from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.shell.operator import import_crl, send_crl
 
 SERIAL = "SN-circle"
@@ -247,6 +246,7 @@ def test_a_circular_card_has_no_root_and_hears_no_list_of_a_manufacturer(world):
 
 def test_the_central_system_knows_its_circular_customers_after_a_restart_and_nobody_elses(world):
     (issuer,) = world.central.registry.issuers()
+    assert (world.central.record.root, issuer.owner) == (None, "Savings Bank")
     assert [each.fingerprint for each in world.central.issuers()] == [issuer.fingerprint]
     assert [each.role for each in world.started_central("Circle Host").issuers()] == [Role.CIRCULAR]
     entry = world.central.registry.audit()[0]
@@ -280,9 +280,3 @@ def test_lists_of_a_circular_card_count_and_a_manufacturer_has_none(world):
     assert contact(world).start().finish().peer.result is not CentralState.ONLINE
     with pytest.raises(InsituError, match="nobody is trusted yet"):
         send_crl(world.central, actor="operator")
-
-
-def test_the_registry_needs_no_root_to_know_the_issuer(world):
-    assert world.central.record.root is None
-    assert isinstance(world.central.registry, MemoryRegistry)
-    assert world.central.registry.issuers()[0].owner == "Savings Bank"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..protocol.engine import EnvironmentFault, KeyKind, PublicKey, StateError, UsageError
-from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
+from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY, checked_name, time_text
 from ..protocol.keys.public import decompress
 from ..protocol.keys.requests import read_request
@@ -88,7 +88,7 @@ def init(
         made = Card(vault).furnish(name, pins, policy=policy)
         pem.write_request(request, made)
     say(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
-    say(f"our key {fingerprint_text(key_digest(read_request(made).public))}: tell it to them over another path")
+    say(f"our key {key_fingerprint(read_request(made).public)}: tell it to them over another path")
 
 
 @card.command()

@@ -12,7 +12,7 @@ import click
 import trio
 
 from ..protocol.engine import UsageError, given
-from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
+from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.stores.memory_registry import MemoryRegistry
@@ -22,6 +22,7 @@ from ..shell.central import Central
 from ..shell.central_program import CentralProgram
 from ..shell.health import Metrics, serving_health
 from ..shell.programs import input_lines
+from ..shell.telling import key_fingerprint
 from ..transports.links import Address
 from .calls import CallOptions, call_options, call_ports
 from .common import (
@@ -61,7 +62,7 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None,
         made = Central(vault, MemoryRegistry())
         pem.write_request(request, made.establish(name))
         say(f"central system {name}: have {request} certified by the card")
-        say(f"our key {fingerprint_text(key_digest(made.key.public))}: tell it to who has the card")
+        say(f"our key {key_fingerprint(made.key.public)}: tell it to who has the card")
 
 
 @central.command()

@@ -9,7 +9,7 @@ import click
 
 from ..protocol.channel.trust import SHIPPED_BYTES
 from ..protocol.engine import EnvironmentFault, UsageError, given
-from ..protocol.keys.certificates import fingerprint_text, key_digest, trusted_root
+from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import time_text
 from ..protocol.keys.revocation import read_crl
 from ..protocol.messages import RECORD_LIMITS, TicketOrder, decode_record
@@ -17,6 +17,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.manufacturer import LIST_DAYS, Manufacturer
 from ..shell.sheets import write_shipped_key_sheet
+from ..shell.telling import key_fingerprint
 from .common import PATH, Group, about, check_new, check_place, create_store, open_store, say, store_options
 from .requests import read_told_request
 
@@ -52,7 +53,7 @@ def sign_customer(
     with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault, about(request):
         certificate = Manufacturer(vault).sign_customer(wanted.der)
     pem.write_certificate(out, certificate)
-    say(f"customer {wanted.subject} certified, key {fingerprint_text(key_digest(wanted.public))}: {out}")
+    say(f"customer {wanted.subject} certified, key {key_fingerprint(wanted.public)}: {out}")
 
 
 @manufacturer.command("take-tickets")

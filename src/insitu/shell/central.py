@@ -48,6 +48,7 @@ from ..protocol.parties.central_data import (
     Question,
     TransactionFound,
 )
+from ..protocol.parties.central_enrolling import sealed_issuer
 from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.registry import Change, CommandKind, Issuer, Registry
@@ -209,14 +210,7 @@ class Central:
         return verified
 
     def _sealed(self, customer: VerifiedCertificate) -> Issuer:
-        return Issuer(
-            fingerprint=customer.fingerprint,
-            certificate=customer.der,
-            owner=customer.subject,
-            certificate_number=customer.serial_number,
-            root=customer.issuer_fingerprint,
-            seal=self.keys.sign(self.key, proofs.trusted_issuer(customer.der)),
-        )
+        return sealed_issuer(customer, self.keys.sign(self.key, proofs.trusted_issuer(customer.der)))
 
     def check_root(self, root: bytes) -> None:
         """Make sure that no other manufacturer's root (DER) is trusted.

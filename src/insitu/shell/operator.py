@@ -11,7 +11,7 @@ from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.certificates import CertificateRefused, VerifiedCertificate, trusted_root
 from ..protocol.keys.revocation import VerifiedCrl, read_crl
 from ..protocol.messages import KeyOrder, encode_record
-from ..protocol.stores.registry import Command, CommandKind, Crl, Issuer, ModuleEntry, Registry
+from ..protocol.stores.registry import Command, CommandKind, Crl, ModuleEntry, Registry
 from .central import Central
 
 MODULES_AT_ONCE = 1000
@@ -94,19 +94,6 @@ def all_modules(registry: Registry) -> Iterator[ModuleEntry]:
     while page := registry.modules(after=after, limit=MODULES_AT_ONCE):
         yield from page
         after = page[-1].serial
-
-
-def find_issuer(registry: Registry, fingerprint: bytes) -> Issuer:
-    """The issuer whose certificate has this SHA-256 fingerprint.
-
-    Raises:
-        UsageError: there is none.
-
-    """
-    for issuer in registry.issuers():
-        if issuer.fingerprint == fingerprint:
-            return issuer
-    raise UsageError("no such issuer is trusted", who="central", got=fingerprint.hex())
 
 
 def _lists_come_from(central: Central) -> list[VerifiedCertificate]:

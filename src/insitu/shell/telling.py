@@ -200,7 +200,10 @@ _LINES: dict[str, Callable[[Facts], str]] = {
     "CircleAdmitted": lambda f: (
         f"nobody but {f['central']} certified {f['customer']}, which certified {f['central']}: {PLAUSIBILITY}"
     ),
-    "KeysErased": lambda f: f"erased key and certificates; epoch {f['epoch']} begins",
+    "KeysErased": lambda f: (
+        f"erased key and certificates; epoch {f['epoch']} begins"
+        + (f"; {f['dropped']} messages to or from the host are gone with them" if f["dropped"] else "")
+    ),
     "ModulePersonalized": lambda f: f"{f['serial']} personalized, certificate {f['certificate']}",
     "ModuleTurnedAway": lambda f: f"{f['serial']} is turned away, {f['fault']}: {f['reason']}",
     "ModuleReported": lambda f: f"{f['serial']} reports: {f['state']}, epoch {f['epoch']}, {f['certificate']}",
