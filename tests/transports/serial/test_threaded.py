@@ -218,7 +218,7 @@ async def test_a_link_between_two_urls():
             assert await read_until(link.stream, 1024) == EVERYTHING * 4
             assert (link.kind, link.attests_wired) == ("serial", False)
             assert "not attested" in link.description
-        nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()  # before this end leaves: then the line is hung up, and the other end says so
 
 
 @pytest.mark.parametrize("url", ["serial:socket://127.0.0.1:1", "serial:rfc2217://127.0.0.1:1"])
