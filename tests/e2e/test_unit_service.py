@@ -16,6 +16,7 @@ from commands import PASSPHRASES, SERIAL, Estate, Ran, Words, done, establish, i
 
 from insitu.protocol.stores.card_log import Intent, import_lines
 from insitu.protocol.stores.files import OS_FILES
+from insitu.shell.waiting import opened
 
 MODULES = 5
 
@@ -90,7 +91,8 @@ def test_killed_and_started_again(bank):
 def test_a_card_in_other_hands_is_said_and_nothing_is_used_up(bank):
     bank.approved("--module", SERIAL)
     with service(bank) as (unit, at):
-        held = OS_FILES.lock(Path(f"{bank.store('card')}.lock"))
+        lock = Path(f"{bank.store('card')}.lock")
+        held = opened(lambda: OS_FILES.lock(lock))  # the unit looks at the card now and then
         try:
             with running(*called(bank, at)) as module:
                 assert "busy" in module.note("Error")["error"]
