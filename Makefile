@@ -28,8 +28,9 @@ lint: setup ## all checks that do not run the code
 bench: setup ## what things cost, measured side by side; writes bench.json
 	$(BIN)/python benchmarks/run.py
 
-specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, CDDL, example, options, XFS4IoT
+specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, Promela, CDDL, example, options, XFS4IoT
 	$(BIN)/python specs/generate.py
+	$(BIN)/python specs/spin/promela.py
 	$(BIN)/python -m insitu.protocol.messages.cddl > specs/messages.cddl
 	$(BIN)/python specs/example.py
 	$(BIN)/python specs/options.py
