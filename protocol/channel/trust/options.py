@@ -27,6 +27,8 @@ class Description:
         needs: what must be there beforehand.
         protects: against whom it does.
         leaves: against whom it does not.
+        uses_up: what every session uses up or counts, also one in which a module is only asked how things stand; empty
+            if nothing.
 
     """
 
@@ -34,6 +36,7 @@ class Description:
     needs: str
     protects: str
     leaves: str
+    uses_up: str = ""
 
 
 DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
@@ -70,6 +73,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         leaves="a manufacturer, or whoever has its unused tickets, who vouches for a wrong key first; a stolen module "
         "of exactly the expected serial number; another customer of the same manufacturer, who personalizes the module "
         "for himself; besides, anybody can open a channel to the module and learn a new public key",
+        uses_up="the ticket, which is this module's from then on",
     ),
     TrustOption.SHIPPED_KEY: Description(
         ANY_LINK,
@@ -85,6 +89,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         protects="listeners and active attackers on the link, who get one guess a session, and five in a row at most",
         leaves="whoever learns the secret: he can pose to either side for as long as it is used; somebody who locks "
         "the module's secret by guessing wrong from two places, or the unit's if the module has no identity",
+        uses_up="an attempt, which counts until it was right",
     ),
     TrustOption.TAN: Description(
         ANY_LINK,
@@ -94,6 +99,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         "module, or after its term",
         leaves="whoever reads the envelope before its TAN is used; somebody who burns the TANs of a module that has no "
         "identity",
+        uses_up="a TAN",
     ),
     TrustOption.CONVEYED: Description(
         ANY_LINK,
@@ -102,6 +108,7 @@ DESCRIPTIONS: Final[Mapping[TrustOption, Description]] = {
         protects="listeners and active attackers on the link between module and unit; whoever learns the number",
         leaves="somebody in the local link of the mobile; a stolen mobile, or its key; a person who brings it to "
         "another module; where the network only reports a caller number, whoever can forge one",
+        uses_up="an errand of the mobile",
     ),
 }
 

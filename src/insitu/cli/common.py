@@ -57,25 +57,32 @@ class Group(click.Group):
         """Run the command; our errors become messages."""
         try:
             return super().invoke(ctx)
-        except (KeyboardInterrupt, click.Abort):
-            code = _tell("interrupted", INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as interrupt:
+            code = _tell(with_notes("interrupted", interrupt), INTERRUPTED)
         except BaseExceptionGroup as group:
             first = first_error(group)
             if is_interrupted(group):
-                code = _tell("interrupted", INTERRUPTED)
+                code = _tell(with_notes("interrupted", group), INTERRUPTED)
             elif first is not None:
-                code = _tell(str(first), first.exit_code)
+                code = _tell(with_notes(str(first), first, group), first.exit_code)
             else:
                 raise
         except Exception as error:
             if not is_ours(error):
                 raise
-            code = _tell(str(error), error.exit_code)
+            code = _tell(with_notes(str(error), error), error.exit_code)
         raise click.exceptions.Exit(code)
+
+
+def with_notes(text: str, *errors: BaseException) -> str:
+    """What is told of errors: the text, and what was noted on them on their way up, say how far one came."""
+    return "; ".join((text, *(note for error in errors for note in getattr(error, "__notes__", ()))))
 
 
 def _tell(text: str, code: int) -> int:
     with suppress(OSError):  # nobody can be told that standard error is closed
+        if code == INTERRUPTED and sys.stderr.isatty():
+            click.echo(err=True)  # the terminal has shown ^C, and the cursor stands behind it
         click.echo(f"insitu: {text}", err=True)
     return code
 
@@ -108,7 +115,7 @@ def is_interrupted(group: BaseExceptionGroup[BaseException]) -> bool:
 
 
 def run_async(main: Callable[[], Awaitable[None]], *, serves: bool = False) -> None:
-    """Run `main` with trio. SIGTERM cancels it, so that links are closed and nothing is left half done.
+    """Run `main` with trio. SIGINT and SIGTERM cancel it, so that links are closed and nothing is left half done.
 
     Args:
         main: what to run.
@@ -120,23 +127,22 @@ def run_async(main: Callable[[], Awaitable[None]], *, serves: bool = False) -> N
     """
     import trio
 
-    terminated = False
+    came: set[int] = set()
 
     async def watch(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-        nonlocal terminated
-        async for _ in signals:
-            terminated = True
+        async for number in signals:
+            came.add(number)
             scope.cancel()
 
     async def watched() -> None:
-        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch, signals, nursery.cancel_scope)
                 await main()
                 nursery.cancel_scope.cancel()
 
     trio.run(watched)
-    if terminated and not serves:
+    if came and not (serves and came == {signal.SIGTERM}):
         raise KeyboardInterrupt
 
 

@@ -5,30 +5,24 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..protocol.channel.trust import SHIPPED_BYTES
-from ..protocol.engine import PublicKey, StateError, UsageError
-from ..protocol.keys.certificates import fingerprint_text
+from ..protocol.channel.trust.options import DESCRIPTIONS
+from ..protocol.engine import PublicKey, UsageError
 from ..protocol.keys.codes import read_code
-from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import KeyPolicy, TrustOption
-from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.calls import Calls
 from ..shell.card import Card
 from ..shell.passphrase import passphrase
-from ..shell.reaching import reach
-from ..shell.serving import while_serving
-from ..shell.telling import key_fingerprint, status_facts
+from ..shell.telling import key_fingerprint
 from ..shell.trusting import NOTHING, Means, check_certified
 from ..shell.unit import Unit
-from ..transports.tap import Tap
 from .calls import CallOptions, call_options, call_ports, switchboard
 from .common import (
     OPTIONS,
@@ -37,16 +31,20 @@ from .common import (
     Teller,
     about,
     check_place,
-    emit,
     open_book,
     open_store,
     parse_link,
-    run_async,
     say,
     store_options,
     trust_options,
 )
+from .guide import Guide, somebody_is_there
+from .people import people_options
+from .personalizing import Errand, Personalizing
 from .unit_service import add_commands
+
+if TYPE_CHECKING:
+    from ..transports.links import Address
 
 IDENTIFYING: Final = (TrustOption.CERTIFICATES, TrustOption.CERTIFICATES_ONE_WAY)
 """Options under which a module proves an identity that its manufacturer can revoke."""
@@ -59,9 +57,11 @@ def unit() -> None:
 
 @unit.command()
 @store_options("card")
-@trust_options
-@click.option("--serial", required=True, help="The module that the approved job is for; no other is personalized.")
-@click.option("--central", type=PATH, required=True, help="The central system's certificate, made by this card (PEM).")
+@partial(trust_options, link_required=False)
+@click.option("--serial", help="The module: no other is personalized. Without it you are asked, at a terminal.")
+@click.option("--central", type=PATH, help="The central system's certificate, made by this card (PEM).")
+@partial(people_options, required=False)
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 36500), help="Validity, if they do.")
 @click.option(
     "--crl",
     type=PATH,
@@ -76,17 +76,23 @@ def unit() -> None:
 @click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
+@click.option("--read-back/--no-read-back", default=None, help="Meet the module once more at the end, and compare.")
+@click.option("--yes", "agreed", is_flag=True, help="Do not ask whether to go on, at a terminal.")
+@click.option("--dry-run", is_flag=True, help="Ask the module and show the plan; nothing is changed.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
 def personalize(
     card: Path,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
-    link: str,
+    link: str | None,
     trust: str,
     declare_wired: bool,
     declare_numeric_comparison: bool,
-    serial: str,
-    central: Path,
+    serial: str | None,
+    central: Path | None,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    days: int,
     crl: Path | None,
     manufactured_key: bool,
     shipped_key_file: Path | None,
@@ -97,65 +103,83 @@ def personalize(
     no_identity: bool,
     out: Path | None,
     wait: float,
+    read_back: bool | None,
+    agreed: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Personalize a module that two people approved.
+    """Personalize a module that two people approve, beforehand or here.
 
-    Without an approval, a module that the card certified before is asked whether it operates: so a confirmation that
-    got lost is recognised. Under --trust physical you are asked to compare fingerprints before anything is signed.
+    At a terminal you are led through it and asked for what lacks; docs/personalizing.md shows all of it. It can be
+    interrupted at any point, and says where things stand; the same command goes on from there. Without an approval, a
+    module that the card certified before is asked whether it operates: so a confirmation that got lost is recognised.
+    Under --trust physical you are asked to compare fingerprints before anything is signed.
     """
-    teller = Teller(as_json=as_json)
-    where = parse_link(link, trust, numeric_comparison=declare_numeric_comparison)
-    if crl is not None and OPTIONS[trust] not in IDENTIFYING:
+    guide = Guide() if somebody_is_there() and not as_json else None
+    teller = guide or Teller(as_json=as_json)
+    parse = partial(parse_link, trust=trust, numeric_comparison=declare_numeric_comparison)
+    where: Address | None = None
+    if link is not None:
+        where = parse(link)
+    elif not dry_run:
+        where = _there(guide, "--link").choose_link(parse)
+    serial = serial or _there(guide, "--serial").ask_serial()
+    central = central or _there(guide, "--central").ask_central()
+    option = OPTIONS[trust]
+    if crl is not None and option not in IDENTIFYING:
         raise UsageError("a revocation list names identities", expected="--trust certificates", got=f"--trust {trust}")
     central_der = pem.read_certificate(central)
     if out is not None:
         check_place(out)
-    if OPTIONS[trust] in (TrustOption.SECRET, TrustOption.TAN):
-        means = _means_by_book(OPTIONS[trust], secret_file, book, book_passphrase_file, identified=not no_identity)
+    asks_nobody = dry_run and (where is None or bool(DESCRIPTIONS[option].uses_up))
+    if asks_nobody:
+        means = NOTHING
+    elif option in (TrustOption.SECRET, TrustOption.TAN):
+        means = _means_by_book(option, secret_file, book, book_passphrase_file, identified=not no_identity)
     else:
-        means = _means(OPTIONS[trust], serial, shipped_key_file)
-    board = switchboard(OPTIONS[trust], conveyed, teller.show)
-    policy = KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW
+        means = _means(option, serial, shipped_key_file)
+    board = None if asks_nobody else switchboard(option, conveyed, teller.show)
+    errand = Errand(
+        serial,
+        option,
+        where,
+        central_der,
+        declared_wired=declare_wired,
+        wait=wait,
+        policy=KeyPolicy.MANUFACTURE_ADMITTED if manufactured_key else KeyPolicy.NEW,
+        days=days,
+        people=people,
+        pin_files=pin_files,
+        out=out,
+        dry_run=dry_run,
+        read_back=read_back,
+        agreed=agreed,
+        as_json=as_json,
+    )
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
-        check_certified(owner, OPTIONS[trust])
+        check_certified(owner, option)
         with about(central):
             given = (lambda _: means) if board is None else (lambda serial: Means(mobiles=board.place(serial)))
             here = Unit(owner, central_der, compare=_ask_person, means=given, blocking=True, show=teller.show)
         if crl is not None:
             with about(crl):
-                here.heed(pem.read_crl(crl))
-
+                here.heed(pem.read_crl(crl), keep=not dry_run)
         own = owner.record.name, owner.authentication, owner.keys
         ports = call_ports(None if board is None else Calls(board, *own, tell=teller.error), conveyed, teller.error)
+        Personalizing(owner, here, errand, teller=teller, guide=guide, ports=ports).run()
 
-        async def meet() -> None:
-            expected = _certified_before(owner, here, serial)
-            connection = await reach(where, declared_wired=declare_wired, seconds=wait)
-            wire, wired = Tap(connection.stream), connection.attests_wired
-            if expected is not None:
-                reported = await here.inquire(wire, serial, OPTIONS[trust], wired=wired)
-                if reported.status.fingerprint != expected:
-                    raise _not_now(reported)
-                text = f"module {serial} operates with the certificate that the log names"
-                emit(as_json, _result(serial, expected, wire), text)
-                return
-            result = await here.personalize(wire, serial, OPTIONS[trust], wired=wired, policy=policy)
-            if not isinstance(result, ModulePersonalized):
-                raise _not_now(result)
-            fingerprint = sha256(result.certificate).digest()
-            text = f"module {serial} is personalized: certificate {fingerprint_text(fingerprint)}"
-            if owner.is_circular:
-                text += f"; our own certificate is circular: {PLAUSIBILITY}"
-            try:
-                if out is not None:
-                    pem.write_certificate(out, result.certificate)
-            finally:  # the module operates, whether its certificate could be written here or not
-                facts = {**_result(serial, fingerprint, wire), "circular": owner.is_circular}
-                emit(as_json, facts, text)
 
-        run_async(partial(while_serving, ports, teller.mobiles, meet))
+def _there(guide: Guide | None, option: str) -> Guide:
+    """Who asks the person at the terminal for what an option would have said.
+
+    Raises:
+        UsageError: there is nobody.
+
+    """
+    if guide is None:
+        raise UsageError(f"{option} is missing, and nobody to ask", who="unit", expected=f"{option}, or a terminal")
+    return guide
 
 
 def _means_by_book(
@@ -174,25 +198,6 @@ def _means_by_book(
         return Means(book=opened)
     told = passphrase(file=secret, prompt="Secret of the module: ")
     return Means(secret=told.reveal(), book=opened, identified=identified)
-
-
-def _certified_before(owner: Card, here: Unit, serial: str) -> bytes | None:
-    """Without an approved job: the certificate that the card made last for this module, if it made one.
-
-    Its confirmation may have been lost; then the module operates, and is asked instead of being personalized again.
-
-    Raises:
-        StateError: there is neither a job nor a certificate.
-
-    """
-    try:
-        here.check(serial)
-    except StateError:
-        expected = owner.certified(serial)
-        if expected is None:
-            raise
-        return expected
-    return None
 
 
 def _means(option: TrustOption, serial: str, shipped_key_file: Path | None) -> Means:
@@ -218,28 +223,6 @@ def _ask_person(public: PublicKey) -> bool:
         while not answer.endswith(b"\n") and (typed := os.read(0, 100)):
             answer += typed
     return answer.strip().lower() in (b"y", b"yes")
-
-
-def _result(serial: str, certificate: bytes, wire: Tap) -> dict[str, object]:
-    return {
-        "note": "Result",
-        "party": "unit",
-        "ok": True,
-        "serial": serial,
-        "certificate": fingerprint_text(certificate),
-        "sent": wire.sent,
-        "received": wire.received,
-    }
-
-
-def _not_now(reported: ModuleReported) -> StateError:
-    facts = status_facts(reported.status)
-    return StateError(
-        f"module {reported.serial} is not to be personalized now",
-        who="unit",
-        expected="a delivered or reset module",
-        got=f"{facts['state']}, epoch {facts['epoch']}, certificate {facts['certificate']}",
-    )
 
 
 add_commands(unit)

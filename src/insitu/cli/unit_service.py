@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from ..protocol.engine import KeyKind, UsageError
+from ..protocol.engine import UsageError
 from ..protocol.keys.profile import time_text
-from ..protocol.keys.public import decompress
 from ..protocol.messages import LONGEST_WAIT, CardRole, Job, TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
@@ -38,7 +37,7 @@ from .common import (
     store_opener,
     store_options,
 )
-from .people import MISSING, enter_approvals, people_options, pins_of
+from .people import MISSING, described, enter_approvals, key_of, people_options, pins_of
 from .standing import read_number
 
 if TYPE_CHECKING:
@@ -327,13 +326,13 @@ def queue(card: Path, passphrase_file: Path | None, passphrase_hook: str | None,
                 facts: dict[str, object] = {
                     "job": job.number.hex(),
                     "serial": job.subject,
-                    "key": _key(job),
+                    "key": key_of(job),
                     "salt": job.salt.hex(),
                     "days": job.days,
                     "expires": job.expires,
                     "approvals": list(job.approvals),
                 }
-                emit(as_json, facts, _described(job))
+                emit(as_json, facts, described(job))
 
 
 @click.command()
@@ -352,7 +351,7 @@ def approve(
     number = read_number(job)
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with opened(reopen) as vault:
-        say(_described(Card(vault).job(number)))
+        say(described(Card(vault).job(number)))
     pins = pins_of(people, pin_files)
     with opened(reopen) as vault:
         owner = Card(vault)
@@ -362,23 +361,6 @@ def approve(
 
 def _is_queued(job: Job) -> bool:
     return job.role is CardRole.MODULE and job.public_key is not None
-
-
-def _key(job: Job) -> str:
-    from ..shell.telling import key_fingerprint
-
-    return "none yet" if job.public_key is None else key_fingerprint(decompress(KeyKind.P256, job.public_key))
-
-
-def _described(job: Job) -> str:
-    return "\n".join(
-        (
-            f"job {job.number.hex()}: {job.role.name.lower()} {job.subject} for {job.days} days",
-            f"  key       {_key(job)}",
-            f"  salt      {job.salt.hex()}",
-            f"  approved  by {' and '.join(job.approvals) or 'nobody'}; open until {time_text(job.expires)}",
-        )
-    )
 
 
 def add_commands(group: click.Group) -> None:

@@ -1,4 +1,4 @@
-"""Where a passphrase comes from: a file that only its owner can read, a hook command, or a person at a terminal.
+"""Where a passphrase comes from: a file that only its owner can read, standard input, a hook command, or a person.
 
 Never from the command line or the environment: other processes see those. Nothing of a passphrase appears in an
 error; a `Secret` carries it to the store that it opens.
@@ -24,6 +24,7 @@ from .hook import HOOK_SECONDS, output_of
 
 LONGEST: Final = 4096
 """Bytes of a passphrase."""
+STANDARD_INPUT: Final = Path("-")
 _WHO: Final = "passphrase"
 
 
@@ -53,7 +54,7 @@ def passphrase(
 
 
 def from_file(path: Path) -> Secret:
-    """The content of a file without the end of its last line.
+    """The content of a file without the end of its last line; of `-`, the next line of standard input.
 
     The file must be a regular one, no symbolic link, ours, and of mode 0600 or 0400. On Windows, who may read it
     is a matter of its access control list, which is not checked.
@@ -62,6 +63,8 @@ def from_file(path: Path) -> Secret:
         UsageError: it is not such a file, cannot be read, is empty or longer than LONGEST.
 
     """
+    if path == STANDARD_INPUT:
+        return _next_line()
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         file = os.open(path, flags)
@@ -74,6 +77,24 @@ def from_file(path: Path) -> Secret:
         got = "a symbolic link" if error.errno in (errno.ELOOP, errno.EMLINK) else error.strerror
         raise UsageError(f"file {path}", who=_WHO, expected="a file that can be read", got=got) from None
     return _secret(content, f"file {path}")
+
+
+def _next_line() -> Secret:
+    """A line of standard input, and no byte of the one after it, which may be somebody else's secret.
+
+    Raises:
+        UsageError: it is a terminal, which would show what is typed; it has ended, or the line is no passphrase.
+
+    """
+    line = b""
+    with suppress(OSError):
+        if os.isatty(0):
+            raise UsageError(
+                "standard input", who=_WHO, expected="a file or pipe", got="a terminal, which would show it"
+            )
+        while not line.endswith(b"\n") and len(line) < LONGEST + 3 and (piece := os.read(0, 1)):
+            line += piece
+    return _secret(line, "standard input")
 
 
 def _refuse_unsafe(path: Path, status: os.stat_result) -> None:

@@ -33,6 +33,7 @@ from ..protocol.parties.unit import (
     ModuleCertified,
     ModulePersonalized,
     ModuleReported,
+    ModuleTurnedAway,
     UnitData,
     UnitState,
 )
@@ -95,18 +96,19 @@ class Unit:
         self._show = show
         self._busy = False
 
-    def heed(self, crl: bytes) -> None:
+    def heed(self, crl: bytes, *, keep: bool = True) -> None:
         """From now on, personalize no module whose identity is on the manufacturer's revocation list (DER) (S5).
 
-        The card keeps it, and every unit with this card heeds it.
+        The card keeps it, and every unit with this card heeds it; without `keep` it is only looked at.
 
         Raises:
             CertificateRefused: the list is not the manufacturer's, is out of date, or names this card's customer.
             StateError: the card has a newer one.
 
         """
-        check_current(read_crl(crl, self._card.root), self._now())
-        check_unrevoked(self._card.customer, self._card.heed(crl))
+        listed = read_crl(crl, self._card.root)
+        check_current(listed, self._now())
+        check_unrevoked(self._card.customer, self._card.heed(crl) if keep else listed)
 
     def check(self, serial: str) -> None:
         """Make sure, before a link is opened, that the job for this module stands.
@@ -173,14 +175,50 @@ class Unit:
             raise StateError("no report", who="unit", expected="the module's status", got="another end")
         return reported
 
+    async def look(
+        self, stream: trio.abc.Stream, serial: str, option: TrustOption, *, wired: bool = False
+    ) -> ModuleReported | None:
+        """One session in which the module `serial` says how things stand; None: it waits for its personalization.
+
+        Nothing changes on either side, besides what the option uses up with every session. Nothing of it is shown.
+
+        Args:
+            stream: the link, which is closed afterwards.
+            serial: the module.
+            option: the trust option, pinned.
+            wired: whether the link is a wired local one; asked for by the physical option.
+
+        Raises:
+            InsituError: the session did not end in good order.
+
+        """
+        notes: list[object] = []
+        async with stream:
+            data = UnitData(None, serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
+            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
+            try:
+                await self._session(stream, data, purposes, option, wired=wired, show=notes.append)
+            except InsituError:
+                if not any(isinstance(note, ModuleTurnedAway) for note in notes):
+                    raise
+        return next((note for note in notes if isinstance(note, ModuleReported)), None)
+
     async def _session(
-        self, stream: trio.abc.Stream, data: UnitData, purposes: frozenset[Purpose], option: TrustOption, *, wired: bool
+        self,
+        stream: trio.abc.Stream,
+        data: UnitData,
+        purposes: frozenset[Purpose],
+        option: TrustOption,
+        *,
+        wired: bool,
+        show: Show | None = None,
     ) -> ModulePersonalized | ModuleReported:
         notes: list[object] = []
+        tell = self._show if show is None else show
 
-        def show(note: object) -> None:
+        def keep(note: object) -> None:
             notes.append(note)
-            self._show(note)
+            tell(note)
 
         if self._busy:
             raise StateError("a session is running", who="unit", expected="one module at a time")
@@ -193,7 +231,7 @@ class Unit:
             has = UnitHas(self._card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
             handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            ports = self._ports(means, show)
+            ports = self._ports(means, keep)
             if link is not None and option is TrustOption.CONVEYED:
                 await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
             else:
