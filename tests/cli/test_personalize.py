@@ -1,4 +1,4 @@
-"""insitu unit personalize for programs: what lacks, the plan, approvals on the way, Ctrl-C at the card, reading back."""
+"""insitu unit personalize for programs: what lacks, the plan, approvals on the way, Ctrl-C at the card, read back."""
 
 from __future__ import annotations
 
