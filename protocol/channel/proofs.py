@@ -119,3 +119,31 @@ def enrollment(binding: bytes, customer: bytes, central: PublicKey) -> bytes:
 def trusted_issuer(certificate: bytes) -> bytes:
     """What the central system signs to know a customer's certificate again that it was told to trust (L9, M1)."""
     return to_be_signed(ES256, encode(["insitu trusted issuer", certificate]), external_aad=b"")
+
+
+def log_head(card: bytes, entries: int, digest: bytes, signatures: int, at: int) -> bytes:
+    """What a card says about its log, as the payload of a COSE_Sign1 by its authentication key (L12, S6).
+
+    Args:
+        card: SHA-256 of the certificate of its signing key, 32 bytes.
+        entries: how many there are.
+        digest: of the last one, 32 bytes.
+        signatures: how many the log has had the signing key make.
+        at: unix seconds, as the card was told.
+
+    """
+    return encode(["insitu log head", card, entries, digest, signatures, at])
+
+
+def log_receipt(central: str, card: bytes, entries: int, digest: bytes, at: int) -> bytes:
+    """What a central system says it has of a card's log, for good, as the payload of a COSE_Sign1 by its key (L12).
+
+    Args:
+        central: its name.
+        card: SHA-256 of the certificate of the card's signing key, 32 bytes.
+        entries: how many it has.
+        digest: of the last one, 32 bytes.
+        at: unix seconds.
+
+    """
+    return encode(["insitu log receipt", central, card, entries, digest, at])

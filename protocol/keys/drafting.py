@@ -27,6 +27,9 @@ Builder: TypeAlias = (
 )
 
 _SHA256: Final = SHA256()
+_SIGNATURE_BYTES: Final = 64
+_ECDSA_WITH_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
+"""AlgorithmIdentifier of the only algorithm of our profile (RFC 5758 section 3.2)."""
 
 
 class StandIn(ec.EllipticCurvePrivateKey):
@@ -132,7 +135,33 @@ class Draft:
             UsageError: another length.
 
         """
-        if len(signature) != 64:
-            raise UsageError("signature", who=WHO, expected="64 bytes", got=len(signature))
+        if len(signature) != _SIGNATURE_BYTES:
+            raise UsageError("signature", who=WHO, expected=f"{_SIGNATURE_BYTES} bytes", got=len(signature))
         stand_in = StandIn(der_signature(signature), self._public)
         return self._builder.sign(stand_in, _SHA256).public_bytes(Encoding.DER)
+
+
+def put_together(to_be_signed: bytes, signature: bytes) -> bytes:
+    """SIGNED of X.509 (RFC 5280 section 4.1) where there is no builder any more: the same bytes that `assemble` made.
+
+    Args:
+        to_be_signed: of a certificate or list, DER.
+        signature: r || s, 64 bytes, by a P-256 key with SHA-256.
+
+    Raises:
+        UsageError: a signature of another length.
+
+    """
+    if len(signature) != _SIGNATURE_BYTES:
+        raise UsageError("signature", who=WHO, expected=f"{_SIGNATURE_BYTES} bytes", got=len(signature))
+    signed = b"\x00" + der_signature(signature)
+    return _der(0x30, to_be_signed + _ECDSA_WITH_SHA256 + _der(0x03, signed))
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    """One DER item; the shortest form of its length (X.690 section 10.1)."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(digits))) + digits + content

@@ -24,6 +24,8 @@ MOST_OPEN: Final = 64
 MOST_REVOKED: Final = 1024
 """Certificates of one issuer that are revoked; a list that is read holds some 900 (keys/revocation.py)."""
 LARGEST_LIST_NUMBER: Final = (1 << 63) - 1
+SIGNED_LOG_MAX: Final = 512
+"""The longest head or receipt of a card's log, in bytes."""
 MOST_LISTS: Final = 16
 """Revocation lists that wait for approval on a card at a time."""
 IDENTITY: Final = "identity"
@@ -472,6 +474,8 @@ class CardRecord:
             there is no root (L6).
         standing: standing approvals that wait for people; those in force stand in the log.
         policy: what standing approvals there may be; None: none.
+        head: the last head of the log that the authentication key signed, COSE_Sign1 (parties/log_heads.py).
+        receipt: the last one by which a central system says how far it has read the log, COSE_Sign1.
 
     CDDL::
 
@@ -489,6 +493,8 @@ class CardRecord:
           ? 11: certificate,       ; the central system's request
           12: [*16 StandingJob],
           ? 13: StandingPolicy,
+          ? 14: bstr .size (1..512),    ; head of the log
+          ? 15: bstr .size (1..512),    ; receipt for the log
         }
 
     """
@@ -506,3 +512,5 @@ class CardRecord:
     central: Annotated[Certificate | None, Key(11)] = None
     standing: Annotated[tuple[StandingJob, ...], Key(12), Size(0, MOST_STANDING)] = ()
     policy: Annotated[StandingPolicy | None, Key(13)] = None
+    head: Annotated[bytes | None, Key(14), Size(1, SIGNED_LOG_MAX)] = None
+    receipt: Annotated[bytes | None, Key(15), Size(1, SIGNED_LOG_MAX)] = None

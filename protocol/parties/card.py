@@ -49,12 +49,14 @@ from .card_data import (
     CircleClosed,
     CustomerCertified,
     Furnish,
+    HeadWanted,
     JobNoted,
     JobProposed,
     ListHeard,
     ListProposed,
     ListWanted,
     PinRefused,
+    ReceiptCame,
     RequestMade,
     StandingProposed,
     StandingUsed,
@@ -62,6 +64,15 @@ from .card_data import (
     StandingWithdrawn,
     TicketPresented,
     TicketsWanted,
+)
+from .card_heads import (
+    entered,
+    go_without_head,
+    it_has_read_this_log,
+    its_last_entry_is_unsigned,
+    keep_head,
+    keep_receipt,
+    sign_head,
 )
 from .card_lists import (
     enter_list,
@@ -76,7 +87,9 @@ from .card_record import begun, circular_customer, customer_of, kept, log_of, lo
 from .card_standing import (
     a_standing_approval_covers_it,
     bring_into_force,
-    it_is_there_to_withdraw,
+    drop,
+    it_is_in_force,
+    it_waits_for_people,
     note_standing,
     policy_admits_it,
     two_people_approved_exactly_this_standing,
@@ -88,7 +101,9 @@ from .card_tickets import (
     enter_order,
     give_no_verdict,
     is_ticket_count,
+    it_was_taken_before,
     take_ticket,
+    take_ticket_again,
     the_mac_is_right,
     the_ticket_is_free_or_its_own,
     turn_ticket_down,
@@ -272,12 +287,12 @@ def enter_result(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     job, certificate = given(data.job), given(data.draft).assemble(event.signature)
     result = Result(job.number, event.signature, sha256(certificate).digest())
     is_ours = job.role is CardRole.UNIT and job.public_key == compress(given(data.authentication).public)
-    known = logged(data, result, data.at, unit=certificate if is_ours else data.held.unit)
-    return kept(known, known.held, Show(Certified(job, certificate)))
+    unit = certificate if is_ours else data.held.unit
+    return entered(data, result, data.at, Show(Certified(job, certificate)), unit=unit)
 
 
 def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
-    """Enter that nothing was signed; the approvals stay used."""
+    """Enter that nothing was signed; the approvals stay used. Key memory is not asked for a head now."""
     number = given(data.listing).number if data.job is None else data.job.number
     failure = Failure(number, event.reason)
     known = logged(data, failure, data.at)
@@ -338,22 +353,30 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, Approve, pin_is_right, note_approval, STAY),
         row(S.READY, Approve, person_may_try, count_failure, STAY),
         row(S.READY, CertificateWanted, two_people_approved_exactly_this, enter_intent, S.SIGNING),
-        row(S.SIGNING, Signed, None, enter_result, S.READY),
+        row(S.SIGNING, Signed, None, enter_result, S.VOUCHING),
         row((S.SIGNING, S.LISTING), KeyOperationFailed, None, enter_failure, S.READY),
+        # the head of the log
+        row(S.VOUCHING, Signed, None, keep_head, S.READY),
+        row(S.VOUCHING, KeyOperationFailed, None, go_without_head, S.READY),
+        row(S.READY, HeadWanted, its_last_entry_is_unsigned, sign_head, S.VOUCHING),
+        row(S.READY, HeadWanted, None, None, STAY),
+        row(S.READY, ReceiptCame, it_has_read_this_log, keep_receipt, STAY),
         # revocation lists (S5)
         row(S.READY, ListProposed, list_is_due, note_list, STAY),
         row(S.READY, ListWanted, two_people_approved_exactly_this_list, enter_list_intent, S.LISTING),
-        row(S.LISTING, Signed, None, enter_list, S.READY),
+        row(S.LISTING, Signed, None, enter_list, S.VOUCHING),
         row(S.READY, ListHeard, list_is_no_older, heed_list, STAY),
         # standing approvals
         row(S.READY, StandingProposed, policy_admits_it, note_standing, STAY),
-        row(S.READY, StandingWanted, two_people_approved_exactly_this_standing, bring_into_force, STAY),
+        row(S.READY, StandingWanted, two_people_approved_exactly_this_standing, bring_into_force, S.VOUCHING),
         row(S.READY, StandingUsed, a_standing_approval_covers_it, use_one, S.SIGNING),
-        row(S.READY, StandingWithdrawn, it_is_there_to_withdraw, withdraw, STAY),
+        row(S.READY, StandingWithdrawn, it_waits_for_people, drop, STAY),
+        row(S.READY, StandingWithdrawn, it_is_in_force, withdraw, S.VOUCHING),
         # tickets (A4)
-        row(S.READY, TicketsWanted, two_people_ordered_exactly_these, enter_order, STAY),
+        row(S.READY, TicketsWanted, two_people_ordered_exactly_these, enter_order, S.VOUCHING),
         row(S.READY, TicketPresented, the_ticket_is_free_or_its_own, check_ticket, S.CHECKING),
-        row(S.CHECKING, SecretUsed, the_mac_is_right, take_ticket, S.READY),
+        row(S.CHECKING, SecretUsed, it_was_taken_before, take_ticket_again, S.READY),
+        row(S.CHECKING, SecretUsed, the_mac_is_right, take_ticket, S.VOUCHING),
         row(S.CHECKING, SecretUsed, None, turn_ticket_down, S.READY),
         row(S.CHECKING, KeyOperationFailed, None, give_no_verdict, S.READY),
     ],

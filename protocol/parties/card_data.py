@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Final, NoReturn, TypeAlias
 
 from ..channel.trust.ticket import TicketClaim
-from ..engine import KeyHandle, PublicKey, SecretHandle, UsageError, given
+from ..engine import KeyHandle, PublicKey, SecretHandle, Show, UsageError, given
 from ..keys.certificates import Draft
 from ..messages import CardRecord, Job, ListJob, Person, StandingJob, StandingPolicy
 from ..stores.card_log import (
@@ -43,6 +43,8 @@ class CardState(Enum):
     SIGNING = auto()
     LISTING = auto()
     CHECKING = auto()
+    VOUCHING = auto()
+    """What happened is in the log that is about to be stored; its head is being signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,43 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadWanted:
+    """The log is about to be shown: its head is to be signed if that of its last entry is not. `at`: unix seconds."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptCame:
+    """A central system says how far it has read the log.
+
+    Attributes:
+        receipt: COSE_Sign1.
+        central: the key of the central system, as it was pinned for the session.
+
+    """
+
+    receipt: bytes = field(repr=False)
+    central: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What is done once the head is signed, or could not be.
+
+    Attributes:
+        at: of the head, unix seconds.
+        then: what is said.
+        keep: the keys that are durable from then on; None: those that are.
+
+    """
+
+    at: int
+    then: tuple[Show, ...]
+    keep: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CardData:
     """What a card knows.
 
@@ -292,6 +331,7 @@ class CardData:
         draft: what waits for its signature.
         job, listing: the certificate or the revocation list that is being signed.
         presented: the ticket that is being checked.
+        entered: what waits for the signature of the log's head; `record` has the entry then and is not stored yet.
         at: when, unix seconds.
 
     """
@@ -305,6 +345,7 @@ class CardData:
     job: Job | None = None
     listing: ListJob | None = None
     presented: TicketPresented | None = None
+    entered: Entered | None = None
     at: int = 0
 
     @property

@@ -27,6 +27,7 @@ from .card_data import (
     ListProposed,
     ListWanted,
 )
+from .card_heads import entered
 from .card_record import customer_of, kept, known_log, logged, signing_time
 
 # What the log says -------------------------------------------------------------------------------------------
@@ -138,8 +139,7 @@ def enter_list(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Enter the list in the log before it leaves the card."""
     job, crl = given(data.listing), given(data.draft).assemble(event.signature)
     result = Result(job.number, event.signature, sha256(crl).digest())
-    known = logged(data, result, data.at, crl=crl)
-    return kept(known, known.held, Show(Listed(job, crl)))
+    return entered(data, result, data.at, Show(Listed(job, crl)), crl=crl)
 
 
 def heed_list(data: CardData, event: ListHeard) -> tuple[CardData, Effects]:

@@ -21,7 +21,8 @@ from ..keys.certificates import (
 from ..keys.profile import time_text
 from ..keys.requests import read_request
 from ..messages import CardRecord, CardRole, Job
-from ..stores.card_log import Happening, Intent, LogEntry, Standing, append, import_lines, standing_in
+from ..stores.card_log import Happening, Intent, LogEntry, Standing, append, standing_in
+from ..stores.log_lines import read_entries
 from .card_data import DAY, CardData
 
 ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
@@ -60,7 +61,7 @@ def log_of(record: CardRecord) -> tuple[LogEntry, ...]:
         LogBroken: an entry is missing, altered or out of place.
 
     """
-    return import_lines(b"".join(line + b"\n" for line in record.log))
+    return read_entries(record.log)
 
 
 def known_log(data: CardData) -> tuple[LogEntry, ...]:
@@ -103,7 +104,7 @@ def kept(data: CardData, record: CardRecord, *then: Show | Close) -> tuple[CardD
 
 def at_rest(data: CardData) -> CardData:
     """With nothing under way."""
-    return replace(data, draft=None, job=None, listing=None, presented=None)
+    return replace(data, draft=None, job=None, listing=None, presented=None, entered=None)
 
 
 def begun(

@@ -28,7 +28,8 @@ from .card_data import (
     StandingWanted,
     StandingWithdrawn,
 )
-from .card_record import begun, kept, known_log, logged, signing_time, standing_of
+from .card_heads import entered
+from .card_record import begun, kept, known_log, signing_time, standing_of
 
 PATTERN_RULE: Final = f"a serial number, or the beginning of some and {ANY_ENDING}"
 
@@ -85,9 +86,14 @@ def a_standing_approval_covers_it(data: CardData, event: StandingUsed) -> bool:
     return fits and standing.covers(job.subject, event.at)
 
 
-def it_is_there_to_withdraw(data: CardData, event: StandingWithdrawn) -> bool:
-    """It is in force, or waits for people."""
-    return event.number in standing_of(data) or standing_job(data.held, event.number) is not None
+def it_waits_for_people(data: CardData, event: StandingWithdrawn) -> bool:
+    """It is not in force yet."""
+    return standing_job(data.held, event.number) is not None
+
+
+def it_is_in_force(data: CardData, event: StandingWithdrawn) -> bool:
+    """It is there to withdraw."""
+    return event.number in standing_of(data)
 
 
 # Actions -----------------------------------------------------------------------------------------------------
@@ -109,8 +115,8 @@ def bring_into_force(data: CardData, event: StandingWanted) -> tuple[CardData, E
     job, log = given(standing_job(data.held, event.number)), known_log(data)
     what = StandingBegun(job.number, job.serials, job.most, job.until, job.days, tuple(sorted(job.approvals)))
     record = _without(data.held, job)
-    known = logged(replace(data, log=log), what, signing_time(log, event.at), standing=record.standing)
-    return kept(known, known.held, Show(StandingInForce(what)))
+    at = signing_time(log, event.at)
+    return entered(replace(data, log=log), what, at, Show(StandingInForce(what)), standing=record.standing)
 
 
 def use_one(data: CardData, event: StandingUsed) -> tuple[CardData, Effects]:
@@ -126,11 +132,12 @@ def use_one(data: CardData, event: StandingUsed) -> tuple[CardData, Effects]:
 
 def withdraw(data: CardData, event: StandingWithdrawn) -> tuple[CardData, Effects]:
     """Count it no more, durably; a clock that is wrong is no reason not to."""
-    log, job = known_log(data), standing_job(data.held, event.number)
-    if job is not None:
-        return kept(data, _without(data.held, job))
-    known = logged(replace(data, log=log), StandingEnded(event.number), event.at)
-    return kept(known, known.held)
+    return entered(data, StandingEnded(event.number), event.at)
+
+
+def drop(data: CardData, event: StandingWithdrawn) -> tuple[CardData, Effects]:
+    """Let it wait no longer."""
+    return kept(data, _without(data.held, given(standing_job(data.held, event.number))))
 
 
 def standing_job(record: CardRecord, number: bytes) -> StandingJob | None:

@@ -22,7 +22,6 @@ from ..engine import (
     Effects,
     Fault,
     KeyOperationFailed,
-    Persist,
     ProtocolError,
     ProveDerived,
     SecretUsed,
@@ -43,7 +42,8 @@ from .card_data import (
     TicketsWanted,
     TicketTaken,
 )
-from .card_record import at_rest, kept, known_log, logged, signing_time
+from .card_heads import entered
+from .card_record import at_rest, known_log, signing_time
 
 # Guards ------------------------------------------------------------------------------------------------------
 
@@ -82,6 +82,11 @@ def the_mac_is_right(data: CardData, event: SecretUsed) -> bool:
     return compare_digest(event.result, given(data.presented).claim.mac)
 
 
+def it_was_taken_before(data: CardData, event: SecretUsed) -> bool:
+    """The MAC is right, and the log has this module's use of it."""
+    return the_mac_is_right(data, event) and given(data.presented).claim.number in used_tickets(known_log(data))
+
+
 # Actions -----------------------------------------------------------------------------------------------------
 
 
@@ -95,8 +100,8 @@ def enter_order(data: CardData, event: TicketsWanted) -> tuple[CardData, Effects
     job, log = given(_order(data, event.number)), known_log(data)
     order = TicketsOrdered(job.number, last_ticket(log) + 1, int(job.subject), tuple(sorted(job.approvals)))
     jobs = tuple(each for each in data.held.jobs if each is not job)
-    known = logged(replace(data, log=log), order, signing_time(log, event.at), jobs=jobs)
-    return known, [Persist(known.held, frozenset({SIGNING, AUTHENTICATION, TICKETS})), Show(TicketsLogged(order))]
+    at, keep = signing_time(log, event.at), frozenset({SIGNING, AUTHENTICATION, TICKETS})
+    return entered(replace(data, log=log), order, at, Show(TicketsLogged(order)), keep=keep, jobs=jobs)
 
 
 def check_ticket(data: CardData, event: TicketPresented) -> tuple[CardData, Effects]:
@@ -108,13 +113,16 @@ def check_ticket(data: CardData, event: TicketPresented) -> tuple[CardData, Effe
 
 
 def take_ticket(data: CardData, _: SecretUsed) -> tuple[CardData, Effects]:
-    """It is this module's from now on: durable before anybody acts on it. Shown again, it is still."""
+    """It is this module's from now on: durable before anybody acts on it."""
     event, log = given(data.presented), known_log(data)
-    number, serial = event.claim.number, event.claim.serial
-    if number in used_tickets(log):
-        return at_rest(data), [Show(TicketTaken(number, serial, anew=False))]
-    known = logged(replace(data, log=log), _use(event.claim), signing_time(log, event.at))
-    return kept(known, known.held, Show(TicketTaken(number, serial, anew=True)))
+    taken = Show(TicketTaken(event.claim.number, event.claim.serial, anew=True))
+    return entered(replace(data, log=log), _use(event.claim), signing_time(log, event.at), taken)
+
+
+def take_ticket_again(data: CardData, _: SecretUsed) -> tuple[CardData, Effects]:
+    """It is its own."""
+    claim = given(data.presented).claim
+    return at_rest(data), [Show(TicketTaken(claim.number, claim.serial, anew=False))]
 
 
 def turn_ticket_down(data: CardData, _: SecretUsed) -> tuple[CardData, Effects]:

@@ -1,8 +1,7 @@
 """The card's log: every certificate and list has an earlier intent, and nothing goes missing unseen (L12, S6).
 
-Only entries, their chain and their text form live here; who appends, and where the log is kept, is for the card.
-In the exported form each line is one entry in JSON (sorted keys, no spaces, ASCII), and `previous` is the SHA-256
-of the line before without its end, so that the chain can be checked with a line reader and sha256sum alone.
+Only entries and the rules of their chain live here; who appends, and where the log is kept, is for the card. How
+entries are read from lines stands in log_lines.py, what the card signs about them in parties/log_heads.py.
 
 The certificate itself is not stored twice: `to_be_signed` of the intent and `signature` of the result are all of
 it, `fingerprint` says that it was put together rightly. Of a list an entry has what the one before had not: what is
@@ -21,7 +20,8 @@ from typing import ClassVar, Final, TypeAlias
 from ..engine import EnvironmentFault, UsageError
 from ..messages.standing import covers
 
-_TO_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+TO_JSON: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+"""How everything of a log becomes text: the same bytes on every machine."""
 
 NOTHING_BEFORE: Final = bytes(32)
 """`previous` of the first entry."""
@@ -232,7 +232,7 @@ class LogEntry:
             value = getattr(self.what, field.name)
             if field.default is MISSING or value != field.default:
                 flat[field.name] = _plain(value)
-        return _TO_JSON.encode(flat).encode("ascii")
+        return TO_JSON.encode(flat).encode("ascii")
 
     @property
     def digest(self) -> bytes:
@@ -421,112 +421,3 @@ def open_intents(log: Iterable[LogEntry]) -> tuple[Intent | ListIntent, ...]:
     """The intents that have no outcome: a power cut came between, or the signature is being made."""
     latest = {entry.what.job: entry.what for entry in log if not isinstance(entry.what, TicketUsed)}
     return tuple(what for what in latest.values() if isinstance(what, (Intent, ListIntent)))
-
-
-# Text form ---------------------------------------------------------------------------------------------------
-
-
-def export_lines(log: Iterable[LogEntry]) -> bytes:
-    """The log as JSON Lines: one entry a line, each with its end of line."""
-    return b"".join(entry.line + b"\n" for entry in log)
-
-
-def import_lines(data: bytes) -> tuple[LogEntry, ...]:
-    """The log of an export, its chain verified.
-
-    Raises:
-        LogBroken: not what `export_lines` writes, or the chain is broken.
-
-    """
-    *lines, end = data.split(b"\n")
-    log = tuple(_read_line(number, line) for number, line in enumerate(lines))
-    if end:
-        raise LogBroken("ends too early", number=len(lines), expected="an end of line")
-    verify_chain(log)
-    return log
-
-
-def _read_line(number: int, line: bytes) -> LogEntry:
-    """One entry; what does not come out as the same line again is refused."""
-    try:
-        entry = _entry(json.loads(line))
-    except (ValueError, RecursionError):
-        entry = None
-    if entry is None or entry.line != line:
-        raise LogBroken(
-            "not an entry of a card log", number=number, expected="a line as exported", got=f"{len(line)} bytes"
-        )
-    return entry
-
-
-def _entry(flat: object) -> LogEntry | None:
-    """The entry with these members; strictness is left to the comparison of lines.
-
-    Raises:
-        ValueError: no hexadecimal digits where they belong.
-
-    """
-    match flat:
-        case {"number": int(number), "previous": str(previous), "at": int(at)}:
-            what = _happening(flat)
-            exact = type(number) is int and type(at) is int  # true is an int as well
-            return LogEntry(number, bytes.fromhex(previous), at, what) if exact and what else None
-    return None
-
-
-def _happening(flat: object) -> Happening | None:
-    match flat:
-        case {
-            "kind": Intent.kind,
-            "job": str(job),
-            "role": str(role),
-            "subject": str(subject),
-            "approvers": [*approvers],
-            "to_be_signed": str(signed),
-            **rest,
-        }:
-            names = tuple(str(name) for name in approvers)
-            standing = bytes.fromhex(str(rest.get("standing", "")))
-            return Intent(bytes.fromhex(job), role, subject, names, bytes.fromhex(signed), standing)
-        case {
-            "kind": ListIntent.kind,
-            "job": str(job),
-            "list_number": int(number),
-            "added": [*added],
-            "next_update": int(until),
-            "approvers": [*approvers],
-            "digest": str(digest),
-        } if type(number) is int and type(until) is int:
-            names = tuple(str(name) for name in approvers)
-            numbers = tuple(bytes.fromhex(str(each)) for each in added)
-            return ListIntent(bytes.fromhex(job), number, numbers, until, names, bytes.fromhex(digest))
-        case {"kind": Result.kind, "job": str(job), "signature": str(signature), "fingerprint": str(fingerprint)}:
-            return Result(bytes.fromhex(job), bytes.fromhex(signature), bytes.fromhex(fingerprint))
-        case {
-            "kind": TicketsOrdered.kind,
-            "job": str(job),
-            "first": int(first),
-            "count": int(count),
-            "approvers": [*approvers],
-        } if type(first) is int and type(count) is int:
-            return TicketsOrdered(bytes.fromhex(job), first, count, tuple(str(name) for name in approvers))
-        case {"kind": TicketUsed.kind, "ticket": int(ticket), "serial": str(serial), "key": str(key)} if (
-            type(ticket) is int
-        ):
-            return TicketUsed(ticket, serial, bytes.fromhex(key))
-        case {
-            "kind": StandingBegun.kind,
-            "job": str(job),
-            "serials": [*serials],
-            "most": int(most),
-            "until": int(until),
-            "days": int(days),
-            "approvers": [*approvers],
-        } if type(most) is int and type(until) is int and type(days) is int:
-            names, modules = (tuple(str(each) for each in texts) for texts in (approvers, serials))
-            return StandingBegun(bytes.fromhex(job), modules, most, until, days, names)
-        case {"kind": StandingEnded.kind, "job": str(job)}:
-            return StandingEnded(bytes.fromhex(job))
-        case {"kind": Failure.kind, "job": str(job), "reason": str(reason)}:
-            return Failure(bytes.fromhex(job), reason)
-    return None

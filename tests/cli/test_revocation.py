@@ -11,7 +11,8 @@ from cryptography import x509
 
 from insitu.protocol.keys.port import KeyStoreError
 from insitu.protocol.keys.vault import SealedVault
-from insitu.protocol.stores.card_log import ListIntent, Result, import_lines
+from insitu.protocol.stores.card_log import ListIntent, Result
+from insitu.protocol.stores.log_lines import import_lines
 
 
 def numbered(path: Path) -> str:
@@ -188,7 +189,7 @@ def test_the_last_list_is_written_again_and_a_new_one_wants_two_people(bank):
 def test_lists_are_in_the_exported_log(bank):
     card(bank, "revoke", "--certificate", bank / "unit.pem", *bank.people(), "--out", bank / "card.crl")
     card(bank, "log", "--out", bank / "log.jsonl")
-    *_, intent, result = (entry.what for entry in import_lines((bank / "log.jsonl").read_bytes()))
+    *_, intent, result = (entry.what for entry in import_lines((bank / "log.jsonl").read_bytes()).log)
     assert isinstance(intent, ListIntent)
     assert isinstance(result, Result)
     assert intent.approvers == ("alice", "bob")

@@ -20,7 +20,8 @@ from commands import AUTHORIZE, SERIAL, Estate, certificate, done, insitu
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from insitu.protocol.stores.card_log import Intent, Result, import_lines
+from insitu.protocol.stores.card_log import Intent, Result
+from insitu.protocol.stores.log_lines import import_lines
 
 
 def place(process: Process) -> str:
@@ -70,7 +71,7 @@ def personalized(bank: Estate, link: str, *options: str, out: str = "module.pem"
 def log_of(bank: Estate) -> list[object]:
     out = bank / "log.jsonl"
     done("card", "log", *bank.unsealed("card"), "--out", out)
-    return [entry.what for entry in import_lines(out.read_bytes())]
+    return [entry.what for entry in import_lines(out.read_bytes()).log]
 
 
 # The life of a module ----------------------------------------------------------------------------------------

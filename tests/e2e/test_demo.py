@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from insitu.demo.stage import PAYMENT
 from insitu.protocol.keys.certificates import Role, trusted_root, verify_issued
 from insitu.protocol.keys.reading import CertificateRefused
-from insitu.protocol.stores.card_log import Intent, Result, import_lines
+from insitu.protocol.stores.card_log import Intent, Result
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell import pem
 
 KEYS = ["ok", "link", "trust", "states", "wire_bytes", "flights", "seconds", "files"]
@@ -193,7 +194,7 @@ def test_a_certificate_serves_its_role_and_no_other(shown, name, role):
 
 def test_the_log_tells_of_every_certificate(shown):
     """Its chain holds, intents precede results, two people approved each; certificates come out of it byte for byte."""
-    log = import_lines((shown.directory / "card-log.jsonl").read_bytes())
+    log = import_lines((shown.directory / "card-log.jsonl").read_bytes()).log
     intents = {entry.what.job: entry for entry in log if isinstance(entry.what, Intent)}
     results = {entry.what.job: entry for entry in log if isinstance(entry.what, Result)}
     assert intents.keys() == results.keys()

@@ -18,7 +18,8 @@ import pytest
 from command_processes import PATIENCE, Process, between, running
 from commands import AUTHORIZE, SERIAL, Estate, done, insitu
 
-from insitu.protocol.stores.card_log import Intent, Result, import_lines
+from insitu.protocol.stores.card_log import Intent, Result
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.protocol.stores.registry import Standing, check_chain
 from insitu.registry import open_registry
 
@@ -219,7 +220,7 @@ def test_killed_at_random_points_of_a_life(bank: Estate, seed: int):
     status = bank.status()
     assert (status["state"], status["epoch"]) == ("operating", lives.epoch)
     done("card", "log", *bank.unsealed("card"), "--out", bank / "log.jsonl")
-    log = [entry.what for entry in import_lines((bank / "log.jsonl").read_bytes())]
+    log = [entry.what for entry in import_lines((bank / "log.jsonl").read_bytes()).log]
     made = [what.fingerprint.hex().upper() for what in log if isinstance(what, Result)]
     assert status["certificate"].replace(" ", "") in made, "L12: whatever happened in between"
     assert len([what for what in log if isinstance(what, Intent)]) >= len(made)

@@ -16,7 +16,17 @@ from pump import Line, NoStream, Side, contact, enrollment, meeting, personalize
 from world import DAY, NOW, PINS, SERIAL, Seeded, World, cheap_pins, wanted
 
 from insitu.protocol.channel.trust import TicketClaim
-from insitu.protocol.engine import Cmac, InsituError, KeyKind, LookUp, SecretAlgorithm, SecretUsage, Sign, given
+from insitu.protocol.engine import (
+    Cmac,
+    InsituError,
+    KeyKind,
+    LookUp,
+    PublicKey,
+    SecretAlgorithm,
+    SecretUsage,
+    Sign,
+    given,
+)
 from insitu.protocol.keys.port import KeyStoreError
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import IDENTITY, CardRole, KeyPolicy, TrustOption
@@ -134,6 +144,15 @@ def key_failures() -> None:
                 world.module.reset_by_hand()
             with broken(world.vault(SERIAL), operation, after=after):
                 personalize(world)
+
+
+def heads(world: World, public: PublicKey) -> None:
+    """The head of the card's log cannot be signed, is signed later, and is asked for where nothing lacks."""
+    job = world.approved(CardRole.MODULE, "SN-y")
+    with broken(world.vault("card"), "sign", after=1), suppress(InsituError):
+        world.card.certify(job.number, public)
+    world.card.export_log()
+    world.card.export_log()
 
 
 def refusing_card() -> None:
@@ -321,6 +340,7 @@ def offices() -> None:
     public = world.vault("other").generate("x", KeyKind.P256, b"").public
     with broken(world.vault("card"), "sign"), suppress(InsituError):
         world.card.certify(job.number, public)
+    heads(world, public)
 
 
 def lists() -> None:

@@ -11,7 +11,7 @@ from insitu.protocol.keys.certificates import Role, verify_issued
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.messages import CardRole
 from insitu.protocol.parties.card_data import MAX_FAILURES
-from insitu.protocol.stores.card_log import import_lines
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.card import APPROVAL_SECONDS, Card
 
 ALICE, BOB = PINS
@@ -206,9 +206,9 @@ def test_a_key_that_was_not_approved_is_not_certified_and_the_job_stays(card: Ca
 
 
 def test_the_log_is_a_chain_that_grows_by_two_with_each_certificate(card: Card, world: World):
-    before = import_lines(card.export_log())
+    before = import_lines(card.export_log()).log
     world.certify(CardRole.UNIT, "unit 2", world.vault("x").generate("x", KeyKind.P256, b"").public)
-    after = import_lines(card.export_log())
+    after = import_lines(card.export_log()).log
     assert after[: len(before)] == before
     assert [entry.what.kind for entry in after[len(before) :]] == ["intent", "result"]
 
@@ -218,7 +218,7 @@ def test_a_signature_that_fails_is_entered_and_the_approvals_are_used(card: Card
     job = world.approved(CardRole.CENTRAL, "Host 2", public)
     with broken(world.vault("card"), "sign"), pytest.raises(EnvironmentFault, match="key memory is gone"):
         card.certify(job.number, public)
-    assert import_lines(card.export_log())[-1].what.kind == "failure"
+    assert import_lines(card.export_log()).log[-1].what.kind == "failure"
     with pytest.raises(StateError):
         card.certify(job.number, public)
 

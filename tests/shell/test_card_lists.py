@@ -13,7 +13,8 @@ from insitu.protocol.keys.revocation import read_crl
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized
-from insitu.protocol.stores.card_log import import_lines, open_intents
+from insitu.protocol.stores.card_log import open_intents
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.operator import import_crl
 
 
@@ -90,7 +91,7 @@ def test_a_signature_that_fails_or_a_cut_before_it_is_made_up_for(world: World):
     with broken(world.vault("card"), "sign"), pytest.raises(EnvironmentFault):
         world.card.sign_list(job.number)
     card = world.blank_card()
-    log = import_lines(card.export_log())
+    log = import_lines(card.export_log()).log
     assert [entry.what.kind for entry in log[-2:]] == ["list", "failure"]
     assert open_intents(log) == ()
     assert (card.list_number, set(card.revoked)) == (1, {number})
@@ -101,9 +102,9 @@ def test_a_signature_that_fails_or_a_cut_before_it_is_made_up_for(world: World):
 
 def test_a_card_goes_on_certifying_after_lists(world: World):
     revoke(world, world.card.number_of(world.central_certificate))
-    log = import_lines(world.card.export_log())
+    log = import_lines(world.card.export_log()).log
     personalized = module_certificate(world)
-    assert import_lines(world.card.export_log())[: len(log)] == log
+    assert import_lines(world.card.export_log()).log[: len(log)] == log
     assert verify_issued(personalized, world.card.customer, Role.MODULE, now=None).not_before >= log[-1].at
 
 

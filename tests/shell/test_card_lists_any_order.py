@@ -12,7 +12,8 @@ from world import DAY, PINS, World
 from insitu.protocol.engine import InsituError
 from insitu.protocol.keys.revocation import read_crl
 from insitu.protocol.messages import ListJob
-from insitu.protocol.stores.card_log import ListIntent, import_lines
+from insitu.protocol.stores.card_log import ListIntent
+from insitu.protocol.stores.log_lines import import_lines
 
 WHAT = ("propose", "propose", "approve", "approve", "approve", "sign", "sign", "fail", "wait", "restart")
 STEPS = st.lists(
@@ -52,7 +53,7 @@ def test_lists_never_go_back(steps: list[tuple[str, int, str]]):
         assert revoked <= card.revoked.keys(), "nothing that was revoked comes back"
         revoked = set(card.revoked)
     lists = [read_crl(der, card.customer) for der in signed]
-    intents = [entry.what for entry in import_lines(card.export_log()) if isinstance(entry.what, ListIntent)]
+    intents = [entry.what for entry in import_lines(card.export_log()).log if isinstance(entry.what, ListIntent)]
     assert [intent.list_number for intent in intents] == list(range(1, len(intents) + 1))
     assert all(len(set(intent.approvers)) == 2 for intent in intents)
     assert [each.number for each in lists] == sorted({each.number for each in lists})

@@ -11,7 +11,8 @@ from pump import personalize
 from world import World
 
 from insitu.protocol.keys.public import der_signature
-from insitu.protocol.stores.card_log import Intent, Result, import_lines
+from insitu.protocol.stores.card_log import Intent, Result
+from insitu.protocol.stores.log_lines import import_lines
 
 ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 
@@ -29,7 +30,7 @@ def test_every_certificate_is_in_the_exported_log():
     first = world.module.record.module
     world.module.reset_by_hand()
     personalize(world)
-    entries = [entry.what for entry in import_lines(world.card.export_log())]
+    entries = [entry.what for entry in import_lines(world.card.export_log()).log]
     intents = {what.job: what for what in entries if isinstance(what, Intent)}
     results = [what for what in entries if isinstance(what, Result)]
     restored = {put_together(intents[result.job].to_be_signed, result.signature): result for result in results}

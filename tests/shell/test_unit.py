@@ -9,7 +9,8 @@ from insitu.protocol.keys.certificates import CertificateRefused
 from insitu.protocol.messages import CardRole, KeyPolicy, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import KeyPresented, ModulePersonalized
-from insitu.protocol.stores.card_log import TicketsOrdered, TicketUsed, import_lines
+from insitu.protocol.stores.card_log import TicketsOrdered, TicketUsed
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.unit import Unit
 
 OPTIONS = list(TrustOption)
@@ -74,7 +75,7 @@ def test_one_module_at_a_time(world: World):
 
 def without_tickets(log: bytes) -> list[object]:
     """What happened at the card, besides that tickets were ordered and shown."""
-    entries = (entry.what for entry in import_lines(log))
+    entries = (entry.what for entry in import_lines(log).log)
     return [what for what in entries if not isinstance(what, (TicketsOrdered, TicketUsed))]
 
 

@@ -16,7 +16,8 @@ from insitu.protocol.messages import CardRole, ModuleTicket, TrustOption, encode
 from insitu.protocol.messages.tans import UnitRecord
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import CertificateNeeded, ModuleTurnedAway, UnitState
-from insitu.protocol.stores.card_log import Intent, LogEntry, StandingBegun, import_lines
+from insitu.protocol.stores.card_log import Intent, LogEntry, StandingBegun
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.attempts import MOST_FROM_ONE
 from insitu.shell.job_list import JobListDamaged
 from insitu.shell.unit_service import UnitService
@@ -38,7 +39,7 @@ def intents(world: World, serial: str = SERIAL) -> list[Intent]:
 
 
 def _log(world: World) -> tuple[LogEntry, ...]:
-    return import_lines(fresh_card(world).export_log())
+    return import_lines(fresh_card(world).export_log()).log
 
 
 def personalized(world: World, line: Line) -> bool:

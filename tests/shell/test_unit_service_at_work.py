@@ -18,7 +18,8 @@ from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized, ModuleTurnedAway
 from insitu.protocol.progress import PeopleAwaited
-from insitu.protocol.stores.card_log import Intent, import_lines
+from insitu.protocol.stores.card_log import Intent
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.module import Module
 from insitu.shell.programs import ModuleProgram
 from insitu.shell.unit_service import UnitService
@@ -69,7 +70,7 @@ class Network:
                 await trio.sleep(0.3)
 
     def certified(self) -> list[Intent]:
-        log = import_lines(fresh_card(self.world).export_log())
+        log = import_lines(fresh_card(self.world).export_log()).log
         return [e.what for e in log if isinstance(e.what, Intent) and e.what.subject.startswith("MANY")]
 
     def seen(self, kind: type) -> int:

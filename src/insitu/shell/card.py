@@ -22,6 +22,7 @@ from ..protocol.parties.card_data import (
     Approve,
     CertificateWanted,
     Certified,
+    HeadWanted,
     JobNoted,
     JobProposed,
     Listed,
@@ -40,7 +41,8 @@ from ..protocol.parties.card_data import (
     TicketTaken,
 )
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
-from ..protocol.stores.card_log import Intent, Result, Standing, export_lines, last_list, standing_in
+from ..protocol.stores.card_log import Intent, Result, Standing, last_list, standing_in
+from ..protocol.stores.log_lines import Export, export_lines
 from .kept_card import KeptCard
 
 APPROVAL_SECONDS = 24 * 3600
@@ -456,6 +458,16 @@ class Card(KeptCard):
                 got=f"revoked since {time_text(since)}",
             )
 
+    # the log
+
     def export_log(self) -> bytes:
-        """The log as JSON Lines, oldest first."""
-        return export_lines(log_of(self.record))
+        """The log as JSON Lines, oldest first, with its signed head; one that lacks is signed now.
+
+        Raises:
+            EnvironmentFault: the head could not be signed or stored.
+
+        """
+        if self.record.customer is not None:
+            self._submit(HeadWanted(self._now()))
+        record = self.record
+        return export_lines(Export(log_of(record), record.head, record.receipt))

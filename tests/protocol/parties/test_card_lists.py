@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from log_heads import with_head
 from recorder import Recorder
 from world import DAY, NOW, PINS, World
 
@@ -74,7 +75,7 @@ def approved(data: CardData, new: ListJob) -> CardData:
 def signed(world: World, data: CardData, new: ListJob, at: int = NOW) -> CardData:
     """The same after this list was signed."""
     step = CARD.step(S.READY, approved(data, new), ListWanted(new.number, at))
-    return CARD.step(S.LISTING, step.data, Signed(signature(world, step))).data
+    return with_head(world, CARD.step(S.LISTING, step.data, Signed(signature(world, step)))).data
 
 
 def signature(world: World, step: Any) -> bytes:
@@ -192,7 +193,7 @@ def test_a_list_is_entered_before_it_is_signed_and_before_it_leaves(world: World
     digest = sha256(sign.message).digest()
     assert intent == ListIntent(b"1" * 16, 1, numbers, NOW + 90 * DAY, BOTH, digest)
     made = signature(world, step)
-    done = CARD.step(S.LISTING, step.data, Signed(made))
+    done = with_head(world, CARD.step(S.LISTING, step.data, Signed(made)))
     kept, show = done.effects
     assert kept == Persist(done.data.held)
     assert isinstance(show, Show)
@@ -250,7 +251,7 @@ def test_a_clock_behind_the_log_dates_no_list_back_and_uses_no_approval(world: W
             CARD.step(S.READY, data, event)
         return
     step = CARD.step(S.READY, data, event)
-    done = CARD.step(S.LISTING, step.data, Signed(signature(world, step)))
+    done = with_head(world, CARD.step(S.LISTING, step.data, Signed(signature(world, step))))
     assert read_crl(done.data.held.crl or b"", world.card.customer).this_update == latest + begins
 
 

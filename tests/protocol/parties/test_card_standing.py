@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from log_heads import with_head
 from networked import with_policy
 from world import DAY, NOW, PINS, SERIAL, World
 
@@ -126,7 +127,7 @@ def test_patterns(text):
 
 def test_two_different_people_bring_it_into_force_in_time_and_once(world: World):
     wanted = StandingWanted(b"p" * 16, NOW)
-    step = CARD.step(S.READY, knowing(world, proposal(approvals=PEOPLE)), wanted)
+    step = with_head(world, CARD.step(S.READY, knowing(world, proposal(approvals=PEOPLE)), wanted))
     assert step.data.held.standing == ()
     assert step.effects[0] == Persist(step.data.held)
     assert log_of(step.data.held)[-1].what == StandingBegun(
@@ -160,7 +161,7 @@ def finished(world: World, step: Any) -> CardData:
     """The signature that was asked for is made."""
     sign = next(effect for effect in step.effects if isinstance(effect, Sign))
     signature = world.vault("card").sign(sign.key, sign.message)
-    return CARD.step(S.SIGNING, step.data, Signed(signature)).data
+    return with_head(world, CARD.step(S.SIGNING, step.data, Signed(signature))).data
 
 
 def test_s6_it_is_used_up_in_the_write_of_the_intent_before_the_signature(world: World):

@@ -23,13 +23,12 @@ from insitu.protocol.stores.card_log import (
     StandingBegun,
     StandingEnded,
     append,
-    export_lines,
-    import_lines,
     last_list,
     open_intents,
     standing_in,
     verify_chain,
 )
+from insitu.protocol.stores.log_lines import Export, export_lines, import_lines
 
 JOBS = [bytes([number]) * 16 for number in range(5)]
 
@@ -56,6 +55,14 @@ def standing(most: int = 2, serials: tuple[str, ...] = ("SM-1", "SM-2*"), until:
 def used(job: bytes = JOBS[0], serial: str = "SM-1", **about: Any) -> Intent:
     usual: dict[str, Any] = {"role": "module", "approvers": ("ann", "bob"), "to_be_signed": b"x", "standing": STANDING}
     return Intent(job, subject=serial, **{**usual, **about})
+
+
+def lines_of(log: tuple[LogEntry, ...]) -> bytes:
+    return export_lines(Export(log))
+
+
+def entries_of(data: bytes) -> tuple[LogEntry, ...]:
+    return import_lines(data).log
 
 
 def log_of(*happenings: Happening) -> tuple[LogEntry, ...]:
@@ -91,13 +98,13 @@ def test_the_same_events_give_the_same_log():
 
 
 def test_the_chain_can_be_checked_with_sha256sum_alone():
-    lines = export_lines(LOG).splitlines()
+    lines = lines_of(LOG).splitlines()
     for before, line in pairwise(lines):
         assert json.loads(line)["previous"] == hashlib.sha256(before).hexdigest()
 
 
 def test_an_exported_line_as_it_stands():
-    assert export_lines(LOG[:1]).decode() == (
+    assert lines_of(LOG[:1]).decode() == (
         '{"approvers":["ann","bob"],"at":1700000000,"job":"00000000000000000000000000000000","kind":"intent",'
         '"number":0,"previous":"' + 64 * "0" + '","role":"module","subject":"SM-1",'
         '"to_be_signed":"308220746f206265207369676e6564"}\n'
@@ -105,12 +112,12 @@ def test_an_exported_line_as_it_stands():
 
 
 def test_export_and_import():
-    assert import_lines(export_lines(LOG)) == LOG
-    assert import_lines(b"") == ()
+    assert entries_of(lines_of(LOG)) == LOG
+    assert entries_of(b"") == ()
 
 
 def test_a_list_as_it_is_exported():
-    assert export_lines(LOG[7:8]).decode() == (
+    assert lines_of(LOG[7:8]).decode() == (
         '{"added":["' + 32 * "0" + '","' + 32 * "f" + '"],"approvers":["ann","bob"],"at":1700000007,'
         '"digest":"' + 32 * "64" + '","job":"' + 16 * "04" + '","kind":"list","list_number":1,'
         '"next_update":1800000000,"number":7,"previous":"' + LOG[6].digest.hex() + '"}\n'
@@ -125,13 +132,13 @@ def test_lists_are_counted_without_gaps():
 
 
 def test_a_standing_approval_and_its_use_as_they_are_exported():
-    begun, use, ended = export_lines(log_of(standing(), used(), StandingEnded(STANDING))).decode().splitlines()
+    begun, use, ended = lines_of(log_of(standing(), used(), StandingEnded(STANDING))).decode().splitlines()
     assert '"days":365,"job":"' + 16 * "73" + '","kind":"standing","most":2,' in begun
     assert '"serials":["SM-1","SM-2*"],"until":1800000000}' in begun
     assert '"standing":"' + 16 * "73" + '"' in use
     assert '"kind":"withdrawal"' in ended
     log = log_of(standing(), used(), result(), StandingEnded(STANDING), intent(JOBS[3]))
-    assert import_lines(export_lines(log)) == log
+    assert entries_of(lines_of(log)) == log
     assert b'"standing":' not in log[-1].line, "what two people approved for this job alone names none"
 
 
@@ -253,12 +260,12 @@ def test_entries_in_another_order_are_noticed():
 
 @given(data=st.data())
 def test_one_changed_byte_of_an_export_is_noticed_unless_in_the_last_line(data):
-    export = export_lines(LOG)
+    export = lines_of(LOG)
     last = export.rindex(b"\n", 0, -1)
     at = data.draw(st.integers(0, last))
     byte = data.draw(st.integers(0, 255).filter(lambda value: value != export[at]))
     with pytest.raises(LogBroken):
-        import_lines(export[:at] + bytes([byte]) + export[at + 1 :])
+        entries_of(export[:at] + bytes([byte]) + export[at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -289,10 +296,10 @@ def test_one_changed_byte_of_an_export_is_noticed_unless_in_the_last_line(data):
 )
 def test_other_lines_are_refused(line):
     with pytest.raises(LogBroken, match="entry 0: not an entry"):
-        import_lines(line + b"\n")
+        entries_of(line + b"\n")
 
 
 def test_a_log_cut_within_a_line_is_refused():
-    export = export_lines(LOG)
+    export = lines_of(LOG)
     with pytest.raises(LogBroken, match="ends too early"):
-        import_lines(export[:-1])
+        entries_of(export[:-1])

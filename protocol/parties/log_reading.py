@@ -1,0 +1,158 @@
+"""What a card's log proves to its readers: certificates and lists byte for byte, and that nothing is missing (L12).
+
+No decisions of a party and no wire: the card's owner (insitu log), the central system that the card brings its log to,
+and tests ask the same functions. What they start from is the certificate of the card's signing key, verified before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from ..engine import InsituError, ProtocolError, PublicKey
+from ..keys.certificates import Role, VerifiedCertificate, verify_issued
+from ..keys.drafting import put_together
+from ..keys.revocation import draft_crl, read_crl
+from ..stores.card_log import Intent, ListIntent, LogBroken, LogEntry, Result
+from .card_lists import revoked_in
+from .log_heads import LogHead
+
+LIST = "list"
+"""What a revocation list has in the place of a role."""
+
+
+class LogDoubted(ProtocolError):
+    """A card's log is whole in itself and still not what its card should show: cut, put back, forked, or unsigned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the signing key made, put together again from the log.
+
+    Attributes:
+        number: of the entry with its intent.
+        role: what the certificate makes of its holder; LIST for a revocation list.
+        subject: serial number or name; of a list its number.
+        der: the certificate or list.
+        at: unix seconds of the intent.
+
+    """
+
+    number: int
+    role: str
+    subject: str
+    der: bytes = field(repr=False)
+    at: int
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of it, 32 bytes."""
+        return sha256(self.der).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An intent with its place in the log."""
+
+    number: int
+    at: int
+    what: Intent | ListIntent
+
+
+def made_in(log: Sequence[LogEntry], customer: VerifiedCertificate, *, after: int = 0) -> Iterator[Made]:
+    """What the log has a signature for, oldest first: byte for byte as it left the card, and verified.
+
+    Args:
+        log: all of it, its chain verified.
+        customer: the certificate of the card's signing key.
+        after: the entries before this one are not asked for; they were verified before.
+
+    Raises:
+        LogBroken: an entry is not what it says, or not by this card.
+
+    """
+    intents = {
+        entry.what.job: _Begun(entry.number, entry.at, entry.what)
+        for entry in log
+        if isinstance(entry.what, (Intent, ListIntent))
+    }
+    for entry in log[after:]:
+        if isinstance(entry.what, Result):
+            begun = intents[entry.what.job]
+            made = _made(log, begun, entry.what, customer)
+            if made.fingerprint != entry.what.fingerprint:
+                raise LogBroken("fingerprint", number=entry.number, expected="that of what was signed", got="another")
+            _check(made, begun, customer, entry.number)
+            yield made
+
+
+def _made(log: Sequence[LogEntry], begun: _Begun, result: Result, customer: VerifiedCertificate) -> Made:
+    what = begun.what
+    if not isinstance(what, ListIntent):
+        der = put_together(what.to_be_signed, result.signature)
+        return Made(begun.number, what.role, what.subject, der, begun.at)
+    revoked = {int.from_bytes(number, "big"): at for number, at in revoked_in(log[: begun.number + 1]).items()}
+    draft = draft_crl(customer, revoked, number=what.list_number, this_update=begun.at, next_update=what.next_update)
+    if sha256(draft.to_be_signed).digest() != what.digest:
+        raise LogBroken("digest of the list", number=begun.number, expected="that of what is revoked", got="another")
+    return Made(begun.number, LIST, str(what.list_number), draft.assemble(result.signature), begun.at)
+
+
+def _check(made: Made, begun: _Begun, customer: VerifiedCertificate, number: int) -> None:
+    """It says what its intent says, and the signature is this card's."""
+    try:
+        if made.role == LIST:
+            read_crl(made.der, customer)
+            return
+        found = verify_issued(made.der, customer, Role(made.role), now=None, subject=made.subject)
+    except (InsituError, ValueError) as error:
+        raise LogBroken("what was signed does not hold", number=number, expected="ours", got=str(error)) from None
+    if found.not_before != begun.at:
+        raise LogBroken("time of the certificate", number=number, expected=begun.at, got=found.not_before)
+
+
+def owner_keys(log: Sequence[LogEntry], customer: VerifiedCertificate) -> tuple[PublicKey, ...]:
+    """The authentication keys that this card has certified, its own: heads are signed by it.
+
+    Raises:
+        LogBroken: see `made_in`.
+
+    """
+    units = (made for made in made_in(log, customer) if made.role == Role.UNIT.value)
+    return tuple(dict.fromkeys(verify_issued(each.der, customer, Role.UNIT, now=None).public for each in units))
+
+
+def check_head(log: Sequence[LogEntry], signed: bytes, card: bytes, public: PublicKey) -> LogHead:
+    """The head, if the card with this fingerprint signed it about this log.
+
+    Args:
+        log: its chain verified.
+        signed: the head, COSE_Sign1.
+        card: SHA-256 of the certificate of the card's signing key, 32 bytes.
+        public: the card's authentication key.
+
+    Raises:
+        LogDoubted: the head is another key's or card's, or entries that it names are not there.
+
+    """
+    try:
+        head = LogHead.read(signed, public)
+    except ProtocolError as error:
+        raise LogDoubted(f"head of the log: {error.summary}", who="card log", got=error.got) from None
+    if head.card != card:
+        raise LogDoubted(
+            "head of another card's log", who="card log", expected=card.hex()[:16], got=head.card.hex()[:16]
+        )
+    if head.entries > len(log):
+        raise LogDoubted(
+            "the end of the log is cut off", who="card log", expected=f"{head.entries} entries", got=len(log)
+        )
+    if not head.names(log):
+        raise LogDoubted(
+            "the log is not the one that its card signed",
+            who="card log",
+            expected=head.digest.hex()[:16],
+            got="another",
+        )
+    return head
