@@ -172,7 +172,7 @@ def test_no_file_of_another_kind_is_replaced(bank, command, victim):
 
 
 def test_a_log_replaces_nothing_but_a_log(bank):
-    words = ["card", "log", *bank.unsealed("card"), "--out"]
+    words = ["log", "export", *bank.unsealed("card"), "--out"]
     with unchanged(bank):
         refused(2, *words, bank / "card.passphrase", says=("card.passphrase is in use",))
     for _ in range(2):

@@ -320,7 +320,7 @@ def writing(bank: Estate) -> dict[str, list[str | Path]]:
         ],
         "card init": [*new(bank, "new"), "--name", "New", *bank.people(), "--request", request],
         "card approve": [*bank.unsealed("card"), *bank.people(), "--module", "SM-78"],
-        "card log": [*bank.unsealed("card"), "--out", request],
+        "log export": [*bank.unsealed("card"), "--out", request],
         "central init": [*new(bank, "new"), "--name", "New", "--request", request],
     }
 
@@ -333,7 +333,7 @@ def test_a_full_disk(bank, command):
 
 
 @pytest.mark.parametrize(
-    "command", ["manufacturer init", "manufacturer sign-customer", "card init", "card log", "central init"]
+    "command", ["manufacturer init", "manufacturer sign-customer", "card init", "log export", "central init"]
 )
 def test_a_result_that_cannot_be_written(bank, command):
     """What is useless without the file is not kept either; a second attempt finds the way clear."""

@@ -188,7 +188,7 @@ def test_the_last_list_is_written_again_and_a_new_one_wants_two_people(bank):
 
 def test_lists_are_in_the_exported_log(bank):
     card(bank, "revoke", "--certificate", bank / "unit.pem", *bank.people(), "--out", bank / "card.crl")
-    card(bank, "log", "--out", bank / "log.jsonl")
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
     *_, intent, result = (entry.what for entry in import_lines((bank / "log.jsonl").read_bytes()).log)
     assert isinstance(intent, ListIntent)
     assert isinstance(result, Result)

@@ -70,7 +70,7 @@ def personalized(bank: Estate, link: str, *options: str, out: str = "module.pem"
 
 def log_of(bank: Estate) -> list[object]:
     out = bank / "log.jsonl"
-    done("card", "log", *bank.unsealed("card"), "--out", out)
+    done("log", "export", *bank.unsealed("card"), "--out", out)
     return [entry.what for entry in import_lines(out.read_bytes()).log]
 
 

@@ -219,7 +219,7 @@ def test_killed_at_random_points_of_a_life(bank: Estate, seed: int):
 
     status = bank.status()
     assert (status["state"], status["epoch"]) == ("operating", lives.epoch)
-    done("card", "log", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
     log = [entry.what for entry in import_lines((bank / "log.jsonl").read_bytes()).log]
     made = [what.fingerprint.hex().upper() for what in log if isinstance(what, Result)]
     assert status["certificate"].replace(" ", "") in made, "L12: whatever happened in between"

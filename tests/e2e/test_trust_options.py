@@ -42,7 +42,7 @@ def test_from_the_order_to_a_module_at_work(bank):
     delivered(bank, "--ticket", "First Bank")
     personalized(bank, "--trust", "ticket")
     log = bank / "log.jsonl"
-    done("card", "log", *bank.unsealed("card"), "--out", log)
+    done("log", "export", *bank.unsealed("card"), "--out", log)
     assert log.read_text().count('"kind":"ticket"') == 1
 
 

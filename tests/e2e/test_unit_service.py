@@ -38,7 +38,7 @@ def called(bank: Estate, at: str, name: str = "module", *options: str) -> Words:
 
 
 def intents(bank: Estate) -> list[tuple[str, tuple[str, ...]]]:
-    done("card", "log", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
     log = import_lines((bank / "log.jsonl").read_bytes()).log
     return [(each.what.subject, each.what.approvers) for each in log if isinstance(each.what, Intent)]
 
@@ -229,7 +229,7 @@ def test_under_a_standing_approval_and_other_options(bank, tmp_path, trust):
         unit.end()
     (standing,) = done("card", "standing", "list", *card, "--json").json
     assert (standing["used"], standing["most"]) == (1, 1)
-    done("card", "log", *card, "--out", estate / "log.jsonl")
+    done("log", "export", *card, "--out", estate / "log.jsonl")
     log = import_lines((estate / "log.jsonl").read_bytes()).log
     named = {each.what.subject: each.what.standing.hex() for each in log if isinstance(each.what, Intent)}
     assert {subject: number for subject, number in named.items() if number} == {"SM-71": standing["standing"]}

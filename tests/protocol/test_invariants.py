@@ -5,7 +5,6 @@ S1, S3 and S10 have many more tests beside these: test_attacks.py (the line, int
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
@@ -406,7 +405,7 @@ def test_s12_the_second_unit_gets_a_report_and_its_card_signs_nothing(world: Wor
     line = meeting(world, unit=world.new_unit(second_card, central)).start().finish()
     assert isinstance(line.peer.result, ModuleReported)
     assert second_card.export_log() == log
-    assert json.loads(world.card.export_log().splitlines()[-1])["kind"] == "result"
+    assert log_of(world.card.record)[-1].what.kind == "result"
     sound(world, None)
 
 

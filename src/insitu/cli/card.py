@@ -1,4 +1,4 @@
-"""insitu card: the customer's card in software: keys, people, jobs, approvals, revocation lists, log."""
+"""insitu card: the customer's card in software: keys, people, jobs, approvals, revocation lists. Its log: log.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import EnvironmentFault, KeyKind, PublicKey, StateError, UsageError
+from ..protocol.engine import KeyKind, PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY, checked_name, time_text
 from ..protocol.keys.public import decompress
@@ -24,7 +24,6 @@ from .common import (
     Group,
     Teller,
     about,
-    check_directory,
     check_new,
     check_place,
     create_store,
@@ -42,7 +41,7 @@ from .standing import standing
 
 @click.group(cls=Group)
 def card() -> None:
-    """The customer's card: signing key under four eyes, log."""
+    """The customer's card: signing key under four eyes."""
 
 
 card.add_command(standing)
@@ -417,27 +416,3 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
     if last:
         lines.append(f"  last list {last}, {len(revoked)} certificates revoked")
     emit(as_json, facts, "\n".join(lines))
-
-
-@card.command()
-@store_options()
-@click.option("--out", type=PATH, required=True, help="Where to write the log (JSON Lines).")
-def log(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, out: Path) -> None:
-    """Export the log; its chain is verified first."""
-    _check_log(out)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        owner = Card(vault)
-        lines = owner.export_log()
-    try:
-        out.write_bytes(lines)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {out}", got=error.strerror) from None
-    entries = lines.count(b"\n")
-    say(f"{entries} entries in {out}")
-
-
-def _check_log(path: Path) -> None:
-    """Make sure that a log goes to a new file, or replaces an earlier one."""
-    check_directory(path)
-    if path.is_file() and path.stat().st_size and not path.read_bytes()[:1] == b"{":
-        raise UsageError(f"{path} is in use", expected="a new file, or a log to replace", got="another kind of file")

@@ -111,7 +111,7 @@ async def act_with_processes(stage: Stage, report: Report, baud: int) -> None:
             if round_number == 1:
                 await _work_and_reset(host, module)
         out = str(stage.directory / names.LOG)
-        await call(report, "card", "card", "log", *unsealed(stage, "card"), "--out", out)
+        await call(report, "card", "log", "export", *unsealed(stage, "card"), "--out", out)
         nursery.cancel_scope.cancel()
 
 

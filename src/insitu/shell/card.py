@@ -460,8 +460,19 @@ class Card(KeptCard):
 
     # the log
 
-    def export_log(self) -> bytes:
-        """The log as JSON Lines, oldest first, with its signed head; one that lacks is signed now.
+    @property
+    def log(self) -> Export:
+        """The log as it is, its chain verified; its last entries may be under no signed head.
+
+        Raises:
+            LogBroken: an entry is missing, altered or out of place.
+
+        """
+        record = self.record
+        return Export(log_of(record), record.head, record.receipt)
+
+    def signed_log(self) -> Export:
+        """The log with a signed head of all its entries; one that lacks is signed now.
 
         Raises:
             EnvironmentFault: the head could not be signed or stored.
@@ -469,5 +480,8 @@ class Card(KeptCard):
         """
         if self.record.customer is not None:
             self._submit(HeadWanted(self._now()))
-        record = self.record
-        return export_lines(Export(log_of(record), record.head, record.receipt))
+        return self.log
+
+    def export_log(self) -> bytes:
+        """The signed log as JSON Lines; errors as for `signed_log`."""
+        return export_lines(self.signed_log())
