@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from abstraction import ACTIONS, EITHER, GUARDS, NOT_ENTERED, NOT_PLAYED, PLAYED
 from promela import arrows, tables
-from search import LIVENESS, SMALL, Search, main
+from search import LIVENESS, SMALL, WHOLE, Search, main
 
 from insitu.protocol.engine import Table
 from insitu.protocol.parties.module import MODULE
@@ -70,6 +70,15 @@ def test_once_nobody_disturbs_the_module_works(tmp_path: Path):
         found = search.of(claim)
         assert found.holds, found.trace
         assert found.states > 1_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("world", WHOLE.values(), ids=WHOLE.keys())
+def test_everything_holds_in_larger_worlds(world: dict[str, int], tmp_path: Path):
+    found = Search(tmp_path, world).of("safety")
+    assert found.holds, found.trace
+    assert found.states > 500_000
 
 
 # What is taken away is noticed -------------------------------------------------------------------------------

@@ -1,0 +1,422 @@
+"""Parties as black boxes: what a table promises on the wire, what was learned over the wire, and where they differ.
+
+The promise is worked out from the table that runs in production and from nothing else: which row answers, what its
+action sends and asks (as recorded when the parties were led through their lives), what follows from that by itself. The
+only thing said by hand is what a letter of the alphabet is worth: which guards hold for it.
+
+The learner (AALpy) sees letters and answers only. It asks until its machine and the promise are bisimilar, or until a
+word is found on which the party says something else: the distinguishing word. Then, if wanted, the W-method looks for a
+state that neither of them has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from aalpy import SUL, MealyMachine, MealyState, Oracle, WMethodEqOracle, bisimilar, run_KV
+from intruder import Trap
+from recorder import Recorder
+
+from insitu.protocol.engine import (
+    ChannelLost,
+    Close,
+    DeadlinePassed,
+    Fault,
+    InsituError,
+    LookUp,
+    Send,
+    Show,
+    StartTimer,
+    StateError,
+    StopTimer,
+    Table,
+)
+from insitu.protocol.messages import FaultNotice, Message
+
+NOTHING: Final = "-"
+"""There is nobody to say it to, or nothing comes back and nothing ends."""
+CLOSED: Final = "closed"
+ANSWERS: Final[dict[str, str]] = {
+    "GenerateKey": "KeyPairMade",
+    "Sign": "Signed",
+    "UseSecret": "SecretUsed",
+    "UnwrapKey": "KeyUnwrapped",
+    "RewrapKey": "KeyRewrapped",
+    "Consult": "FingerprintsAgree",
+    "LookUp certificate": "ModuleCertified",
+    "LookUp module": "ModuleFound",
+    "LookUp command": "CommandFound",
+    "LookUp transaction": "TransactionFound",
+    "LookUp decision": "Decided",
+}
+"""What comes back from ports, by what was asked, unless a letter says otherwise."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """Something that can happen at the wire, or at the party's own side.
+
+    Attributes:
+        name: what the learner knows it by.
+        event: the name of the event that the table sees.
+        holds: the guards that hold for it; all others do not.
+        say: the message, as a real peer would make it now; None: no message, `do` is done.
+        do: what happens instead of a message; None: a channel is opened.
+        answers: what ports answer for this letter, where it is not as in ANSWERS.
+        own: it comes from the party's own side: a refusal is told there and ends nothing.
+
+    """
+
+    name: str
+    event: str
+    holds: frozenset[str] = frozenset()
+    say: Callable[[Player], Message] | None = None
+    do: Callable[[Player], None] | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
+    own: bool = False
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is the beginning of a session."""
+        return self.say is None and self.do is None
+
+
+class Player:
+    """One party and a real peer of it, who has keys and certificates and no table.
+
+    Attributes:
+        table: of the party.
+        letters: its alphabet.
+        holds: guards that hold whatever the letter is, by the state in which the session began.
+        anew: states after which a new session begins in another state than it ended in.
+        begins: the state that the party is in at first, where it is not the table's.
+        shortest: actions that do more where there is more to do, which there is not here.
+        unheard: what actions do that no honest peer makes the party do, so that nothing was recorded.
+
+    """
+
+    table: Table[Any, Any]
+    letters: tuple[Letter, ...]
+    holds: Mapping[str, frozenset[str]] = MappingProxyType({})
+    anew: Mapping[str, str] = MappingProxyType({})
+    begins: str = ""
+    shortest: frozenset[str] = frozenset()
+    unheard: Mapping[tuple[str, str], Done] = MappingProxyType({})
+
+    def __init__(self) -> None:
+        self.trap: Trap | None = None
+        self._left = True
+
+    def meet(self) -> Trap:
+        """Open a channel to the party."""
+        raise NotImplementedError
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session runs."""
+        return self.trap is not None and not self.trap.victim.session.closed
+
+    def may_meet(self) -> bool:
+        """Whether the party can begin a session now."""
+        return self.trap is None or self.trap.victim.session.state in self._beginnings
+
+    @property
+    def _beginnings(self) -> tuple[Any, ...]:
+        return (*self.table.entries, *(state for state in self.table.states if state.name in self.anew))
+
+    def hear(self, letter: Letter) -> str:
+        """Let it happen; what came back over the wire."""
+        if letter.opens:
+            if self.is_open or not self.may_meet():
+                return NOTHING
+            self.leave()
+            self.trap, self._left = self.meet(), False
+            return self._answer(0)
+        if not self.is_open:
+            return NOTHING
+        trap = self.live
+        mark = len(trap.intruder.got)
+        try:
+            if letter.say is not None:
+                trap.say(letter.say(self))
+            elif letter.do is not None:
+                letter.do(self)
+                trap.flow()
+        except StateError:
+            return "refused here"
+        return self._answer(mark)
+
+    @property
+    def live(self) -> Trap:
+        """The session that runs."""
+        assert self.trap is not None
+        return self.trap
+
+    def _answer(self, mark: int) -> str:
+        said = [
+            f"fault {message.code.name}" if isinstance(message, FaultNotice) else type(message).__name__
+            for message in self.live.intruder.got[mark:]
+        ]
+        if self.live.victim.session.closed:
+            said.append(CLOSED)
+        return ", ".join(said) or NOTHING
+
+    def leave(self) -> None:
+        """The session is over, whatever it was at."""
+        if self.trap is not None and not self._left:
+            self.trap.finish()
+            self._left = True
+
+
+def cut(player: Player) -> None:
+    """The link is lost."""
+    session = player.live.victim.session
+    player.live.victim.take(session.lost("cut"))
+
+
+def silence(player: Player) -> None:
+    """Nothing is said until the first wait is over."""
+    victim = player.live.victim
+    if victim.timers:
+        victim.take(victim.session.expire(min(victim.timers, key=lambda name: victim.timers[name]), victim.now()))
+
+
+LOST: Final = Letter("the link is lost", "ChannelLost", do=cut)
+SILENCE: Final = Letter("silence", "DeadlinePassed", do=silence)
+
+
+# The promise -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an action does, as far as the wire and the ports are concerned: as recorded, the same every time."""
+
+    sends: tuple[str, ...]
+    asks: tuple[str, ...]
+    close: Close | None
+
+
+def recorded_actions(recorder: Recorder) -> dict[tuple[str, str], set[Done]]:
+    """What each action did, by its name and that of the event."""
+    found: dict[tuple[str, str], set[Done]] = {}
+    for moment in recorder.moments:
+        do = moment.arrow.row.do
+        if do is not None:
+            found.setdefault((do.__name__, type(moment.event).__name__), set()).add(_done(moment.step.effects))
+    return found
+
+
+def _done(effects: Iterable[object]) -> Done:
+    sends, asks, close = [], [], None
+    for effect in effects:
+        if isinstance(effect, Send):
+            sends.append(type(effect.message).__name__)
+        elif isinstance(effect, Close):
+            close = Close(effect.fault)
+        elif isinstance(effect, LookUp):
+            asks.append(f"LookUp {effect.what}")
+        elif type(effect).__name__ in ANSWERS:
+            asks.append(type(effect).__name__)
+        else:
+            assert isinstance(effect, (Show, StartTimer, StopTimer)) or type(effect).__name__ == "Persist"
+    return Done(tuple(sends), tuple(asks), close)
+
+
+class Promise:
+    """What a table says that its party does on the wire, as a Mealy machine.
+
+    Args:
+        player: names the table and its alphabet.
+        recorder: of that table.
+
+    """
+
+    def __init__(self, player: type[Player], recorder: Recorder) -> None:
+        self._player = player
+        self._done = recorded_actions(recorder)
+        self.machine = self._explored()
+
+    def _explored(self) -> MealyMachine[str, str]:
+        begin = (self._player.begins or self._player.table.initial.name, "")
+        states: dict[tuple[str, str], MealyState[str, str]] = {}
+        waiting = [begin]
+        while waiting:
+            at = waiting.pop()
+            if at in states:
+                continue
+            states[at] = MealyState(" since ".join(at))
+            waiting += [self._answer(at, letter)[0] for letter in self._player.letters]
+        for at, state in states.items():
+            for letter in self._player.letters:
+                then, said = self._answer(at, letter)
+                state.transitions[letter.name], state.output_fun[letter.name] = states[then], said
+        return MealyMachine(states[begin], list(states.values()))
+
+    def _answer(self, at: tuple[str, str], letter: Letter) -> tuple[tuple[str, str], str]:
+        """A state is that of the table, and where the session began that runs; "" where none does."""
+        state, since = at
+        if letter.opens:
+            begin = self._player.anew.get(state, state)
+            if since or begin not in {entry.name for entry in self._player.table.entries}:
+                return at, NOTHING
+            return self._taken(begin, begin, letter)
+        return self._taken(state, since, letter) if since else (at, NOTHING)
+
+    def _taken(self, state: str, since: str, letter: Letter) -> tuple[tuple[str, str], str]:
+        holds = letter.holds | self._player.holds.get(since, frozenset())
+        said: list[str] = []
+        waiting, before = [letter.event], state
+        while waiting:
+            event = waiting.pop(0)
+            arrow, known = self._arrow(state, event, holds)
+            if arrow is None:
+                if letter.own:
+                    return (before, since), "refused here"
+                if event == ChannelLost.__name__:
+                    return (state, ""), CLOSED
+                if event == DeadlinePassed.__name__:
+                    fault = Fault.TIMEOUT
+                else:
+                    fault = Fault.UNTRUSTED if known else Fault.UNEXPECTED
+                return self._ended(state, holds, [*said, f"fault {fault.name}"])
+            state = arrow.target.name
+            done = self._of(arrow.row.do, event)
+            said += done.sends
+            waiting += [letter.answers.get(ask, ANSWERS[ask]) for ask in done.asks]
+            if event == ChannelLost.__name__:
+                return (state, ""), CLOSED
+            if done.close is not None:
+                said += [] if done.close.fault is None else [f"fault {done.close.fault.name}"]
+                return (state, ""), ", ".join([*said, CLOSED])
+        return (state, since), ", ".join(said) or NOTHING
+
+    def _ended(self, state: str, holds: frozenset[str], said: list[str]) -> tuple[tuple[str, str], str]:
+        """A refused step ends the session: the table hears of a lost channel."""
+        arrow, _ = self._arrow(state, ChannelLost.__name__, holds)
+        return (state if arrow is None else arrow.target.name, ""), ", ".join([*said, CLOSED])
+
+    def _arrow(self, state: str, event: str, holds: frozenset[str]) -> tuple[Any, bool]:
+        known = [
+            each for each in self._player.table.arrows if (each.source.name, each.row.on.__name__) == (state, event)
+        ]
+        fitting = (each for each in known if each.row.when is None or each.row.when.__name__ in holds)
+        return next(fitting, None), bool(known)
+
+    def _of(self, do: Any, event: str) -> Done:
+        if do is None:
+            return Done((), (), None)
+        found = self._done.get((do.__name__, event)) or {self._player.unheard[do.__name__, event]}
+        if do.__name__ in self._player.shortest:
+            return min(found, key=lambda done: (len(done.sends), done.sends))
+        (only,) = found
+        return only
+
+
+# The learner -------------------------------------------------------------------------------------------------
+
+
+class Box(SUL):
+    """A party, for AALpy: a new one for every word."""
+
+    def __init__(self, begin: Callable[[], Player]) -> None:
+        super().__init__()
+        self._begin = begin
+        self._letters = {letter.name: letter for letter in begin().letters}
+        self._player = begin()
+
+    def pre(self) -> None:
+        """A party of which nothing has been asked yet."""
+        self._player = self._begin()
+
+    def post(self) -> None:
+        """It is done with."""
+        self._player.leave()
+
+    def step(self, letter: str) -> str:
+        """One letter."""
+        try:
+            return self._player.hear(self._letters[letter])
+        except InsituError as error:
+            return f"raised {type(error).__name__}"
+
+
+class Against(Oracle):
+    """Is the hypothesis what was promised? A word that tells them apart is asked of the party itself.
+
+    Attributes:
+        word: on which the party says something else than promised; None while there is none.
+
+    """
+
+    def __init__(self, alphabet: list[str], box: Box, promise: MealyMachine[str, str], more_states: int | None) -> None:
+        super().__init__(alphabet, box)
+        self._promise = promise
+        self._more = more_states
+        self.word: tuple[str, ...] | None = None
+
+    def find_cex(self, hypothesis: MealyMachine[str, str]) -> tuple[str, ...] | None:
+        """A word on which the hypothesis is wrong, or None."""
+        word = bisimilar(hypothesis, self._promise, return_cex=True)
+        if isinstance(word, tuple | list):
+            said, promised = self.sul.query(tuple(word)), _run(self._promise, word)
+            if said != promised:
+                self.word = tuple(word)
+                return None
+            return tuple(word)
+        hypothesis.characterization_set = hypothesis.compute_characterization_set()
+        if self._more is not None:
+            most = len(hypothesis.states) + self._more
+            found = WMethodEqOracle(self.alphabet, self.sul, most).find_cex(hypothesis)
+            self.word = None if found is None else tuple(found)
+        return None
+
+
+def _run(machine: MealyMachine[str, str], word: Iterable[str]) -> list[str]:
+    machine.reset_to_initial()
+    return [machine.step(letter) for letter in word]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned.
+
+    Attributes:
+        states: of the machine that was learned.
+        words: that the party was asked.
+        difference: letter by letter, where the party does something else than promised; empty where it does not.
+
+    """
+
+    states: int
+    words: int
+    difference: str
+
+
+def learned(begin: Callable[[], Player], promise: Promise, *, more_states: int | None = None) -> Learned:
+    """Learn the party and hold it against the promise.
+
+    Args:
+        begin: makes a new party.
+        promise: of its table.
+        more_states: how many states more than the learned machine the W-method reckons with; None: it is not asked.
+
+    """
+    box = Box(begin)
+    alphabet = [letter.name for letter in begin().letters]
+    oracle = Against(alphabet, box, promise.machine, more_states)
+    machine = run_KV(alphabet, box, oracle, "mealy", cache_and_non_det_check=True, print_level=0)
+    difference = "" if oracle.word is None else told(oracle.word, promise, box)
+    return Learned(len(machine.states), box.num_queries, difference)
+
+
+def told(word: tuple[str, ...], promise: Promise, box: Box) -> str:
+    """The word with what was promised and what was said."""
+    lines = zip(word, _run(promise.machine, word), box.query(word), strict=True)
+    return "\n".join(
+        f"{letter}: {said}" if said == promised else f"{letter}: {said} (the table promises: {promised})"
+        for letter, promised, said in lines
+    )
