@@ -35,6 +35,7 @@ from .fields import Key, Matches, RefusedAs, Secret, Size, Within
 from .intent import VERSION, Intent, Purpose, TrustOption, decode_intent, encode_intent
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
+from .people import MOST_CHANGES, MOST_PEOPLE, PeopleChange, PeopleJob, Person
 from .personalization import (
     LONGEST_WAIT,
     ApprovalAwaited,
@@ -65,7 +66,6 @@ from .records import (
     ManufacturerRecord,
     ModuleRecord,
     OpenTransaction,
-    Person,
     Revoked,
 )
 from .standing import MOST_BY_STANDING, MOST_STANDING, StandingJob, StandingPolicy, covers
@@ -79,8 +79,10 @@ __all__ = [
     "LONGEST_WAIT",
     "MESSAGES",
     "MOST_BY_STANDING",
+    "MOST_CHANGES",
     "MOST_LISTS",
     "MOST_OPEN",
+    "MOST_PEOPLE",
     "MOST_REVOKED",
     "MOST_STANDING",
     "MOST_TICKETS",
@@ -137,6 +139,8 @@ __all__ = [
     "Passage",
     "PayOut",
     "Payload",
+    "PeopleChange",
+    "PeopleJob",
     "Person",
     "Personalized",
     "Proof",

@@ -22,6 +22,7 @@ from . import (
     intent,
     notice,
     operating,
+    people,
     personalization,
     records,
     standing,
@@ -40,7 +41,7 @@ _HEADER: Final = """\
 
 _SECTIONS: Final = (
     *(catalogue, trust, conveyed, personalization, operating),
-    *(business, enrollment, notice, intent, tickets, standing, records, tans),
+    *(business, enrollment, notice, intent, tickets, standing, people, records, tans),
 )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 from .business import CRL_MAX, CheckValue, PayloadBytes
 from .fields import Key, Secret, Size, Within
+from .people import MOST_CHANGES, MOST_PEOPLE, PeopleJob, Person
 from .personalization import Certificate, ModuleCondition
 from .standing import MOST_STANDING, StandingJob, StandingPolicy
 from .tickets import MOST_TICKETS, ModuleTicket, TicketInStock
@@ -357,33 +358,6 @@ class CardRole(IntEnum):
 
 
 @record
-class Person:
-    """Somebody who may approve; two different ones must, for each signature (L13).
-
-    Attributes:
-        name: of the person.
-        salt: of the verifier, 16 random bytes.
-        verifier: scrypt of the PIN, 32 bytes.
-        failures: wrong PINs in a row; at five the person is locked.
-
-    CDDL::
-
-        Person = {
-          1: tstr .size (1..64),  ; name
-          2: bstr .size 16,       ; salt
-          3: bstr .size 32,       ; verifier
-          4: 0..255,              ; failures
-        }
-
-    """
-
-    name: Annotated[str, Key(1), NAME]
-    salt: Annotated[bytes, Key(2), Size(16)]
-    verifier: Annotated[bytes, Key(3), Size(32), Secret()]
-    failures: Annotated[int, Key(4), Within(0, 255)]
-
-
-@record
 class Job:
     """One certificate or order of tickets that is to be made: exactly this, for a limited time, once (L13, S6).
 
@@ -476,6 +450,7 @@ class CardRecord:
         policy: what standing approvals there may be; None: none.
         head: the last head of the log that the authentication key signed, COSE_Sign1 (parties/log_heads.py).
         receipt: the last one by which a central system says how far it has read the log, COSE_Sign1.
+        changes: of the people, that wait for approval.
 
     CDDL::
 
@@ -495,12 +470,13 @@ class CardRecord:
           ? 13: StandingPolicy,
           ? 14: bstr .size (1..512),    ; head of the log
           ? 15: bstr .size (1..512),    ; receipt for the log
+          16: [*16 PeopleJob],
         }
 
     """
 
     name: Annotated[str, Key(1), NAME]
-    people: Annotated[tuple[Person, ...], Key(2), Size(2, 16)]
+    people: Annotated[tuple[Person, ...], Key(2), Size(2, MOST_PEOPLE)]
     jobs: Annotated[tuple[Job, ...], Key(3), Size(0, 4096)]
     log: Annotated[tuple[bytes, ...], Key(4), Size(0, 1 << 18)]
     root: Annotated[Certificate | None, Key(5)] = None
@@ -514,3 +490,4 @@ class CardRecord:
     policy: Annotated[StandingPolicy | None, Key(13)] = None
     head: Annotated[bytes | None, Key(14), Size(1, SIGNED_LOG_MAX)] = None
     receipt: Annotated[bytes | None, Key(15), Size(1, SIGNED_LOG_MAX)] = None
+    changes: Annotated[tuple[PeopleJob, ...], Key(16), Size(0, MOST_CHANGES)] = ()

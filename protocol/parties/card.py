@@ -2,16 +2,16 @@
 
 Its signing key makes no signature without an earlier entry in the log and the approval of two different people for
 exactly that job (L12, L13, S6). The one exception is the request for its own certificate, which it signs while it
-is furnished, with the people's PINs being set. Its states and data are in `card_data.py`, its rules on revocation
-lists in `card_lists.py`, those on tickets in `card_tickets.py`, on standing approvals in `card_standing.py`.
+is furnished, with the people's PINs being set. Its states and data are in `card_data.py`, its rules on people
+and approvals in `card_people.py`, on revocation lists in `card_lists.py`, on tickets in `card_tickets.py`, on standing
+approvals in `card_standing.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import scrypt, sha256
-from hmac import compare_digest
-from typing import Final, TypeVar
+from hashlib import sha256
+from typing import Final
 
 from ..engine import (
     STAY,
@@ -34,13 +34,12 @@ from ..engine import (
 from ..keys.certificates import Role, trusted_root, verify_issued
 from ..keys.public import compress
 from ..keys.requests import draft_request
-from ..messages import CardRecord, CardRole, Job, ListJob, Person, StandingJob
+from ..messages import CardRecord, CardRole, Job
 from ..stores.card_log import Failure, Result
 from .card_data import (
     AUTHENTICATION,
-    MAX_FAILURES,
     SIGNING,
-    AnyJob,
+    ApprovalWithdrawn,
     Approve,
     CardData,
     CardState,
@@ -55,7 +54,9 @@ from .card_data import (
     ListHeard,
     ListProposed,
     ListWanted,
-    PinRefused,
+    PeopleProposed,
+    PeopleWanted,
+    PinChanged,
     ReceiptCame,
     RequestMade,
     StandingProposed,
@@ -83,7 +84,24 @@ from .card_lists import (
     note_list,
     two_people_approved_exactly_this_list,
 )
-from .card_record import begun, circular_customer, customer_of, kept, log_of, logged
+from .card_people import (
+    approval_is_there,
+    change_leaves_two,
+    change_people,
+    count_failure,
+    drop_approval,
+    note_approval,
+    note_change,
+    old_pin_is_right,
+    person_may_change,
+    person_may_try,
+    pin_is_right,
+    pin_verifier,
+    take_new_pin,
+    two_people_approved_exactly_this_change,
+    two_people_are_named,
+)
+from .card_record import begun, circular_customer, customer_of, job_of, kept, log_of, logged
 from .card_standing import (
     a_standing_approval_covers_it,
     bring_into_force,
@@ -113,7 +131,6 @@ from .card_tickets import (
 __all__ = ["CARD", "customer_of", "log_of", "pin_verifier", "resting_state"]
 
 S = CardState
-J = TypeVar("J", Job, ListJob, StandingJob)
 
 
 def resting_state(record: CardRecord | None) -> CardState:
@@ -123,18 +140,7 @@ def resting_state(record: CardRecord | None) -> CardState:
     return S.REQUESTED if record.customer is None else S.READY
 
 
-def pin_verifier(pin: bytes, salt: bytes) -> bytes:
-    """What a card keeps of a PIN: scrypt (RFC 7914), N = 2^14, r = 8, p = 1, 32 bytes."""
-    return scrypt(pin, salt=salt, n=1 << 14, r=8, p=1, dklen=32)
-
-
 # Guards ------------------------------------------------------------------------------------------------------
-
-
-def two_people_are_named(_: CardData, event: Furnish) -> bool:
-    """Four eyes need two different names."""
-    names = [person.name for person in event.people]
-    return len(names) >= 2 and len(set(names)) == len(names)
 
 
 def chain_is_for_our_key(data: CardData, event: CustomerCertified) -> bool:
@@ -159,32 +165,11 @@ def job_is_new(data: CardData, event: JobProposed) -> bool:
         return False
     new = event.job
     outdates = new.role is CardRole.MODULE and new.public_key is not None
-    taken = _any_job(data.held, new.number) is not None or any(
+    taken = job_of(data.held, new.number) is not None or any(
         job.approvals and _same_subject(job, new) and not outdates for job in _open_jobs(data.held, event.at)
     )
     key_fits = outdates or (new.public_key is None) == (new.role not in (CardRole.UNIT, CardRole.CENTRAL))
     return not taken and not new.approvals and key_fits
-
-
-def pin_is_right(data: CardData, event: Approve) -> bool:
-    """The person may approve this job and knows the PIN."""
-    if not person_may_try(data, event):
-        return False
-    person = given(_person(data.held, event.person))
-    return compare_digest(pin_verifier(event.pin, person.salt), person.verifier)
-
-
-def person_may_try(data: CardData, event: Approve) -> bool:
-    """The person is on the list and not locked; the job is open, in time, lacks approval, and not this person's."""
-    person, job = _person(data.held, event.person), _any_job(data.held, event.number)
-    if person is None or job is None:
-        return False
-    return (
-        person.failures < MAX_FAILURES
-        and event.at <= job.expires
-        and len(job.approvals) < 2
-        and person.name not in job.approvals
-    )
 
 
 def two_people_approved_exactly_this(data: CardData, event: CertificateWanted) -> bool:
@@ -241,35 +226,6 @@ def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
     return kept(data, record, Show(JobNoted(event.job, missing=2)))
 
 
-def note_approval(data: CardData, event: Approve) -> tuple[CardData, Effects]:
-    """Enter the person's approval; a right PIN forgives the wrong ones before it."""
-    before, number, person = data.held, event.number, event.person
-    record = replace(
-        before,
-        people=_people(before, person, failures=0),
-        jobs=_approved(before.jobs, number, person),
-        lists=_approved(before.lists, number, person),
-        standing=_approved(before.standing, number, person),
-    )
-    job = next(each for each in _all_jobs(record) if each.number == number)
-    return kept(data, record, Show(JobNoted(job, missing=2 - len(job.approvals))))
-
-
-def _approved(jobs: tuple[J, ...], number: bytes, person: str) -> tuple[J, ...]:
-    return tuple(_with(job, person) if job.number == number else job for job in jobs)
-
-
-def _with(job: J, person: str) -> J:
-    return replace(job, approvals=(*job.approvals, person))
-
-
-def count_failure(data: CardData, event: Approve) -> tuple[CardData, Effects]:
-    """Count the wrong PIN, durably, before saying so."""
-    failures = given(_person(data.held, event.person)).failures + 1
-    record = replace(data.held, people=_people(data.held, event.person, failures=failures))
-    return kept(data, record, Show(PinRefused(event.person, MAX_FAILURES - failures)))
-
-
 def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Effects]:
     """Use up the approvals and enter the intent, durably, before the signature (S6).
 
@@ -308,14 +264,6 @@ def _job(record: CardRecord, number: bytes) -> Job | None:
     return next((job for job in record.jobs if job.number == number), None)
 
 
-def _any_job(record: CardRecord, number: bytes) -> AnyJob | None:
-    return next((each for each in _all_jobs(record) if each.number == number), None)
-
-
-def _all_jobs(record: CardRecord) -> tuple[AnyJob, ...]:
-    return (*record.jobs, *record.lists, *record.standing)
-
-
 def _open_jobs(record: CardRecord, at: int) -> tuple[Job, ...]:
     return tuple(job for job in record.jobs if at <= job.expires)
 
@@ -324,14 +272,6 @@ def _same_subject(one: Job, other: Job) -> bool:
     """For a module there may be one job for whatever key it will make, and one for the key that it made."""
     either_has = (one.public_key is None) == (other.public_key is None)
     return one.role is other.role and one.subject == other.subject and either_has
-
-
-def _person(record: CardRecord, name: str) -> Person | None:
-    return next((person for person in record.people if person.name == name), None)
-
-
-def _people(record: CardRecord, name: str, *, failures: int) -> tuple[Person, ...]:
-    return tuple(replace(each, failures=failures) if each.name == name else each for each in record.people)
 
 
 # The table ---------------------------------------------------------------------------------------------------
@@ -352,9 +292,15 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, JobProposed, job_is_new, note_job, STAY),
         row(S.READY, Approve, pin_is_right, note_approval, STAY),
         row(S.READY, Approve, person_may_try, count_failure, STAY),
+        row(S.READY, ApprovalWithdrawn, approval_is_there, drop_approval, STAY),
         row(S.READY, CertificateWanted, two_people_approved_exactly_this, enter_intent, S.SIGNING),
         row(S.SIGNING, Signed, None, enter_result, S.VOUCHING),
         row((S.SIGNING, S.LISTING), KeyOperationFailed, None, enter_failure, S.READY),
+        # people (L13)
+        row(S.READY, PinChanged, old_pin_is_right, take_new_pin, STAY),
+        row(S.READY, PinChanged, person_may_change, count_failure, STAY),
+        row(S.READY, PeopleProposed, change_leaves_two, note_change, STAY),
+        row(S.READY, PeopleWanted, two_people_approved_exactly_this_change, change_people, S.VOUCHING),
         # the head of the log
         row(S.VOUCHING, Signed, None, keep_head, S.READY),
         row(S.VOUCHING, KeyOperationFailed, None, go_without_head, S.READY),

@@ -12,9 +12,10 @@ from typing import Final, NoReturn, TypeAlias
 from ..channel.trust.ticket import TicketClaim
 from ..engine import KeyHandle, PublicKey, SecretHandle, Show, UsageError, given
 from ..keys.certificates import Draft
-from ..messages import CardRecord, Job, ListJob, Person, StandingJob, StandingPolicy
+from ..messages import CardRecord, Job, ListJob, PeopleJob, Person, StandingJob, StandingPolicy
 from ..stores.card_log import (
     LogEntry,
+    PeopleChanged,
     StandingBegun,
     TicketsOrdered,
 )
@@ -27,7 +28,7 @@ MAX_FAILURES: Final = 5
 """Wrong PINs in a row that lock a person."""
 DAY: Final = 24 * 3600
 """Seconds."""
-AnyJob: TypeAlias = Job | ListJob | StandingJob
+AnyJob: TypeAlias = Job | ListJob | StandingJob | PeopleJob
 """Whatever people approve."""
 
 
@@ -110,11 +111,20 @@ class StandingProposed:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleProposed:
+    """Somebody wants the people changed; it takes two people's approval. `at`: unix seconds."""
+
+    job: PeopleJob
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Approve:
     """A person approves exactly this job.
 
     Attributes:
         number: of the job.
+        digest: of all that it says (`digest_of`), as the person was shown it.
         person: who.
         pin: that person's PIN; never stored, never shown.
         at: unix seconds.
@@ -122,12 +132,48 @@ class Approve:
     """
 
     number: bytes
+    digest: bytes
     person: str
     pin: bytes = field(repr=False)
     at: int
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("a PIN is neither pickled nor copied", who="card")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalWithdrawn:
+    """A person's approval is to count no more. `number`: of the job; `person`: who."""
+
+    number: bytes
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinChanged:
+    """A person wants another PIN, and knows the one that counts.
+
+    Attributes:
+        person: who.
+        pin: the one that counts; never stored, never shown.
+        new: that person with the verifier of the new one.
+
+    """
+
+    person: str
+    pin: bytes = field(repr=False)
+    new: Person
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a PIN is neither pickled nor copied", who="card")
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleWanted:
+    """A change of the people is to come into force now. `number`: of the job; `at`: unix seconds."""
+
+    number: bytes
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +302,20 @@ class StandingInForce:
     """A standing approval came into force, as the log says."""
 
     begun: StandingBegun
+
+
+@dataclass(frozen=True, slots=True)
+class PinTaken:
+    """The new PIN of this person counts from now on."""
+
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleAre:
+    """The people changed, as the log says."""
+
+    changed: PeopleChanged
 
 
 @dataclass(frozen=True, slots=True)

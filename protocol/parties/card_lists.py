@@ -28,7 +28,7 @@ from .card_data import (
     ListWanted,
 )
 from .card_heads import entered
-from .card_record import customer_of, kept, known_log, logged, signing_time
+from .card_record import customer_of, job_of, kept, known_log, logged, signing_time
 
 # What the log says -------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ def list_is_due(data: CardData, event: ListProposed) -> bool:
     """It is the next list and adds certificates of this card only, each once and none twice; nobody approved it yet."""
     new, log = event.job, known_log(data)
     others = _worth_keeping(data.held, event.at)
-    taken = new.number in {*(job.number for job in data.held.jobs), *(job.number for job in data.held.lists)}
+    taken = job_of(data.held, new.number) is not None
     same = any((job.added, job.days) == (new.added, new.days) for job in others)
     addable = issued_in(log).keys() - revoked_in(log).keys()
     return (

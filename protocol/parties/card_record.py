@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final
 
 from ..engine import Close, Effects, Persist, PublicKey, Show, Sign, UsageError, given
@@ -20,10 +21,10 @@ from ..keys.certificates import (
 )
 from ..keys.profile import time_text
 from ..keys.requests import read_request
-from ..messages import CardRecord, CardRole, Job
+from ..messages import CardRecord, CardRole, Job, encode_record
 from ..stores.card_log import Happening, Intent, LogEntry, Standing, append, standing_in
 from ..stores.log_lines import read_entries
-from .card_data import DAY, CardData
+from .card_data import DAY, AnyJob, CardData
 
 ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
 """What a job's certificate makes of its holder."""
@@ -52,6 +53,25 @@ def circular_customer(request: bytes, customer: bytes, name: str) -> VerifiedCer
 def _customer(root: bytes, customer: bytes, name: str) -> VerifiedCertificate:
     """Our own chain, verified once and not for every certificate that we make."""
     return verify_issued(customer, trusted_root(root), Role.CUSTOMER, now=None, subject=name)
+
+
+def all_jobs(record: CardRecord) -> tuple[AnyJob, ...]:
+    """Whatever waits for people, also what is out of date."""
+    return (*record.jobs, *record.lists, *record.standing, *record.changes)
+
+
+def job_of(record: CardRecord, number: bytes) -> AnyJob | None:
+    """What waits for people under this number."""
+    return next((each for each in all_jobs(record) if each.number == number), None)
+
+
+def digest_of(job: AnyJob) -> bytes:
+    """SHA-256 of all that a job says, but for who approved it: what a person agrees to, 32 bytes.
+
+    It changes with every field: serial number, key, salt, validity, and how long approvals count (S6).
+    """
+    kind = type(job).__name__.encode()
+    return sha256(kind + b"\0" + encode_record(replace(job, approvals=()))).digest()
 
 
 def log_of(record: CardRecord) -> tuple[LogEntry, ...]:

@@ -29,7 +29,7 @@ from .card_data import (
     StandingWithdrawn,
 )
 from .card_heads import entered
-from .card_record import begun, kept, known_log, signing_time, standing_of
+from .card_record import begun, job_of, kept, known_log, signing_time, standing_of
 
 PATTERN_RULE: Final = f"a serial number, or the beginning of some and {ANY_ENDING}"
 
@@ -64,9 +64,8 @@ def policy_admits_it(data: CardData, event: StandingProposed) -> bool:
     if not event.at < new.until <= latest:
         expected = f"a time to come, until {time_text(latest)}"
         raise UsageError("end of a standing approval", who="card", expected=expected, got=time_text(new.until))
-    record, numbers = data.held, {*(job.number for job in data.held.jobs), *(job.number for job in data.held.lists)}
-    fresh = new.number not in numbers and standing_job(record, new.number) is None
-    return fresh and not new.approvals and len(_open(record, event.at)) < MOST_STANDING
+    fresh = job_of(data.held, new.number) is None
+    return fresh and not new.approvals and len(_open(data.held, event.at)) < MOST_STANDING
 
 
 def two_people_approved_exactly_this_standing(data: CardData, event: StandingWanted) -> bool:

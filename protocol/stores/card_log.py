@@ -197,8 +197,30 @@ class StandingEnded:
     job: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class PeopleChanged:
+    """From now on others may approve, or with other PINs (L13).
+
+    Attributes:
+        job: the job that the approvals are for (16 bytes).
+        change: "add", "remove", "replace", "renew" (a new PIN) or "unlock".
+        person: who is concerned.
+        approvers: who approved exactly this: at least two different people, sorted.
+        comes: who takes that person's place; empty if nobody does.
+
+    """
+
+    kind: ClassVar[str] = "people"
+
+    job: bytes
+    change: str
+    person: str
+    approvers: tuple[str, ...]
+    comes: str = ""
+
+
 Happening: TypeAlias = (
-    Intent | ListIntent | Result | Failure | TicketsOrdered | TicketUsed | StandingBegun | StandingEnded
+    Intent | ListIntent | Result | Failure | TicketsOrdered | TicketUsed | StandingBegun | StandingEnded | PeopleChanged
 )
 
 
@@ -369,7 +391,9 @@ class _Before:
             case _:
                 return self._refuses_consent(what, at)
 
-    def _refuses_consent(self, what: Intent | ListIntent | TicketsOrdered | StandingBegun, at: int) -> str:
+    def _refuses_consent(
+        self, what: Intent | ListIntent | TicketsOrdered | StandingBegun | PeopleChanged, at: int
+    ) -> str:
         if len(set(what.approvers)) < 2 or list(what.approvers) != sorted(set(what.approvers)):
             return "intent without two different approvers"
         if what.job in self._latest:

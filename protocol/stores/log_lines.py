@@ -19,6 +19,7 @@ from .card_log import (
     ListIntent,
     LogBroken,
     LogEntry,
+    PeopleChanged,
     Result,
     StandingBegun,
     StandingEnded,
@@ -185,6 +186,16 @@ def _happening(flat: object) -> Happening | None:
             return StandingBegun(bytes.fromhex(job), modules, most, until, days, names)
         case {"kind": StandingEnded.kind, "job": str(job)}:
             return StandingEnded(bytes.fromhex(job))
+        case {
+            "kind": PeopleChanged.kind,
+            "job": str(job),
+            "change": str(change),
+            "person": str(person),
+            "approvers": [*approvers],
+            **rest,
+        }:
+            names, comes = tuple(str(name) for name in approvers), str(rest.get("comes", ""))
+            return PeopleChanged(bytes.fromhex(job), change, person, names, comes)
         case {"kind": Failure.kind, "job": str(job), "reason": str(reason)}:
             return Failure(bytes.fromhex(job), reason)
     return None

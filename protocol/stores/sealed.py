@@ -129,6 +129,7 @@ class SealedFile(Uncopied):
         self._cipher = cipher
         self._protected = protected
         self._entropy = entropy
+        self._is_new = False
         self._unusable = ""
 
     def __repr__(self) -> str:
@@ -170,7 +171,9 @@ class SealedFile(Uncopied):
                 "version": VERSION,
             }
             sealed = cls(path, files, lock, _cipher(passphrase, salt, cost), encode(header), entropy)
+            sealed._is_new = True
             sealed.write(content)
+            sealed._is_new = False
         except BaseException:
             lock.release()
             raise
@@ -224,12 +227,14 @@ class SealedFile(Uncopied):
             erase: overwrite the old file's bytes as well (see atomic.py for its limits).
 
         Raises:
-            StoreFailed: nothing has changed.
+            StoreFailed: nothing has changed; also if the file is gone, which is not made anew.
             StoreUncertain: old or new content; this object is of no more use, open the file again.
             ErasureFailed: the new content is there, the old one not yet erased.
 
         """
         self._check()
+        if not self._is_new and not _exists(self._files, self._path):  # taken away: what is durable no more is not done
+            raise StoreFailed(f"store is gone: {self._path}", who=_WHO, expected="the file that was opened")
         nonce = draw(self._entropy, _NONCE_BYTES)
         ciphertext = self._cipher.encrypt(nonce, content, _associated(self._protected))
         envelope = encode(CBORTag(_COSE_ENCRYPT0, [self._protected, {_IV: nonce}, ciphertext]))

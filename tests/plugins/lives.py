@@ -29,7 +29,7 @@ from insitu.protocol.engine import (
 )
 from insitu.protocol.keys.port import KeyStoreError
 from insitu.protocol.keys.vault import Vault
-from insitu.protocol.messages import IDENTITY, CardRole, KeyPolicy, TrustOption
+from insitu.protocol.messages import IDENTITY, CardRole, KeyPolicy, PeopleChange, TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled
 from insitu.protocol.parties.work_data import (
     InstructionTaken,
@@ -464,6 +464,20 @@ def standing_approvals() -> None:
     card.withdraw(card.propose_standing([SERIAL], most=2, until=NOW + DAY).number)
 
 
+def people() -> None:
+    """A PIN is changed, somebody comes, an approval is withdrawn."""
+    card = World().card
+    for pin in (b"0000", PINS["alice"]):
+        with suppress(InsituError):
+            card.change_pin("alice", pin, b"a new one")
+    job = card.propose_change(PeopleChange.ADD, "carol", pin=b"hers")
+    card.approve(job, "alice", b"a new one")
+    card.withdraw_approval(job.number, "alice")
+    card.approve(job, "alice", b"a new one")
+    card.approve(job, "bob", PINS["bob"])
+    card.change_people(job.number)
+
+
 def tickets() -> None:
     """Tickets that are good, another's, shown again; with key memory that fails at the card and at the manufacturer."""
     world = World()
@@ -501,6 +515,7 @@ ALL: tuple[Callable[[], None], ...] = (
     circles,
     queues,
     standing_approvals,
+    people,
 )
 
 

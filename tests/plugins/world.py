@@ -36,7 +36,7 @@ from insitu.protocol.messages import (
     PayOut,
     TrustOption,
 )
-from insitu.protocol.parties import card as card_rules
+from insitu.protocol.parties import card_people as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.protocol.stores.registry import Command, CommandKind, Issuer, ModuleEntry

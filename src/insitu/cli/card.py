@@ -7,17 +7,20 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import KeyKind, PublicKey, StateError, UsageError
+from ..protocol.engine import PublicKey, StateError, UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY, checked_name, time_text
-from ..protocol.keys.public import decompress
 from ..protocol.keys.requests import read_request
 from ..protocol.keys.revocation import read_crl
-from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, ListJob, StandingPolicy, encode_record
+from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, Job, ListJob, StandingPolicy, encode_record
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
+from ..shell.approving import MISSING, enter_approvals
 from ..shell.card import LIST_DAYS, Card
+from ..shell.card_status import status_lines, status_of
 from ..shell.telling import key_fingerprint
+from ..shell.waiting import opened
+from .card_people import change_pin, people
 from .common import (
     DIRECTORY,
     PATH,
@@ -32,11 +35,12 @@ from .common import (
     read_fingerprint,
     run_async,
     say,
+    store_opener,
     store_options,
 )
-from .people import enter_approvals, people_options, pins_of
+from .people import Approvers, approving, people_options
 from .requests import read_told_request
-from .standing import standing
+from .standing import read_number, standing
 
 
 @click.group(cls=Group)
@@ -45,6 +49,8 @@ def card() -> None:
 
 
 card.add_command(standing)
+card.add_command(people)
+card.add_command(change_pin)
 
 
 @card.command()
@@ -81,7 +87,7 @@ def init(
     """Take a card into use: make its keys, set the people's PINs."""
     if len(set(people)) < 2:
         raise UsageError("who may approve", expected="--person for two different people", got=", ".join(people))
-    pins = pins_of(people, pin_files, new=True)
+    pins = Approvers(people, pin_files).pins(new=True)
     with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         policy = StandingPolicy(standing_most, standing_days) if standing_most else None
         made = Card(vault).furnish(name, pins, policy=policy)
@@ -160,31 +166,51 @@ def approve(
         if asked is not None:
             check_place(out / f"{name}.pem")
     request = None if central is None else read_told_request(central, central_key, who="card")
-    pins = pins_of(people, pin_files)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        owner = Card(vault)
-        wanted: list[tuple[CardRole, str, PublicKey | None]] = []
-        if unit is not None:
-            wanted.append((CardRole.UNIT, unit, owner.authentication.public))
-        if request is not None:
-            wanted.append((CardRole.CENTRAL, request.subject, request.public))
-        if serial is not None:
-            wanted.append((CardRole.MODULE, serial, None))
-        for _, subject, _ in wanted:
+    for subject in (serial, unit):
+        if subject is not None:
             checked_name(subject)
-        for role, subject, public in wanted:
-            job = owner.propose(role, subject, public=public, days=days)
-            approvals = enter_approvals(owner, job, pins)
-            approved = f"{role.name.lower()} {subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
+    approvers = Approvers(people, pin_files)
+    keys: dict[bytes, PublicKey] = {}
+
+    def propose(owner: Card) -> list[Job]:
+        jobs: list[Job] = []
+        if unit is not None:
+            jobs.append(owner.propose(CardRole.UNIT, unit, public=owner.authentication.public, days=days))
+            keys[jobs[-1].number] = owner.authentication.public
+        if request is not None:
+            jobs.append(owner.propose(CardRole.CENTRAL, request.subject, public=request.public, days=days))
+            keys[jobs[-1].number] = request.public
+        if serial is not None:
+            jobs.append(owner.propose(CardRole.MODULE, serial, days=days))
+        return jobs
+
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    with approving(reopen, propose, approvers) as (owner, jobs, pins):
+        for job in jobs:
+            approvals, public = enter_approvals(owner, job, pins), keys.get(job.number)
+            role = job.role.name.lower()
+            approved = f"{role} {job.subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
             of = "" if public is None else f"; key {key_fingerprint(public)}"
             if len(approvals) < 2:
                 say(f"{approved}, 1 approval missing{of}")
             elif public is None:
                 say(f"{approved}, ready to personalize")
             else:
-                file = out / f"{role.name.lower()}.pem"
+                file = out / f"{role}.pem"
                 pem.write_certificate(file, owner.certify(job.number, public))
                 say(f"{approved}, certificate in {file}{of}")
+
+
+@card.command()
+@store_options()
+@click.option("--job", required=True, help="The job's number, as insitu card status shows it.")
+@click.option("--person", required=True, help="Whose approval counts no more.")
+def withdraw(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, job: str, person: str) -> None:
+    """Let an approval count no more, as long as nothing was signed by it. No PIN is asked for that."""
+    number = read_number(job)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        missing = Card(vault).withdraw_approval(number, person)
+    say(f"job {number.hex()}: the approval of {person} is withdrawn, {MISSING[missing]}")
 
 
 @card.command()
@@ -257,14 +283,18 @@ def revoke(
     certificates = [(file, pem.read_certificate(file)) for file in files]
     if out is not None:
         check_place(out)
-    pins = pins_of(people, pin_files)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        owner = Card(vault)
+    approvers = Approvers(people, pin_files)
+
+    def propose(owner: Card) -> list[ListJob]:
         added = {number for serial in serials for number in owner.numbers_of(serial)}
         for file, der in certificates:
             with about(file):
                 added.add(owner.number_of(der))
-        _sign_list(owner, owner.propose_list(added, days=days), pins, out)
+        return [owner.propose_list(added, days=days)]
+
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    with approving(reopen, propose, approvers) as (owner, (job,), pins):
+        _sign_list(owner, job, pins, out)
 
 
 @card.command()
@@ -284,12 +314,18 @@ def crl(
 ) -> None:
     """Write the last revocation list; with --person a new one of the same certificates, once two have approved it."""
     check_place(out)
-    pins = pins_of(people, pin_files)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+    approvers = Approvers(people, pin_files)
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+
+    def renew(owner: Card) -> list[ListJob]:
+        return [owner.propose_list(days=days)]
+
+    if approvers:
+        with approving(reopen, renew, approvers) as (owner, (job,), pins):
+            _sign_list(owner, job, pins, out)
+        return
+    with opened(reopen) as vault:
         owner = Card(vault)
-        if pins:
-            _sign_list(owner, owner.propose_list(days=days), pins, out)
-            return
         last = read_crl(owner.crl, owner.customer)
         if last.number != owner.list_number:
             raise StateError(
@@ -338,10 +374,13 @@ def tickets(
     opens it can vouch for modules: tell the manufacturer its passphrase on another way.
     """
     check_new(out)
-    pins = pins_of(people, pin_files)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        owner = Card(vault)
-        job = owner.propose(CardRole.TICKETS, str(count), days=1)
+    approvers = Approvers(people, pin_files)
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+
+    def propose(owner: Card) -> list[Job]:
+        return [owner.propose(CardRole.TICKETS, str(count), days=1)]
+
+    with approving(reopen, propose, approvers) as (owner, (job,), pins):
         approvals = enter_approvals(owner, job, pins)
         text = f"{count} tickets, job {job.number.hex()}: approved by {' and '.join(approvals)}"
         if len(approvals) < 2:
@@ -357,62 +396,8 @@ def tickets(
 @store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
-    """People, open jobs, revocation lists and the length of the log."""
+    """People and their tries, jobs and their approvals, certificates, standing approvals, lists, log and room."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
-        record, last, revoked = owner.record, owner.list_number, owner.revoked
-        unit_key = None if record.unit is None else key_fingerprint(owner.authentication.public)
-    jobs: list[dict[str, object]] = [
-        {
-            "job": job.number.hex(),
-            "role": job.role.name.lower(),
-            "subject": job.subject,
-            "key": None if job.public_key is None else key_fingerprint(decompress(KeyKind.P256, job.public_key)),
-            "days": job.days,
-            "approvals": list(job.approvals),
-            "expires": job.expires,
-        }
-        for job in record.jobs
-    ]
-    people = {person.name: person.failures for person in record.people}
-    lists: list[dict[str, object]] = [
-        {
-            "job": job.number.hex(),
-            "list": job.list_number,
-            "adds": [number.hex() for number in job.added],
-            "days": job.days,
-            "approvals": list(job.approvals),
-            "expires": job.expires,
-        }
-        for job in record.lists
-    ]
-    facts: dict[str, object] = {
-        "name": record.name,
-        "certificate": None if record.customer is None else fingerprint_text(owner.customer.fingerprint),
-        "circular": record.central is not None,
-        "unit_key": unit_key,
-        "people": people,
-        "jobs": jobs,
-        "lists": lists,
-        "last_list": last,
-        "revoked": {number.hex(): since for number, since in revoked.items()},
-        "log_entries": len(record.log),
-    }
-    lines = [f"card of {record.name}, {len(record.log)} log entries, certificate {facts['certificate'] or 'none yet'}"]
-    if record.central is not None:
-        lines[0] += f", circular: {PLAUSIBILITY}"
-    lines += [f"  unit's key {unit_key}"] if unit_key else []
-    lines += [f"  {name}: wrong PINs: {failures}" for name, failures in people.items()]
-    lines += [
-        f"  {job['role']} {job['subject']} for {job['days']} days: approved by {' and '.join(given) or 'nobody'}"
-        + ("" if job["key"] is None else f"; key {job['key']}")
-        for job, given in zip(jobs, (job.approvals for job in record.jobs), strict=True)
-    ]
-    lines += [
-        f"  list {job.list_number} adds {len(job.added)} for {job.days} days: "
-        f"approved by {' and '.join(job.approvals) or 'nobody'}"
-        for job in record.lists
-    ]
-    if last:
-        lines.append(f"  last list {last}, {len(revoked)} certificates revoked")
+        facts, lines = status_of(owner), status_lines(owner)
     emit(as_json, facts, "\n".join(lines))

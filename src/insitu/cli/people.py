@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ..protocol.engine import KeyKind, StateError, UsageError
-from ..protocol.keys.profile import time_text
-from ..protocol.keys.public import decompress
-from ..protocol.messages import Job
+from ..protocol.engine import StateError, UsageError
+from ..protocol.keys.vault import SealedVault
+from ..protocol.messages import Job, ListJob, PeopleJob, StandingJob
 from ..protocol.parties.card_data import AnyJob
-from ..protocol.stores.secret import Secret
+from ..shell.approving import described
 from ..shell.card import Card
-from ..shell.outlook import MISSING as MISSING
 from ..shell.passphrase import passphrase
+from ..shell.waiting import opened
+from .common import say
 
 F = TypeVar("F", bound=Callable[..., Any])
+J = TypeVar("J", Job, ListJob, StandingJob, PeopleJob)
 
 
 def people_options(command: F, *, required: bool = True) -> F:
@@ -32,19 +34,43 @@ def people_options(command: F, *, required: bool = True) -> F:
     return person(pin(command))
 
 
-def pins_of(people: tuple[str, ...], pin_files: tuple[str, ...], *, new: bool = False) -> dict[str, bytes]:
-    """The PIN of each person: from a file, else typed.
+class Approvers:
+    """Those who approve. PINs in files are read at once, the others typed once people have been shown what it is about.
 
     Raises:
-        UsageError: somebody is named twice, or there is a PIN of nobody.
+        UsageError: somebody is named twice, there is a PIN of nobody, or a file is none of a PIN.
 
     """
-    if len(set(people)) < len(people):
-        raise UsageError("a person is named twice", expected="different people", got=", ".join(people))
-    files = dict(_pin_file(pair) for pair in pin_files)
-    if unknown := files.keys() - set(people):
-        raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
-    return {person: _pin(person, files.get(person), new=new) for person in people}
+
+    def __init__(self, people: Sequence[str], pin_files: Sequence[str], *, others: Sequence[str] = ()) -> None:
+        if len(set(people)) < len(people):
+            raise UsageError("a person is named twice", expected="different people", got=", ".join(people))
+        files = dict(_pin_file(pair) for pair in pin_files)
+        if unknown := files.keys() - {*people, *others}:
+            raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
+        self._people = people
+        named = [person for person in (*people, *others) if person in files]
+        self._pins = {person: passphrase(file=files[person]).reveal() for person in named}
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._people)
+
+    @property
+    def are_known(self) -> bool:
+        """Whether all PINs are here."""
+        return self._pins.keys() >= set(self._people)
+
+    def pins(self, *, new: bool = False) -> dict[str, bytes]:
+        """The PIN of each; who is missing is asked, twice where it is a new one."""
+        return {person: self.pin(person, new=new) for person in self._people}
+
+    def pin(self, person: str, *, new: bool = False) -> bytes:
+        """The PIN of one; asked for where there was no file."""
+        if person not in self._pins:
+            prompt = f"{'New ' if new else ''}PIN of {person}: "
+            self._pins[person] = passphrase(prompt=prompt, new=new).reveal()
+        return self._pins[person]
 
 
 def _pin_file(pair: str) -> tuple[str, Path]:
@@ -54,29 +80,26 @@ def _pin_file(pair: str) -> tuple[str, Path]:
     return person, Path(file)
 
 
-def _pin(person: str, file: Path | None, *, new: bool) -> bytes:
-    pin: Secret = passphrase(file=file, prompt=f"PIN of {person}: ", new=new)
-    return pin.reveal()
+@contextmanager
+def approving(
+    reopen: Callable[[], SealedVault], propose: Callable[[Card], Sequence[J]], approvers: Approvers
+) -> Iterator[tuple[Card, Sequence[J], dict[str, bytes]]]:
+    """Jobs that people are to approve: opened or found, shown, and then the PINs; with the card for what comes after.
 
-
-def enter_approvals(owner: Card, job: AnyJob, pins: dict[str, bytes]) -> list[str]:
-    """Enter the approvals of these people; who has approved by now.
-
-    Who approved before is passed over, so that an attempt that broke off can be made again; but somebody new, or
-    both approvals, there must be.
-
-    Raises:
-        UsageError: a wrong PIN.
-        StateError: an approval that the card does not take.
-
+    While people type, others can use the card. What they were shown is what is approved: should the job have become
+    another meanwhile, the card refuses.
     """
-    approvals = list(job.approvals)
-    new = [person for person in pins if person not in approvals]
-    if len(approvals) < 2:
-        for person in new or pins:
-            owner.approve(job, person, pins[person])
-            approvals.append(person)
-    return approvals
+    with opened(reopen) as vault:
+        owner = Card(vault)
+        jobs = propose(owner)
+        for job in jobs if approvers else ():
+            say(described(job))
+        if approvers.are_known:
+            yield owner, jobs, approvers.pins()
+            return
+    pins = approvers.pins()
+    with opened(reopen) as vault:
+        yield Card(vault), jobs, pins
 
 
 def ask_for_approvals(owner: Card, job: AnyJob, pin_files: tuple[str, ...], tell: Callable[[str], None]) -> list[str]:
@@ -98,7 +121,8 @@ def ask_for_approvals(owner: Card, job: AnyJob, pin_files: tuple[str, ...], tell
             tell(f"{person} has approved" if person in approvals else f"nobody of that name approves here: {person!r}")
             continue
         try:
-            owner.approve(job, person, _pin(person, files.get(person), new=False))
+            pin = passphrase(file=files.get(person), prompt=f"PIN of {person}: ").reveal()
+            owner.approve(job, person, pin)
         except (UsageError, StateError) as error:
             if person in files:
                 raise
@@ -106,22 +130,3 @@ def ask_for_approvals(owner: Card, job: AnyJob, pin_files: tuple[str, ...], tell
             continue
         approvals.append(person)
     return approvals
-
-
-def key_of(job: Job) -> str:
-    """The key that a job is for, as people compare it."""
-    from ..shell.telling import key_fingerprint
-
-    return "none yet" if job.public_key is None else key_fingerprint(decompress(KeyKind.P256, job.public_key))
-
-
-def described(job: Job) -> str:
-    """Exactly what is to be approved, for people."""
-    return "\n".join(
-        (
-            f"job {job.number.hex()}: {job.role.name.lower()} {job.subject} for {job.days} days",
-            f"  key       {key_of(job)}",
-            f"  salt      {job.salt.hex()}",
-            f"  approved  by {' and '.join(job.approvals) or 'nobody'}; open until {time_text(job.expires)}",
-        )
-    )

@@ -24,6 +24,7 @@ from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import CardRole, KeyPolicy, Status, TrustOption
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..shell import pem
+from ..shell.approving import described, enter_approvals
 from ..shell.card import Card
 from ..shell.outlook import MISSING, Outlook, Step
 from ..shell.plan import Plan
@@ -33,7 +34,7 @@ from ..shell.telling import status_facts
 from ..transports.errors import TransportError
 from ..transports.tap import Tap
 from .common import Teller, confirm, emit, is_ours, run_async, say
-from .people import ask_for_approvals, described, enter_approvals, pins_of
+from .people import Approvers, ask_for_approvals
 
 if TYPE_CHECKING:
     from ..shell.unit import Unit
@@ -223,7 +224,7 @@ class Personalizing:
             for line in described(job).splitlines():
                 self._say(line)
         if errand.people:
-            approvals = enter_approvals(card, job, pins_of(errand.people, errand.pin_files))
+            approvals = enter_approvals(card, job, Approvers(errand.people, errand.pin_files).pins())
         else:
             approvals = ask_for_approvals(card, job, errand.pin_files, self._say)
         facts = {"note": "Approved", "job": job.number.hex(), "approvals": approvals, "missing": 2 - len(approvals)}

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from ..protocol.engine import UsageError
-from ..protocol.keys.profile import time_text
 from ..protocol.messages import MOST_BY_STANDING, StandingJob
 from ..protocol.stores.card_log import Standing
 from ..protocol.stores.sealed import StoreKind
+from ..shell.approving import MISSING, enter_approvals, standing_limits
 from ..shell.card import Card
-from .common import Group, emit, moment, open_store, say, store_options
-from .people import MISSING, enter_approvals, people_options, pins_of
+from ..shell.card_status import standing_use
+from .common import Group, emit, moment, open_store, say, store_opener, store_options
+from .people import Approvers, approving, people_options
 
 
 @click.group(cls=Group)
@@ -44,15 +45,18 @@ def approve(
     days: int,
 ) -> None:
     """Approve exactly this; it is in force as soon as two different people have."""
-    end, pins = moment(until), pins_of(people, pin_files)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        owner = Card(vault)
-        job = owner.propose_standing(serials, most=most, until=end, days=days)
+    end, approvers = moment(until), Approvers(people, pin_files)
+
+    def propose(owner: Card) -> list[StandingJob]:
+        return [owner.propose_standing(serials, most=most, until=end, days=days)]
+
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    with approving(reopen, propose, approvers) as (owner, (job,), pins):
         approvals = enter_approvals(owner, job, pins)
         if len(approvals) == 2:
             owner.bring_into_force(job.number)
     state = MISSING.get(2 - len(approvals), "in force")
-    say(f"standing approval {job.number.hex()}: {_limits(job)}: approved by {' and '.join(approvals)}, {state}")
+    say(f"standing approval {job.number.hex()}: {standing_limits(job)}: approved by {' and '.join(approvals)}, {state}")
 
 
 @standing.command("list")
@@ -67,11 +71,11 @@ def list_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None
         limits = "none" if policy is None else f"{policy.most} certificates at a time, for {policy.days} days"
         say(f"policy: {limits}")
     for each in in_force.values():
-        text = f"{each.begun.job.hex()}: {_used(each)}, approved by {' and '.join(each.begun.approvers)}"
+        text = f"{each.begun.job.hex()}: {standing_use(each)}, approved by {' and '.join(each.begun.approvers)}"
         emit(as_json, _facts(each), text)
     for job in waiting:
         facts = {"standing": job.number.hex(), "serials": list(job.serials), "most": job.most, "until": job.until}
-        text = f"{job.number.hex()}: {_limits(job)}, approved by {' and '.join(job.approvals) or 'nobody'}"
+        text = f"{job.number.hex()}: {standing_limits(job)}, approved by {' and '.join(job.approvals) or 'nobody'}"
         emit(as_json, {**facts, "days": job.days, "approvals": list(job.approvals), "in_force": False}, text)
 
 
@@ -100,16 +104,6 @@ def read_number(text: str) -> bytes:
     if len(number) != 16:
         raise UsageError("number", who="card", expected="32 hexadecimal digits", got=text)
     return number
-
-
-def _limits(job: StandingJob) -> str:
-    modules = ", ".join(job.serials)
-    return f"{job.most} certificates of {job.days} days for {modules} until {time_text(job.until)}"
-
-
-def _used(standing: Standing) -> str:
-    begun, modules = standing.begun, ", ".join(standing.begun.serials)
-    return f"{standing.used} of {begun.most} certificates for {modules} until {time_text(begun.until)}"
 
 
 def _facts(standing: Standing) -> dict[str, object]:

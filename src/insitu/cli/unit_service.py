@@ -16,6 +16,7 @@ from ..protocol.keys.profile import time_text
 from ..protocol.messages import LONGEST_WAIT, CardRole, Job, TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
+from ..shell.approving import MISSING, described, enter_approvals, key_of
 from ..shell.card import Card
 from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
@@ -37,7 +38,7 @@ from .common import (
     store_opener,
     store_options,
 )
-from .people import MISSING, described, enter_approvals, key_of, people_options, pins_of
+from .people import Approvers, approving, people_options
 from .standing import read_number
 
 if TYPE_CHECKING:
@@ -350,12 +351,8 @@ def approve(
     """Approve that this key of this module is certified, once; it is shown before a PIN is asked for."""
     number = read_number(job)
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
-    with opened(reopen) as vault:
-        say(described(Card(vault).job(number)))
-    pins = pins_of(people, pin_files)
-    with opened(reopen) as vault:
-        owner = Card(vault)
-        approvals = enter_approvals(owner, owner.job(number), pins)
+    with approving(reopen, lambda owner: [owner.job(number)], Approvers(people, pin_files)) as (owner, (wanted,), pins):
+        approvals = enter_approvals(owner, wanted, pins)
     say(f"approved by {' and '.join(approvals)}, {MISSING.get(2 - len(approvals), 'the module is personalized')}")
 
 

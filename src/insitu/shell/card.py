@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from ..protocol.channel.proofs import ticket_path
 from ..protocol.channel.trust import TICKETS, TicketClaim
-from ..protocol.engine import DeriveKeys, ProtocolError, PublicKey, StateError, UsageError
+from ..protocol.engine import DeriveKeys, ProtocolError, PublicKey, StateError
 from ..protocol.keys.certificates import CertificateRefused, VerifiedCertificate
 from ..protocol.keys.methods import DERIVED_BYTES
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, checked_name, serial_number, time_text
@@ -17,19 +17,14 @@ from ..protocol.keys.revocation import VerifiedCrl, read_crl
 from ..protocol.messages import CardRole, Job, ListJob, StandingJob, TicketOrder
 from ..protocol.parties.card import log_of
 from ..protocol.parties.card_data import (
-    MAX_FAILURES,
-    AnyJob,
-    Approve,
     CertificateWanted,
     Certified,
     HeadWanted,
-    JobNoted,
     JobProposed,
     Listed,
     ListHeard,
     ListProposed,
     ListWanted,
-    PinRefused,
     StandingInForce,
     StandingProposed,
     StandingUsed,
@@ -43,15 +38,13 @@ from ..protocol.parties.card_data import (
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
 from ..protocol.stores.card_log import Intent, Result, Standing, last_list, standing_in
 from ..protocol.stores.log_lines import Export, export_lines
-from .kept_card import KeptCard
+from .peopled_card import APPROVAL_SECONDS, PeopledCard
 
-APPROVAL_SECONDS = 24 * 3600
-"""How long a job stays open for approvals and signature, unless said otherwise."""
 LIST_DAYS = 90
 """How long a revocation list is relied on, unless said otherwise: time for two people to meet and renew it."""
 
 
-class Card(KeptCard):
+class Card(PeopledCard):
     """The customer's card: a signing key under four eyes and an authentication key (L12, L13).
 
     Args:
@@ -136,45 +129,6 @@ class Card(KeptCard):
     def _new_job(self, role: CardRole, subject: str, key: bytes | None, days: int, expires: int) -> Job:
         number, salt = self._entropy(16), self._entropy(32)
         return Job(number, role, checked_name(subject), salt, days, expires, approvals=(), public_key=key)
-
-    @property
-    def is_locked(self) -> bool:
-        """So many people are locked that nothing can be approved any more."""
-        return sum(person.failures < MAX_FAILURES for person in self._installed().people) < 2
-
-    def approve(self, job: AnyJob, person: str, pin: bytes) -> int:
-        """Enter the approval of `person`; how many are still missing.
-
-        Raises:
-            UsageError: the PIN is wrong.
-            StateError: the person is unknown, locked, or approved before.
-
-        """
-        now = self._now()
-        self._refuse_approval(job.number, person, now)
-        for note in self._submit(Approve(job.number, person, pin, now)):
-            if isinstance(note, PinRefused):
-                raise UsageError(f"wrong PIN of {person}, {note.left} tries left", who="card")
-            if isinstance(note, JobNoted):
-                return note.missing
-        raise StateError("no approval", who="card")
-
-    def _refuse_approval(self, number: bytes, person: str, now: int) -> None:
-        """Say what the card would refuse an approval for, in words that a person can use."""
-        record = self._installed()
-        known = {each.name: each for each in record.people}
-        jobs: tuple[AnyJob, ...] = (*record.jobs, *record.lists, *record.standing)
-        job = next((each for each in jobs if each.number == number and now <= each.expires), None)
-        if person not in known:
-            raise StateError("nobody of that name approves here", who="card", expected=" or ".join(known), got=person)
-        if known[person].failures >= MAX_FAILURES:
-            raise StateError(f"{person} is locked", who="card", got=f"{MAX_FAILURES} wrong PINs")
-        if job is None:
-            raise StateError("no such job is open", who="card", got=number.hex())
-        if len(job.approvals) == 2 or person in job.approvals:
-            raise StateError(
-                f"no approval of {person} is missing", who="card", got=f"approved by {' and '.join(job.approvals)}"
-            )
 
     def approved_job(self, role: CardRole, subject: str) -> Job:
         """The open job for this role and subject with both approvals.

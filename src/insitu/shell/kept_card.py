@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from ..protocol.desk import Desk
 from ..protocol.engine import KeyHandle, ProtocolError, StateError, UsageError, given
@@ -22,6 +23,9 @@ from ..protocol.parties.card_data import (
 )
 from ..protocol.parties.card_record import circular_customer
 from .keeping import Keeping, Show, ignore, wall_clock
+
+SHORTEST_PIN: Final = 4
+"""Characters of a person's PIN."""
 
 
 class KeptCard:
@@ -128,14 +132,9 @@ class KeptCard:
             UsageError: a PIN is too short, or a name that no certificate can carry.
 
         """
-        people: list[Person] = []
-        for person, pin in pins.items():
-            if len(pin) < 4:
-                raise UsageError(f"PIN of {person}", who="card", expected="at least 4 characters", got=len(pin))
-            salt = self._entropy(16)
-            people.append(Person(name=person, salt=salt, verifier=pin_verifier(pin, salt), failures=0))
+        people = tuple(self._with_pin(person, pin) for person, pin in pins.items())
         try:
-            notes = self._submit(Furnish(name, tuple(people), policy))
+            notes = self._submit(Furnish(name, people, policy))
         finally:
             self._keeping.vault.roll_back()
         return next(note.request for note in notes if isinstance(note, RequestMade))
@@ -177,6 +176,20 @@ class KeptCard:
     def _check_ours(self, customer: VerifiedCertificate) -> None:
         if customer.public != given(self._keeping.vault.find(SIGNING)).public:
             raise ProtocolError("customer certificate", who="card", expected="our signing key", got="another key")
+
+    def _with_pin(self, person: str, pin: bytes) -> Person:
+        """That person, with what the card keeps of a new PIN.
+
+        Raises:
+            UsageError: it is too short.
+
+        """
+        if len(pin) < SHORTEST_PIN:
+            raise UsageError(
+                f"PIN of {person}", who="card", expected=f"at least {SHORTEST_PIN} characters", got=len(pin)
+            )
+        salt = self._entropy(16)
+        return Person(name=person, salt=salt, verifier=pin_verifier(pin, salt), failures=0)
 
     def _installed(self) -> CardRecord:
         record = self.record

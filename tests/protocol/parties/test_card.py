@@ -39,6 +39,7 @@ from insitu.protocol.parties.card_data import (
     JobProposed,
     PinRefused,
 )
+from insitu.protocol.parties.card_record import digest_of, job_of
 from insitu.protocol.stores.card_log import Failure, Intent, ListIntent, Result, open_intents
 
 S = CardState
@@ -162,8 +163,19 @@ def job(number: bytes, **about: Any) -> Job:
     return Job(number=number * 16, **{**usual, **about})
 
 
-def approve(data: CardData, name: str, *, pin: bytes | None = None, at: int = NOW, number: bytes = b"1") -> Any:
-    return CARD.step(S.READY, data, Approve(number * 16, name, name.encode() if pin is None else pin, at))
+def approve(
+    data: CardData,
+    name: str,
+    *,
+    pin: bytes | None = None,
+    at: int = NOW,
+    number: bytes = b"1",
+    shown: Job | None = None,
+) -> Any:
+    """What the person was shown is what the card has, if nothing else is said."""
+    there = shown or job_of(data.held, number * 16)
+    digest = bytes(32) if there is None else digest_of(there)
+    return CARD.step(S.READY, data, Approve(number * 16, digest, name, name.encode() if pin is None else pin, at))
 
 
 def test_a_job_is_new_without_approvals_and_knows_its_key_if_there_is_one(ready: CardData, world: World):
@@ -354,7 +366,7 @@ def test_a_name_that_no_certificate_can_carry_changes_nothing(world: World, read
 def test_an_approval_shows_no_pin_and_is_not_pickled():
     import pickle
 
-    event = Approve(b"1" * 16, ALICE, b"2580", NOW)
+    event = Approve(b"1" * 16, bytes(32), ALICE, b"2580", NOW)
     assert "2580" not in repr(event)
     with pytest.raises(UsageError):
         pickle.dumps(event)

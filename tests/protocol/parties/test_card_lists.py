@@ -37,6 +37,7 @@ from insitu.protocol.parties.card_data import (
     ListWanted,
 )
 from insitu.protocol.parties.card_lists import issued_in, revoked_in
+from insitu.protocol.parties.card_record import digest_of, job_of
 from insitu.protocol.stores.card_log import Failure, Intent, ListIntent, Result, last_list, open_intents
 
 S = CardState
@@ -65,6 +66,13 @@ def job(number: bytes = b"1", **about: Any) -> ListJob:
 
 def proposed(data: CardData, new: ListJob, at: int = NOW) -> CardData:
     return CARD.step(S.READY, data, ListProposed(new, at)).data
+
+
+def approval(data: CardData, number: bytes, person: str, *, pin: bytes | None = None, at: int = NOW) -> Approve:
+    """Of what the card has under this number, as the person was shown it."""
+    shown = job_of(data.held, number * 16)
+    digest = bytes(32) if shown is None else digest_of(shown)
+    return Approve(number * 16, digest, person, PINS[person] if pin is None else pin, at)
 
 
 def approved(data: CardData, new: ListJob) -> CardData:
@@ -128,7 +136,7 @@ def test_a_list_that_nobody_approved_gives_way_and_one_that_somebody_did_does_no
     first = proposed(ready, job(b"1", added=numbers[:1]))
     second = proposed(first, job(b"2", added=numbers[1:]))
     assert [each.number[:1] for each in second.held.lists] == [b"2"]
-    kept = CARD.step(S.READY, second, Approve(b"2" * 16, "alice", PINS["alice"], NOW)).data
+    kept = CARD.step(S.READY, second, approval(second, b"2", "alice")).data
     assert kept.held.lists[0].approvals == ("alice",)
     third = proposed(kept, job(b"3"))
     assert [each.number[:1] for each in third.held.lists] == [b"2", b"3"]
@@ -258,17 +266,17 @@ def test_a_clock_behind_the_log_dates_no_list_back_and_uses_no_approval(world: W
 def test_approvals_of_lists_are_approvals_like_others(ready: CardData):
     """Wrong PINs count, nobody approves twice, and nobody approves a list that is none."""
     data = proposed(ready, job())
-    wrong = CARD.step(S.READY, data, Approve(b"1" * 16, "alice", b"wrong", NOW)).data
+    wrong = CARD.step(S.READY, data, approval(data, b"1", "alice", pin=b"wrong")).data
     assert {person.name: person.failures for person in wrong.held.people} == {"alice": 1, "bob": 0}
-    first = CARD.step(S.READY, wrong, Approve(b"1" * 16, "alice", PINS["alice"], NOW)).data
+    first = CARD.step(S.READY, wrong, approval(wrong, b"1", "alice")).data
     for event in (
-        Approve(b"1" * 16, "alice", PINS["alice"], NOW),
-        Approve(b"9" * 16, "bob", PINS["bob"], NOW),
-        Approve(b"1" * 16, "bob", PINS["bob"], NOW + DAY + 1),
+        approval(first, b"1", "alice"),
+        approval(first, b"9", "bob"),
+        approval(first, b"1", "bob", at=NOW + DAY + 1),
     ):
         with pytest.raises(Refused):
             CARD.step(S.READY, first, event)
-    assert CARD.step(S.READY, first, Approve(b"1" * 16, "bob", PINS["bob"], NOW)).data.held.lists[0].approvals == BOTH
+    assert CARD.step(S.READY, first, approval(first, b"1", "bob")).data.held.lists[0].approvals == BOTH
 
 
 def test_whatever_was_recorded_a_list_is_signed_only_after_its_entry(recorded: dict[str, Recorder]):

@@ -1,0 +1,198 @@
+"""insitu card people and change-pin: who may approve with a card, and with which PIN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..protocol.engine import UsageError
+from ..protocol.messages import PeopleChange, PeopleJob
+from ..protocol.stores.sealed import StoreKind
+from ..shell.approving import MISSING, change_text, enter_approvals
+from ..shell.card import Card
+from ..shell.card_status import people_facts, people_lines
+from .common import PATH, Group, emit, open_store, say, store_opener, store_options
+from .people import Approvers, approving, people_options
+from .standing import read_number
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(cls=Group)
+def people() -> None:
+    """Who may approve with the card; two different people approve each change of that."""
+
+
+def _change_options(command: F) -> F:
+    """--store, --name and who approves; nobody has to yet."""
+    name = click.option("--name", required=True, help="Who is concerned.")
+    return store_options()(name(people_options(command, required=False)))
+
+
+@people.command("list")
+@store_options()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+    """The people, the tries that each has left, and the changes that wait for approval."""
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        record = Card(vault).record
+    for facts, line in zip(people_facts(record), people_lines(record), strict=True):
+        emit(as_json, facts, line)
+
+
+@people.command()
+@_change_options
+def add(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+) -> None:
+    """Let another person approve, too, who sets a PIN: here and now, or from --pin-file NAME=FILE."""
+    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.ADD, name, None, people, pin_files)
+
+
+@people.command()
+@_change_options
+def remove(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+) -> None:
+    """Let a person approve no more. Two who can approve must be left."""
+    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.REMOVE, name, None, people, pin_files)
+
+
+@people.command()
+@_change_options
+@click.option("--by", required=True, help="Who comes, and sets a PIN: here and now, or from --pin-file BY=FILE.")
+def replace(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    by: str,
+) -> None:
+    """Let another person approve in somebody's place."""
+    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.REPLACE, name, by, people, pin_files)
+
+
+@people.command("new-pin")
+@_change_options
+def new_pin(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+) -> None:
+    """Give a person who forgot the PIN another one, which that person sets: here and now, or from --pin-file.
+
+    Who knows the PIN changes it alone: insitu card change-pin.
+    """
+    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.RENEW, name, None, people, pin_files)
+
+
+@people.command()
+@_change_options
+def unlock(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+) -> None:
+    """Unlock a person after wrong PINs; the PIN stays as it was."""
+    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.UNLOCK, name, None, people, pin_files)
+
+
+@people.command()
+@store_options()
+@people_options
+@click.option("--job", required=True, help="The change's number, as insitu card people list shows it.")
+def approve(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    job: str,
+) -> None:
+    """Approve a change that somebody has proposed; it is shown before a PIN is asked for."""
+    number = read_number(job)
+
+    def find(owner: Card) -> list[PeopleJob]:
+        return [owner.change(number)]
+
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    with approving(reopen, find, Approvers(people, pin_files)) as (owner, (wanted,), pins):
+        _settle(owner, wanted, pins)
+
+
+def _card(store: Path, file: Path | None, hook: str | None) -> Callable[[], Any]:
+    return store_opener(store, StoreKind.CARD, file, hook)
+
+
+def _change(
+    reopen: Callable[[], Any],
+    change: PeopleChange,
+    person: str,
+    by: str | None,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+) -> None:
+    """Propose it, with the new PIN of whom gets one; in force as soon as two different people have approved it."""
+    comes = person if by is None else by
+    approvers = Approvers(people, pin_files, others=(comes,) if change.brings_a_pin else ())
+    if change.brings_a_pin and comes in people:
+        raise UsageError("who approves", expected="others than who gets a PIN", got=comes)
+    pin = approvers.pin(comes, new=True) if change.brings_a_pin else None
+
+    def propose(owner: Card) -> list[PeopleJob]:
+        return [owner.propose_change(change, person, comes=by, pin=pin)]
+
+    with approving(reopen, propose, approvers) as (owner, (job,), pins):
+        _settle(owner, job, pins)
+
+
+def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes]) -> None:
+    approvals = enter_approvals(owner, job, pins) if pins else list(job.approvals)
+    if len(approvals) == 2:
+        owner.change_people(job.number)
+    state = MISSING.get(2 - len(approvals), "in force")
+    say(f"{change_text(job)}, job {job.number.hex()}: approved by {' and '.join(approvals) or 'nobody'}, {state}")
+
+
+@click.command("change-pin")
+@store_options()
+@click.option("--person", required=True, help="Whose PIN; the one that counts is asked for first.")
+@click.option("--pin-file", type=PATH, help="File of mode 0600 or 0400 with the PIN that counts.")
+@click.option("--new-pin-file", type=PATH, help="File of mode 0600 or 0400 with the new one.")
+def change_pin(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    person: str,
+    pin_file: Path | None,
+    new_pin_file: Path | None,
+) -> None:
+    """Set another PIN for a person who knows the one that counts."""
+    from ..shell.passphrase import passphrase
+
+    old = passphrase(file=pin_file, prompt=f"PIN of {person}: ")
+    new = passphrase(file=new_pin_file, prompt=f"New PIN of {person}: ", new=True)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        Card(vault).change_pin(person, old.reveal(), new.reveal())
+    say(f"the new PIN of {person} counts")

@@ -1,0 +1,174 @@
+"""How things stand with a card, for people and programs: who may approve, what waits, what counts, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..protocol.channel.trust.certificates import own_unit
+from ..protocol.keys.certificates import VerifiedCertificate, fingerprint_text
+from ..protocol.keys.profile import PLAUSIBILITY, time_text
+from ..protocol.messages import CardRecord, Job, ListJob, PeopleJob, StandingJob, encode_record
+from ..protocol.parties.card_data import MAX_FAILURES, AnyJob
+from ..protocol.parties.card_people import can_approve
+from ..protocol.parties.card_record import all_jobs, digest_of, log_of
+from ..protocol.stores.atomic import LARGEST
+from ..protocol.stores.card_log import NOTHING_BEFORE, Standing, standing_in
+from .approving import change_text, key_of, standing_limits
+from .card import Card
+from .telling import key_fingerprint
+
+Facts = dict[str, object]
+
+_LONGEST_LOG: Final = 1 << 18
+
+
+def status_of(card: Card) -> Facts:
+    """All of it, as JSON takes it; times are unix seconds, room is in bytes."""
+    record, now = card.record, card.now
+    log = log_of(record)
+    return {
+        "name": record.name,
+        "state": state_of(record),
+        "certificate": None if record.customer is None else fingerprint_text(card.customer.fingerprint),
+        "not_after": None if record.customer is None else card.customer.not_after,
+        "circular": record.central is not None,
+        "unit": None if record.unit is None else _certificate(own_unit(record.unit, card.customer)),
+        "unit_key": None if record.unit is None else key_fingerprint(card.authentication.public),
+        "people": list(people_only(record)),
+        "jobs": [_job(job, now) for job in record.jobs],
+        "lists": [_job(job, now) for job in record.lists],
+        "changes": [_job(job, now) for job in record.changes],
+        "standing": [
+            *(_standing(each) for each in standing_in(log).values()),
+            *(_job(job, now) for job in record.standing),
+        ],
+        "last_list": card.list_number,
+        "revoked": {number.hex(): since for number, since in card.revoked.items()},
+        "log_entries": len(log),
+        "log_head": (log[-1].digest if log else NOTHING_BEFORE).hex(),
+        "room": {"bytes": LARGEST - len(encode_record(record)), "log_entries": _LONGEST_LOG - len(log)},
+    }
+
+
+def state_of(record: CardRecord) -> str:
+    """What can be done with a card: it waits for its certificate, is ready, or locked for good."""
+    if can_approve(record.people) < 2:
+        return "locked"
+    return "requested" if record.customer is None else "ready"
+
+
+def _certificate(certificate: VerifiedCertificate) -> Facts:
+    return {
+        "name": certificate.subject,
+        "certificate": fingerprint_text(certificate.fingerprint),
+        "not_after": certificate.not_after,
+    }
+
+
+def _job(job: AnyJob, now: int) -> Facts:
+    facts: Facts = {"job": job.number.hex()}
+    match job:
+        case Job():
+            key = None if job.public_key is None else key_of(job)
+            facts |= {"role": job.role.name.lower(), "subject": job.subject, "key": key, "days": job.days}
+        case ListJob():
+            facts |= {"list": job.list_number, "adds": [number.hex() for number in job.added], "days": job.days}
+        case StandingJob():
+            facts |= {"serials": list(job.serials), "most": job.most, "until": job.until, "days": job.days}
+            facts |= {"in_force": False}
+        case PeopleJob():
+            facts |= {"change": job.change.name.lower(), "person": job.person, "comes": job.comes}
+    facts |= {"digest": digest_of(job).hex(), "approvals": list(job.approvals), "expires": job.expires}
+    return {**facts, "seconds_left": max(0, job.expires - now)}
+
+
+def _standing(standing: Standing) -> Facts:
+    begun = standing.begun
+    facts: Facts = {"standing": begun.job.hex(), "serials": list(begun.serials), "most": begun.most}
+    facts |= {"used": standing.used, "until": begun.until, "days": begun.days}
+    return {**facts, "approvals": list(begun.approvers), "in_force": True}
+
+
+# People ------------------------------------------------------------------------------------------------------
+
+
+def people_only(record: CardRecord) -> Iterator[Facts]:
+    """Each person, with the tries that are left."""
+    for person in record.people:
+        left = max(0, MAX_FAILURES - person.failures)
+        yield {"person": person.name, "tries_left": left, "locked": left == 0}
+
+
+def people_facts(record: CardRecord) -> list[Facts]:
+    """The people, then the changes that wait."""
+    return [*people_only(record), *(_job(job, 0) for job in record.changes)]
+
+
+def people_lines(record: CardRecord) -> list[str]:
+    """The same for people."""
+    lines = [f"{person['person']}: {_tries(person)}" for person in people_only(record)]
+    return lines + [f"job {job.number.hex()}: {change_text(job)}, {_approved(job)}" for job in record.changes]
+
+
+def _tries(person: Facts) -> str:
+    return "locked by wrong PINs" if person["locked"] else f"{person['tries_left']} tries left"
+
+
+# For people --------------------------------------------------------------------------------------------------
+
+
+def status_lines(card: Card) -> list[str]:
+    """All that people want to know of a card, a line each."""
+    record, now, facts = card.record, card.now, status_of(card)
+    lines = [f"card of {record.name}, {facts['state']}, certificate {facts['certificate'] or 'none yet'}"]
+    if record.central is not None:
+        lines[0] += f", circular: {PLAUSIBILITY}"
+    if record.customer is not None:
+        lines.append(f"  our certificate counts until {time_text(card.customer.not_after)}")
+    if record.unit is not None:
+        unit = own_unit(record.unit, card.customer)
+        lines.append(f"  unit {unit.subject}, whose certificate counts until {time_text(unit.not_after)}")
+        lines.append(f"  unit's key {facts['unit_key']}")
+    lines += [f"  {person['person']}: {_tries(person)}" for person in people_only(record)]
+    lines += [f"  {_brief(job)}: {_approved(job)}{_key(job)}; {_left(job.expires - now)}" for job in all_jobs(record)]
+    for each in standing_in(log_of(record)).values():
+        lines.append(f"  standing approval {each.begun.job.hex()}: {standing_use(each)}")
+    if facts["last_list"]:
+        lines.append(f"  last list {facts['last_list']}, {len(card.revoked)} certificates revoked")
+    lines.append(f"  log: {facts['log_entries']} entries, head {facts['log_head']}")
+    room = LARGEST - len(encode_record(record))
+    return [*lines, f"  room: {room} bytes"]
+
+
+def standing_use(standing: Standing) -> str:
+    """How far a standing approval is used up."""
+    begun, modules = standing.begun, ", ".join(standing.begun.serials)
+    return f"{standing.used} of {begun.most} certificates for {modules} until {time_text(begun.until)}"
+
+
+def _brief(job: AnyJob) -> str:
+    match job:
+        case Job():
+            return f"{job.role.name.lower()} {job.subject} for {job.days} days"
+        case ListJob():
+            return f"list {job.list_number} adds {len(job.added)} for {job.days} days"
+        case StandingJob():
+            return f"standing approval, {standing_limits(job)}"
+        case PeopleJob():
+            return change_text(job)
+
+
+def _approved(job: AnyJob) -> str:
+    return f"approved by {' and '.join(job.approvals) or 'nobody'}"
+
+
+def _key(job: AnyJob) -> str:
+    return f"; key {key_of(job)}" if isinstance(job, Job) and job.public_key is not None else ""
+
+
+def _left(seconds: int) -> str:
+    if seconds < 0:
+        return "out of date"
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours} h {minutes:02} min left"

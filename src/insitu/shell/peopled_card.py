@@ -1,0 +1,179 @@
+"""The people of a card: their approvals, their PINs, and how it becomes others who may approve (L13)."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from ..protocol.engine import StateError, UsageError
+from ..protocol.keys.profile import checked_name
+from ..protocol.messages import CardRecord, PeopleChange, PeopleJob
+from ..protocol.parties.card_data import (
+    MAX_FAILURES,
+    AnyJob,
+    ApprovalWithdrawn,
+    Approve,
+    JobNoted,
+    PeopleAre,
+    PeopleProposed,
+    PeopleWanted,
+    PinChanged,
+    PinRefused,
+)
+from ..protocol.parties.card_people import can_approve, change_job
+from ..protocol.parties.card_record import digest_of, job_of
+from ..protocol.stores.card_log import PeopleChanged
+from .kept_card import KeptCard
+
+APPROVAL_SECONDS: Final = 24 * 3600
+"""How long a job stays open for approvals and signature, unless said otherwise."""
+
+
+class PeopledCard(KeptCard):
+    """A card with people who approve; made as `Card`."""
+
+    @property
+    def is_locked(self) -> bool:
+        """So many people are locked that nothing can be approved any more."""
+        return can_approve(self._installed().people) < 2
+
+    # Approvals
+
+    def approve(self, job: AnyJob, person: str, pin: bytes) -> int:
+        """Enter the approval of `person`; how many are still missing.
+
+        Args:
+            job: exactly what the person was shown.
+            person: who.
+            pin: that person's.
+
+        Raises:
+            UsageError: the PIN is wrong.
+            StateError: the person is unknown, locked, or approved before; or the job is open no more, or says
+                something else than was shown.
+
+        """
+        now = self._now()
+        self._refuse_approval(job, person, now)
+        for note in self._submit(Approve(job.number, digest_of(job), person, pin, now)):
+            if isinstance(note, PinRefused):
+                _wrong(note)
+            if isinstance(note, JobNoted):
+                return note.missing
+        raise StateError("no approval", who="card")
+
+    def _refuse_approval(self, shown: AnyJob, person: str, now: int) -> None:
+        """Say what the card would refuse an approval for, in words that a person can use."""
+        record = self._installed()
+        self._refuse_person(record, person)
+        job = job_of(record, shown.number)
+        if job is None or now > job.expires:
+            raise StateError("no such job is open", who="card", got=shown.number.hex())
+        if digest_of(job) != digest_of(shown):
+            raise StateError(
+                "the job is another one than was shown",
+                who="card",
+                expected=digest_of(shown).hex(),
+                got=digest_of(job).hex(),
+            )
+        if len(job.approvals) == 2 or person in job.approvals:
+            raise StateError(
+                f"no approval of {person} is missing", who="card", got=f"approved by {' and '.join(job.approvals)}"
+            )
+
+    def _refuse_person(self, record: CardRecord, person: str) -> None:
+        known = {each.name: each for each in record.people}
+        if person not in known:
+            raise StateError("nobody of that name approves here", who="card", expected=" or ".join(known), got=person)
+        if known[person].failures >= MAX_FAILURES:
+            raise StateError(f"{person} is locked", who="card", got=f"{MAX_FAILURES} wrong PINs")
+
+    def withdraw_approval(self, number: bytes, person: str) -> int:
+        """Let the approval of `person` count no more, as long as it was not used; how many are missing now.
+
+        Raises:
+            StateError: there is none.
+
+        """
+        job = job_of(self._installed(), number)
+        if job is None or person not in job.approvals:
+            given = " and ".join(job.approvals) if job is not None else ""
+            raise StateError("no approval to withdraw", who="card", expected=given or "a job that waits", got=person)
+        notes = self._submit(ApprovalWithdrawn(number, person))
+        return next(note.missing for note in notes if isinstance(note, JobNoted))
+
+    # PINs
+
+    def change_pin(self, person: str, pin: bytes, new: bytes) -> None:
+        """Let another PIN count for `person`, who knows the one that counts.
+
+        Raises:
+            UsageError: that one is wrong, or the new one too short.
+            StateError: the person is unknown or locked.
+
+        """
+        self._refuse_person(self._installed(), person)
+        for note in self._submit(PinChanged(person, pin, self._with_pin(person, new))):
+            if isinstance(note, PinRefused):
+                _wrong(note)
+
+    # Who may approve
+
+    def propose_change(
+        self,
+        change: PeopleChange,
+        person: str,
+        *,
+        comes: str | None = None,
+        pin: bytes | None = None,
+        seconds: int = APPROVAL_SECONDS,
+    ) -> PeopleJob:
+        """Open a job for a change of the people; where nobody gets a PIN by it, the one that is open for exactly this.
+
+        Args:
+            change: what becomes of whom.
+            person: who comes (ADD), or is concerned.
+            comes: who takes that person's place (REPLACE).
+            pin: of whom comes or gets a new one.
+            seconds: how long approvals count.
+
+        Raises:
+            StateError: that cannot be: too few would be left, say.
+            UsageError: a name that cannot be, or a PIN that is too short.
+
+        """
+        now, record = self._now(), self._installed()
+        for job in record.changes:
+            if pin is None and (job.change, job.person) == (change, person) and now <= job.expires:
+                return job
+        name = checked_name(person if comes is None else comes)
+        new = None if pin is None else self._with_pin(name, pin)
+        job = PeopleJob(self._entropy(16), change, person, now + seconds, approvals=(), new=new)
+        self._submit(PeopleProposed(job, now))
+        return job
+
+    def change(self, number: bytes) -> PeopleJob:
+        """The open change of this number.
+
+        Raises:
+            StateError: there is none, or its time is over.
+
+        """
+        job = change_job(self._installed(), number)
+        if job is None or self._now() > job.expires:
+            expected = "one that insitu card people list shows"
+            raise StateError("no such change is open", who="card", expected=expected, got=number.hex())
+        return job
+
+    def change_people(self, number: bytes) -> PeopleChanged:
+        """Let an approved change count from now on; as the log has it.
+
+        Raises:
+            StateError: not approved by two people, out of date, or it cannot be any more.
+
+        """
+        notes = self._submit(PeopleWanted(number, self._now()))
+        return next(note.changed for note in notes if isinstance(note, PeopleAre))
+
+
+def _wrong(note: PinRefused) -> NoReturn:
+    raise UsageError(f"wrong PIN of {note.person}, {note.left} tries left", who="card")
