@@ -228,7 +228,7 @@ def test_a_list_that_was_not_signed_is_not_passed_over(bank, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(SealedVault, "sign", gone)
         words = ["--certificate", bank / "unit.pem", *bank.people()]
-        refused(4, "card", "revoke", *bank.unsealed("card"), *words, says=("key memory is gone",))
+        refused(4, "card", "revoke", *bank.unsealed("card"), *words, says=("key memory is gone",), shown=True)
     says = "list 2 was not signed, and list 1 is out of date"
     refused(5, "card", "crl", *bank.unsealed("card"), "--out", bank / "card.crl", says=(says,))
     assert "list 3 adds nothing" in card(bank, "crl", *bank.people(), "--out", bank / "card.crl")
@@ -240,7 +240,7 @@ def test_a_wrong_pin_revokes_nothing(bank, tmp_path):
 
     wrong = write_secret(tmp_path / "wrong.pin", "00000000")
     words = ["card", "revoke", *bank.unsealed("card"), "--certificate", bank / "unit.pem", *bank.people(alice=wrong)]
-    refused(2, *words, says=("wrong PIN of alice",))
+    refused(2, *words, says=("wrong PIN of alice",), shown=True)
     assert "last list" not in card(bank, "status")
 
 

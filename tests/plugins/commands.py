@@ -7,6 +7,7 @@ the commands themselves, and copied for each test.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ PASSPHRASES = {party: f"{party} opens with kWqZ81" for party in ("manufacturer",
 CARD_NUMBER = "4000001234567899"
 AUTHORIZE = {"card": CARD_NUMBER, "account": "DE02120300000000202051", "amount": 5000, "currency": "EUR"}
 SECRETS = (*PINS.values(), *PASSPHRASES.values(), CARD_NUMBER)
+
+SHOWN = r"(job [0-9a-f]{32}: .+\n(  \w+ +.+\n)*  approved  by .+\n  digest    .+\n)+"
+"""What people are shown before they approve."""
 
 Words = list[str]
 
@@ -102,11 +106,14 @@ def write_secret(path: Path, text: str) -> Path:
     return path
 
 
-def refused(code: int, *words: str | Path, says: tuple[str, ...] = ()) -> str:
-    """Run a command that must end with this code, one line on standard error, and nothing else."""
+def refused(code: int, *words: str | Path, says: tuple[str, ...] = (), shown: bool = False) -> str:
+    """Run a command that must end with this code, one line on standard error, and nothing else.
+
+    Where `shown`, people were shown first what they were to approve, and that is all on standard output.
+    """
     ran = insitu(*words)
     assert ran.code == code, (ran.out, ran.err)
-    assert ran.out == ""
+    assert re.fullmatch(SHOWN if shown else "", ran.out), ran.out
     for text in says:
         assert text in ran.error
     return ran.error
