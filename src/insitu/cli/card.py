@@ -169,6 +169,7 @@ def approve(
     for subject in (serial, unit):
         if subject is not None:
             checked_name(subject)
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
     approvers = Approvers(people, pin_files)
     keys: dict[bytes, PublicKey] = {}
 
@@ -184,7 +185,6 @@ def approve(
             jobs.append(owner.propose(CardRole.MODULE, serial, days=days))
         return jobs
 
-    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
     with approving(reopen, propose, approvers) as (owner, jobs, pins):
         for job in jobs:
             approvals, public = enter_approvals(owner, job, pins), keys.get(job.number)
@@ -283,6 +283,7 @@ def revoke(
     certificates = [(file, pem.read_certificate(file)) for file in files]
     if out is not None:
         check_place(out)
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
     approvers = Approvers(people, pin_files)
 
     def propose(owner: Card) -> list[ListJob]:
@@ -292,7 +293,6 @@ def revoke(
                 added.add(owner.number_of(der))
         return [owner.propose_list(added, days=days)]
 
-    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
     with approving(reopen, propose, approvers) as (owner, (job,), pins):
         _sign_list(owner, job, pins, out)
 
@@ -314,8 +314,8 @@ def crl(
 ) -> None:
     """Write the last revocation list; with --person a new one of the same certificates, once two have approved it."""
     check_place(out)
-    approvers = Approvers(people, pin_files)
     reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    approvers = Approvers(people, pin_files)
 
     def renew(owner: Card) -> list[ListJob]:
         return [owner.propose_list(days=days)]
@@ -374,8 +374,8 @@ def tickets(
     opens it can vouch for modules: tell the manufacturer its passphrase on another way.
     """
     check_new(out)
-    approvers = Approvers(people, pin_files)
     reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    approvers = Approvers(people, pin_files)
 
     def propose(owner: Card) -> list[Job]:
         return [owner.propose(CardRole.TICKETS, str(count), days=1)]

@@ -45,12 +45,13 @@ def approve(
     days: int,
 ) -> None:
     """Approve exactly this; it is in force as soon as two different people have."""
-    end, approvers = moment(until), Approvers(people, pin_files)
+    end = moment(until)
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    approvers = Approvers(people, pin_files)
 
     def propose(owner: Card) -> list[StandingJob]:
         return [owner.propose_standing(serials, most=most, until=end, days=days)]
 
-    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
     with approving(reopen, propose, approvers) as (owner, (job,), pins):
         approvals = enter_approvals(owner, job, pins)
         if len(approvals) == 2:

@@ -15,6 +15,7 @@ from .card import Card
 from .outlook import MISSING as MISSING
 from .telling import key_fingerprint
 
+
 def key_of(job: Job) -> str:
     """The fingerprint of the key that is to be certified, for people."""
     return "none yet" if job.public_key is None else key_fingerprint(decompress(KeyKind.P256, job.public_key))
