@@ -9,7 +9,8 @@ import pytest
 from commands import SERIAL, SHOWN, Estate, done, insitu, new, refused, unchanged, write_secret
 
 from insitu.cli import people as cli_people
-from insitu.protocol.stores.card_log import PeopleChanged, import_lines
+from insitu.protocol.stores.card_log import PeopleChanged
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.protocol.stores.secret import Secret
 
 DAY = 24 * 3600
@@ -38,8 +39,8 @@ def people(bank: Estate) -> dict[str, int]:
 
 
 def changes(bank: Estate) -> list[PeopleChanged]:
-    done("card", "log", *bank.unsealed("card"), "--out", bank / "log.jsonl")
-    entries = import_lines((bank / "log.jsonl").read_bytes())
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    entries = import_lines((bank / "log.jsonl").read_bytes()).log
     return [entry.what for entry in entries if isinstance(entry.what, PeopleChanged)]
 
 
@@ -82,6 +83,8 @@ def test_somebody_hands_over(bank: Estate, carol: Path) -> None:
     refused(5, *approval(bank, "bob"), says=("nobody of that name",), shown=True)
     (entry,) = changes(bank)
     assert (entry.change, entry.person, entry.comes) == ("replace", "bob", "carol")
+    assert "people: replace bob by carol, approved by alice and bob" in done("log", "show", *bank.unsealed("card")).out
+    assert insitu("log", "verify", *bank.unsealed("card")).code == 0
 
 
 def test_a_locked_person_is_unlocked_by_two_others(bank: Estate, carol: Path, wrong: Path) -> None:
@@ -203,8 +206,8 @@ def test_status_says_all(bank: Estate, later) -> None:
     assert facts["state"] == "ready"
     assert facts["people"] == [{"person": name, "tries_left": 5, "locked": False} for name in ("alice", "bob")]
     assert facts["unit"]["name"] == "unit-1"
-    done("card", "log", *bank.unsealed("card"), "--out", bank / "log.jsonl")
-    log = import_lines((bank / "log.jsonl").read_bytes())
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    log = import_lines((bank / "log.jsonl").read_bytes()).log
     assert (facts["log_entries"], facts["log_head"]) == (len(log), log[-1].digest.hex())
     assert facts["room"]["bytes"] > 1 << 20
     text = done("card", "status", *bank.unsealed("card")).out

@@ -27,6 +27,7 @@ from ..protocol.stores.card_log import (
     Intent,
     ListIntent,
     LogEntry,
+    PeopleChanged,
     Result,
     StandingBegun,
     StandingEnded,
@@ -216,6 +217,9 @@ def _words(what: Happening) -> str:
             return f"standing approval for {what.most} of {modules}, by {' and '.join(what.approvers)}"
         case StandingEnded():
             return f"standing approval {what.job.hex()} withdrawn"
+        case PeopleChanged():
+            concerns = f"{what.person} by {what.comes}" if what.comes else what.person
+            return f"people: {what.change} {concerns}, approved by {' and '.join(what.approvers)}"
 
 
 def state_of(export: Export) -> dict[str, object]:
