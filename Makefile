@@ -42,7 +42,7 @@ coverage: setup system ## the whole test suite with branch coverage
 
 lock: setup ## write the lock files anew; UPGRADE=--upgrade takes newer versions
 	$(LOCK) --extra serial --extra central --extra postgres --extra pake --extra qr --extra pkcs11 --output-file requirements.lock
-	$(LOCK) --extra serial --extra central --extra postgres --extra pake --extra qr --extra pkcs11 --group test --group lint --output-file requirements-dev.lock
+	$(LOCK) --extra serial --extra central --extra postgres --extra pake --extra qr --extra pkcs11 --extra fuzz --group test --group lint --output-file requirements-dev.lock
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(UPGRADE) pyproject.toml
 UPGRADE ?=
 

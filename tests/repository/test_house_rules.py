@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOREIGN = "specs/vectors/"
-"""Test vectors of others are kept as they came."""
+FOREIGN = ("specs/vectors/", "tests/fuzz/corpus/", "tests/fuzz/regressions/")
+"""Test vectors of others are kept as they came, and inputs of the fuzzer are bytes."""
 
 
 def repository_files() -> list[str]:

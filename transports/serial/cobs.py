@@ -32,8 +32,10 @@ def encode(data: bytes) -> bytes:
 def decode(stuffed: bytes) -> bytes | None:
     """What was stuffed, or None where these bytes cannot be the result of `encode` (noise)."""
     out = bytearray()
-    place, end = 0, len(stuffed)
+    place, end, code = 0, len(stuffed), 0
     while place < end:
+        if code == _LONGEST + 1 and stuffed[place:] == b"\x01":
+            return None  # the longest group ends the data by itself: nothing is written behind it
         code = stuffed[place]
         following = place + code
         if code == 0 or following > end:

@@ -10,7 +10,10 @@ import click
 from .. import __version__
 from .common import Group
 
-NOUNS: Final = ("manufacturer", "module", "card", "log", "unit", "mobile", "tan", "central", "trust", "demo", "ports")
+NOUNS: Final = (
+    *("manufacturer", "module", "card", "log", "unit", "mobile", "tan", "central"),
+    *("trust", "demo", "ports", "fuzz"),
+)
 HELP: Final = """Personalize the security modules of ATMs where they stand.
 
 \b

@@ -1,0 +1,7 @@
+"""The targets, by what they take apart. Importing this declares them all."""
+
+from __future__ import annotations
+
+from . import codec, framing, serial
+
+__all__ = ["codec", "framing", "serial"]

@@ -1,0 +1,90 @@
+"""insitu fuzz: what it lists, reports, writes and replays, and how it exits."""
+
+from __future__ import annotations
+
+import pytest
+from commands import insitu
+
+from insitu.fuzz import TARGETS, Shape, Target, check
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """A target that breaks at once."""
+
+    def run(data: bytes) -> str:
+        check(len(data) < 2, "two bytes or more")
+        return "fine"
+
+    target = Target("planted", "There is one byte at most.", Shape.BYTES, 0.05, lambda: run, lambda: [b"x"])
+    monkeypatch.setitem(TARGETS, "planted", target)
+
+
+def test_a_run_that_finds_nothing(tmp_path):
+    ran = insitu("fuzz", "cobs", "--runs", "200", "--engine", "built-in", "--out", tmp_path / "out")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("cobs: 200 runs in ")
+    assert "by the built-in engine" in ran.out
+    assert ran.out.endswith("2 outcomes, nothing found\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_for_programs():
+    ran = insitu("fuzz", "cobs", "--runs", "200", "--engine", "built-in", "--seed", "3", "--json")
+    (facts,) = ran.json
+    assert (facts["target"], facts["seed"], facts["runs"], facts["findings"]) == ("cobs", 3, 200, [])
+    assert facts["per_second"] > 0
+    assert facts["empty_per_second"] > 0
+
+
+def test_a_finding_is_written_and_replayed(planted, tmp_path):
+    ran = insitu("fuzz", "planted", "--runs", "50", "--engine", "built-in", "--out", tmp_path)
+    assert ran.code == 1
+    (file,) = tmp_path.glob("*.bin")
+    assert ran.out.startswith(f"found: two bytes or more; replay it with: insitu fuzz planted --replay {file}\n")
+    again = insitu("fuzz", "planted", "--replay", file)
+    assert (again.code, again.out) == (1, "planted: broken: two bytes or more\n")
+    assert "Broken: two bytes or more" in again.err
+    (facts,) = insitu("fuzz", "planted", "--replay", file, "--json").json
+    assert (facts["broken"], facts["outcome"]) == (True, "two bytes or more")
+
+
+def test_an_input_that_is_none_of_a_finding(tmp_path):
+    file = tmp_path / "input"
+    file.write_bytes(b"\x01")
+    ran = insitu("fuzz", "cobs", "--replay", file)
+    assert (ran.code, ran.out, ran.err) == (0, "cobs: unstuffed\n", "")
+
+
+def test_further_inputs_to_begin_with(planted, tmp_path):
+    (tmp_path / "long").write_bytes(b"xyz")
+    ran = insitu(
+        "fuzz", "planted", "--runs", "2", "--engine", "built-in", "--corpus", tmp_path, "--out", tmp_path / "o"
+    )
+    assert ran.code == 1
+    assert [file.read_bytes() for file in (tmp_path / "o").glob("*.bin")] == [b"xyz"]
+
+
+def test_the_list():
+    ran = insitu("fuzz", "--list")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [f"{each.name}: {each.invariant}" for each in TARGETS.values()]
+    assert [facts["target"] for facts in insitu("fuzz", "--list", "--json").json] == list(TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--replay", "nowhere"], "nowhere: cannot be read (expected an input, got No such file or directory)"),
+        (["--corpus", "nowhere"], "nowhere: not there (expected a directory of inputs)"),
+    ],
+)
+def test_what_is_not_there(words, error):
+    ran = insitu("fuzz", "cobs", *words)
+    assert (ran.code, ran.error) == (2, error)
+
+
+def test_no_target():
+    ran = insitu("fuzz")
+    assert ran.code == 2
+    assert "Commands:" in ran.out + ran.err

@@ -1,0 +1,45 @@
+"""docs/fuzzing.md: its commands run, its target works, its numbers are the code's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from commands import insitu
+
+from insitu.fuzz import TARGETS
+from insitu.fuzz.target import FRAME_MEMORY, FRAME_SECONDS
+
+TEXT = (Path(__file__).parents[2] / "docs" / "fuzzing.md").read_text()
+COMMANDS = [line for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+
+
+def shortened(words: list[str]) -> list[str]:
+    """The command with little to do, by the engine that is everywhere."""
+    quick = {"--seconds": "0.3", "--runs": "20"}
+    words = [quick.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    return words if "--list" in words or "--engine" in words else [*words, "--engine", "built-in"]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "--replay" not in line])
+def test_every_command_runs(line: str, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    name, *words = shlex.split(line)
+    assert name == "insitu"
+    ran = insitu(*shortened(words))
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_the_target_of_ones_own(monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    monkeypatch.delitem(TARGETS, "my-reader", raising=False)
+    scope: dict[str, object] = {}
+    exec(code, scope)
+    assert TARGETS.pop("my-reader").invariant == "Whatever comes, my reader answers a number or None."
+
+
+def test_the_numbers():
+    assert f"({FRAME_SECONDS * 1000:.0f} ms a frame)" in TEXT
+    assert f"{FRAME_MEMORY >> 20} MiB" in TEXT

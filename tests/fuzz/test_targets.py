@@ -1,0 +1,71 @@
+"""Every target: its sentence holds for the corpus, for what once broke it, and for a slice from one seed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from fuzz_corpus import CORPUS, FOUND, REGRESSIONS, files_of
+
+from insitu.fuzz import TARGETS, Finding, Target, fuzz, replay
+
+SLICE = 0.25
+"""Seconds of an average machine that a target may take here, about; how many inputs that is, is fixed below."""
+RUNS = {
+    "codec": 300,
+    "codec-sequence": 300,
+    "codec-items": 300,
+    "messages": 500,
+    "durable-records": 300,
+    "framing": 150,
+    "cobs": 1_000,
+    "serial-frames": 300,
+    "serial-line": 40,
+}
+
+
+def inputs(name: str) -> dict[str, bytes]:
+    directories = (CORPUS / name, REGRESSIONS / name)
+    files = [file for directory in directories if directory.is_dir() for file in sorted(directory.iterdir())]
+    return {f"{file.parent.parent.name}/{file.name}": file.read_bytes() for file in files}
+
+
+def test_every_target_has_its_slice():
+    assert set(RUNS) == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_a_target_says_in_one_sentence_what_holds(target: Target):
+    assert re.fullmatch(r"[A-Z].*\w\.", target.invariant)
+    assert re.fullmatch(r"[a-z0-9-]+", target.name)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_the_corpus_and_what_once_broke_it(target: Target):
+    broken = {}
+    for name, data in inputs(target.name).items():
+        outcome = replay(target, data)
+        if isinstance(outcome, Finding):
+            broken[name] = outcome.what
+    assert broken == {}
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_a_slice_from_one_seed(target: Target):
+    report = fuzz(target, runs=RUNS[target.name], seed=1)
+    assert [finding.trace for finding in report.findings] == []
+    assert report.runs == RUNS[target.name]
+    assert len(report.outcomes) >= 2, "an input that is always treated alike says nothing"
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
+def test_the_corpus_is_written_from_the_seeds(target: Target):
+    """`python tests/plugins/fuzz_corpus.py` writes it anew."""
+    files = {path.name: path.read_bytes() for path in (CORPUS / target.name).iterdir()}
+    assert {name: data for name, data in files.items() if not name.startswith(FOUND)} == files_of(target)
+
+
+def test_the_corpus_is_small_and_of_targets_that_there_are():
+    assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 300_000
+    assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
+    assert {path.name for path in REGRESSIONS.iterdir()} <= set(TARGETS)
