@@ -35,6 +35,7 @@ specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, P
 	$(BIN)/python specs/example.py
 	$(BIN)/python specs/options.py
 	$(BIN)/python -m insitu.embed.xfs > docs/xfs4iot.md
+	$(BIN)/python tests/plugins/fuzz_corpus.py
 
 coverage: setup system ## the whole test suite with branch coverage
 	$(BIN)/python -m coverage run -m pytest $(PYTEST)

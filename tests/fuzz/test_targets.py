@@ -60,7 +60,7 @@ def test_a_slice_from_one_seed(target: Target):
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 def test_the_corpus_is_written_from_the_seeds(target: Target):
-    """`python tests/plugins/fuzz_corpus.py` writes it anew."""
+    """`make specs` writes it anew."""
     files = {path.name: path.read_bytes() for path in (CORPUS / target.name).iterdir()}
     assert {name: data for name, data in files.items() if not name.startswith(FOUND)} == files_of(target)
 
