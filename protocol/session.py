@@ -224,9 +224,12 @@ class Session(Generic[S, D]):
             return self.fail(late)
         self.error = late
         try:
-            return self._step(DeadlinePassed(timer), at)
+            out = self._step(DeadlinePassed(timer), at)
         except InsituError:
             return self.fail(late)
+        if not self.closed:  # the party lives with it, as with a beat
+            self.error = None
+        return out
 
     def lost(self, reason: str) -> Outcome:
         """The link ended, or nothing more can be sent over it."""

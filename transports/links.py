@@ -17,7 +17,7 @@ from . import bluetooth, tcp, tls
 from .addresses import Address, Kind
 from .bluetooth import BluetoothStream
 from .errors import AddressError, AddressInUse, ConnectionRefused, LinkBroken, TransportError
-from .memory import DEFAULT_CAPACITY, MemoryStream, memory_pair
+from .memory import DEFAULT_CAPACITY, memory_pair
 from .serial.arq import Timing
 from .serial.device import DevicePort
 from .serial.link import SerialLink, SerialListener
@@ -26,7 +26,7 @@ from .serial.threaded import ThreadedPort
 from .tcp import DEFAULT_LIMITS, PeerGate, PeerLimits
 from .tls import TlsOptions, TlsStream
 
-__all__ = ["Address", "Handler", "Kind", "Link", "open_link", "open_port", "serve_links"]
+__all__ = ["Address", "Handler", "Kind", "Link", "lay_memory_lines", "open_link", "open_port", "serve_links"]
 
 Handler: TypeAlias = Callable[["Link"], Awaitable[None]]
 
@@ -277,8 +277,27 @@ def _serial_link(where: Address, stream: SerialLink, port: _Port, declared_wired
 
 # Memory.
 
-_Booths: TypeAlias = "dict[str, trio.MemorySendChannel[MemoryStream]]"
+Lay: TypeAlias = "Callable[[Address], Awaitable[tuple[trio.abc.Stream, trio.abc.Stream]]]"
+_Booths: TypeAlias = "dict[str, trio.MemorySendChannel[trio.abc.Stream]]"
 _booths: trio.lowlevel.RunVar[_Booths] = trio.lowlevel.RunVar("insitu memory links")
+
+
+async def _lay(_: Address) -> tuple[trio.abc.Stream, trio.abc.Stream]:
+    return memory_pair(DEFAULT_CAPACITY)
+
+
+_lines: trio.lowlevel.RunVar[Lay] = trio.lowlevel.RunVar("insitu memory lines", _lay)
+
+
+def lay_memory_lines(lay: Lay) -> None:
+    """From now on, in this run of trio, memory links go over lines of somebody else's: those of a simulated network.
+
+    Args:
+        lay: makes a line to an address, from whichever task dials: the end here and the end there. It may raise a
+            LinkError.
+
+    """
+    _lines.set(lay)
 
 
 def _listening() -> _Booths:
@@ -289,11 +308,11 @@ def _listening() -> _Booths:
         return _booths.get()
 
 
-async def _dial(where: Address) -> MemoryStream:
+async def _dial(where: Address) -> trio.abc.Stream:
     booth = _listening().get(where.place)
     if booth is None:
         raise ConnectionRefused("nobody listens there", who=str(where))
-    here, there = memory_pair(DEFAULT_CAPACITY)
+    here, there = await _lines.get()(where)
     try:
         await booth.send(there)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -302,14 +321,14 @@ async def _dial(where: Address) -> MemoryStream:
 
 
 async def _serve_memory(where: Address, handler: Handler, task_status: trio.TaskStatus[list[Address]]) -> None:
-    async def attend(stream: MemoryStream) -> None:
+    async def attend(stream: trio.abc.Stream) -> None:
         async with _memory_link(where, stream) as link:
             await handler(link)
 
     listening = _listening()
     if where.place in listening:
         raise AddressInUse("somebody listens there already", who=str(where))
-    listening[where.place], calls = trio.open_memory_channel[MemoryStream](0)
+    listening[where.place], calls = trio.open_memory_channel[trio.abc.Stream](0)
     try:
         async with calls, trio.open_nursery() as nursery:
             task_status.started([where])
@@ -319,7 +338,7 @@ async def _serve_memory(where: Address, handler: Handler, task_status: trio.Task
         del listening[where.place]
 
 
-def _memory_link(where: Address, stream: MemoryStream) -> Link:
+def _memory_link(where: Address, stream: trio.abc.Stream) -> Link:
     return Link("memory", str(where), attests_wired=True, stream=stream)
 
 

@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crash_disk import CrashDisk, PowerCut
 from pump import Line, contact, meeting, sent_to_reset
 from world import NOW, PINS, Seeded, World, private_bytes, restarted, wanted
 
@@ -39,6 +38,7 @@ from insitu.protocol.stores.counter import FileCounter
 from insitu.protocol.stores.sealed import Cost, StoreKind, StoreMissing
 from insitu.protocol.stores.secret import Secret
 from insitu.shell.module import Module
+from insitu.simulate.disk import CrashDisk, PowerCut
 
 STORE = Path("/store/party")
 COUNTER = Path("/token/count")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from crash_disk import CrashDisk, PowerCut
 from crash_lives import (
     COUNTER,
     SERIAL,
@@ -38,6 +37,7 @@ from insitu.protocol.stores.atomic import StoreFailed, StoreUncertain
 from insitu.protocol.stores.card_log import open_intents
 from insitu.protocol.stores.counter import CounterAhead, FileCounter, Guard, RolledBack
 from insitu.protocol.stores.sealed import ForeignFile, StoreDamaged, StoreKind, StoreMissing, StoreTruncated
+from insitu.simulate.disk import CrashDisk, PowerCut
 
 SEEDS = range(6)
 CALLS = {"read", "create", "write", "sync", "close", "link", "replace", "reopen", "remove", "sync_directory"}

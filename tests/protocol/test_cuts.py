@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_disk import CrashDisk
-from crash_disk import PowerCut as DiskCut
 from pump import Line, PowerCut, Side, contact, meeting, personalize, sent_to_reset, sound
 from world import NOW, PINS, SERIAL, Seeded, World, wanted
 
@@ -25,6 +23,8 @@ from insitu.protocol.stores.registry import RegistryAway, Standing
 from insitu.protocol.stores.sealed import Cost, StoreKind
 from insitu.protocol.stores.secret import Secret
 from insitu.shell.module import Module
+from insitu.simulate.disk import CrashDisk
+from insitu.simulate.disk import PowerCut as DiskCut
 
 OPTIONS = list(TrustOption)
 

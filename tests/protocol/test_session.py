@@ -70,6 +70,14 @@ def told(side: Side) -> Fault:
 # In good order
 
 
+def test_a_deadline_that_a_party_lives_with_is_no_error(online):
+    """A module that had said that it is there got an error with each order after that, done though they were."""
+    online.module.expire("beat")
+    assert online.module.session.error is None
+    online.module.order(ResetByHand())
+    assert online.finish().module.error is None
+
+
 @pytest.mark.parametrize("option", TrustOption, ids=lambda option: option.name.lower())
 def test_a_personalization_takes_seven_flights_and_those_of_a_proof(world: World, option):
     crossed = personalize(world, option).crossed

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crash_disk import CrashDisk, PowerCut
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 from key_block_reference import KBPK
@@ -21,6 +20,7 @@ from insitu.protocol.messages.codec import encode
 from insitu.protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
 from insitu.protocol.stores.sealed import Cost, SealedFile, StoreDamaged, StoreKind, WrongPassphrase
 from insitu.protocol.stores.secret import Secret
+from insitu.simulate.disk import CrashDisk, PowerCut
 
 PATH = Path("/store/module")
 PASSPHRASE = Secret(b"correct horse")

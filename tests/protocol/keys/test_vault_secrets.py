@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 
 import pytest
-from crash_disk import CrashDisk, PowerCut
 from key_block_reference import KBPK
 
 from insitu.protocol.engine import Cmac, EncipherPin, KeyKind, SecretAlgorithm, SecretHandle, SecretUsage, UsageError
@@ -21,6 +20,7 @@ from insitu.protocol.messages.codec import Item, encode
 from insitu.protocol.stores.atomic import StoreFailed
 from insitu.protocol.stores.sealed import Cost, SealedFile, StoreDamaged, StoreKind
 from insitu.protocol.stores.secret import Secret
+from insitu.simulate.disk import CrashDisk, PowerCut
 
 PATH = Path("/store/module")
 PASSPHRASE = Secret(b"correct horse")

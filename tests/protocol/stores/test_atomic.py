@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crash_disk import CrashDisk, PowerCut
 
 from insitu.protocol.engine import EnvironmentFault
 from insitu.protocol.stores.atomic import (
@@ -14,6 +13,7 @@ from insitu.protocol.stores.atomic import (
     replace_file,
 )
 from insitu.protocol.stores.files import OS_FILES
+from insitu.simulate.disk import CrashDisk, PowerCut
 
 PATH = Path("/store/file")
 OLD, NEW = b"old content, 32 bytes of it all.", b"new content"

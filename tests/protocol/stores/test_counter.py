@@ -4,7 +4,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crash_disk import CrashDisk, PowerCut
 
 from insitu.protocol.engine import UsageError
 from insitu.protocol.stores.counter import (
@@ -19,6 +18,7 @@ from insitu.protocol.stores.counter import (
     adopt,
     must_advance,
 )
+from insitu.simulate.disk import CrashDisk, PowerCut
 
 PATH = Path("/token/count")
 

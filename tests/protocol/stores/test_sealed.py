@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crash_disk import CrashDisk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from insitu.protocol.stores.sealed import (
     WrongVersion,
 )
 from insitu.protocol.stores.secret import Secret
+from insitu.simulate.disk import CrashDisk
 
 PASSPHRASE = Secret(b"correct horse battery staple")
 CHEAP = Cost(n=2)

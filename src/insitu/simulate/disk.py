@@ -3,8 +3,8 @@
 Contents and names reach the medium separately, as on a real disk: a content when its file is synced, a name when
 its directory is. `survivors` answers with what may be left after a cut: of every unsynced content all, nothing, a
 beginning or any of its sectors, the others old or zero; of the unsynced changes of names any, in whatever order the
-disk liked. A disk that lies says of some syncs that they are done and does nothing. Whole lives on such a disk are in
-`crash_lives.py`.
+disk liked. A disk that lies says of some syncs that they are done and does nothing; one whose writes stray puts what
+is synced onto another file instead.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from insitu.protocol.stores.files import Lock, StoreLocked
+from ..protocol.stores.files import Lock, StoreLocked
+from .power import PowerCut as PowerCut
 
-SECTOR = 512
+SECTOR: Final = 512
 """Bytes that a disk writes at one stroke."""
-
-
-class PowerCut(BaseException):
-    """Everything stops here; no handler of the code under test runs on purpose after it."""
 
 
 @dataclass
@@ -43,6 +41,7 @@ class CrashDisk:
         calls: the calls so far, by name.
         before_call: runs before each call with its number (from 0) and name; may raise PowerCut or OSError.
         lies: whether the sync with this number and name does nothing, and says that it has.
+        strays: whether the sync of a file with this number hits another file of the medium instead.
         short_writes: a write that fails has written its first half.
         atomic_renames: a cut leaves both sides of a rename or neither, as on file systems with a journal.
         links: whether the file system has hard links.
@@ -57,6 +56,7 @@ class CrashDisk:
     calls: list[str] = field(default_factory=list)
     before_call: Callable[[int, str], None] = lambda number, name: None
     lies: Callable[[int, str], bool] = lambda number, name: False
+    strays: Callable[[int], bool] = lambda number: False
     short_writes: bool = False
     atomic_renames: bool = True
     links: bool = True
@@ -95,13 +95,16 @@ class CrashDisk:
     # The port
 
     def resolve(self, path: Path) -> Path:
+        """See Files."""
         return path
 
     def read(self, path: Path, limit: int) -> bytes:
+        """See Files."""
         self._call("read")
         return self._found(path).seen[:limit]
 
     def create(self, path: Path) -> int:
+        """See Files."""
         self._call("create")
         if path in self.names:
             raise FileExistsError(17, "File exists", str(path))
@@ -111,11 +114,13 @@ class CrashDisk:
         return self._open(content)
 
     def reopen(self, path: Path) -> tuple[int, int]:
+        """See Files."""
         self._call("reopen")
         content = self._found(path)
         return self._open(content), len(content.seen)
 
     def write(self, file: int, data: bytes) -> None:
+        """See Files."""
         self.written.append(data)
         try:
             self._call("write")
@@ -131,18 +136,24 @@ class CrashDisk:
         self.open_files[file] = content, at + len(data)
 
     def sync(self, file: int) -> None:
+        """See Files."""
         self._call("sync")
         content, _ = self.open_files[file]
-        if not self._lying("sync"):
+        others = [each for each in self.kept_names.values() if each is not content]
+        if others and self.strays(len(self.calls) - 1):
+            others[0].kept = content.seen
+        elif not self._lying("sync"):
             content.kept = content.seen
 
     def _lying(self, name: str) -> bool:
         return self.lies(len(self.calls) - 1, name)
 
     def close(self, file: int) -> None:
+        """See Files."""
         self._call("close")
 
     def link(self, path: Path, other: Path) -> None:
+        """See Files."""
         self._call("link")
         if not self.links:
             raise PermissionError(1, "Operation not permitted")
@@ -151,6 +162,7 @@ class CrashDisk:
         self._rename(other, self._found(path))
 
     def replace(self, path: Path, other: Path) -> None:
+        """See Files."""
         self._call("replace")
         content = self._found(path)
         self._rename(other, content)
@@ -160,11 +172,13 @@ class CrashDisk:
             self.changes[-1] += removal
 
     def remove(self, path: Path) -> None:
+        """See Files."""
         self._call("remove")
         self._found(path)
         self._rename(path, None)
 
     def sync_directory(self, path: Path) -> None:
+        """See Files."""
         self._call("sync_directory")
         if self._lying("sync_directory"):
             return
@@ -172,6 +186,7 @@ class CrashDisk:
         self.changes.clear()
 
     def lock(self, path: Path) -> Lock:
+        """See Files."""
         if path in self.locks:
             raise StoreLocked("store is in use", who="store")
         self.locks.add(path)
@@ -181,7 +196,7 @@ class CrashDisk:
 
     def survivors(self, seed: int) -> CrashDisk:
         """A disk as it may be found after a cut now. Seed 0: nothing unsynced is left; 1: all of it; else chance."""
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - to be repeated, not a secret
         after: dict[int, Content] = {}
         for content in self.contents:
             left = content.kept if seed == 0 else content.seen if seed == 1 else _torn(content, chance)
@@ -237,4 +252,5 @@ class _CrashLock:
     path: Path
 
     def release(self) -> None:
+        """See Lock."""
         self.disk.locks.discard(self.path)

@@ -1,0 +1,123 @@
+"""A customer in a simulated world: its card and unit, its host, its modules; and what its operators do all day."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from ..protocol.engine import InsituError, SecretAlgorithm, SecretUsage
+from ..protocol.keys.requests import read_request
+from ..protocol.messages import CardRole, TrustOption
+from ..protocol.stores.registry import CommandKind
+from ..shell.operator import order_key
+from .host import Host
+from .plan import Trouble
+from .site import Site
+from .technician import Technician
+
+if TYPE_CHECKING:
+    from .chance import Chance
+    from .world import World
+
+MODULES: Final = 25
+"""That one customer has at most: a card's log grows, and each of its uses takes the longer."""
+ORDERS_SECONDS: Final = 300.0
+"""Between two orders of an operator for one module."""
+
+
+class Bank:
+    """A customer.
+
+    Args:
+        world: where it is.
+        number: among its customers.
+        modules: how many it has.
+
+    """
+
+    def __init__(self, world: World, number: int, modules: int) -> None:
+        self.world = world
+        self.name = f"Bank {number}"
+        self.chance = world.chance.of(self.name)
+        self.host = Host(world, f"host-{number}")
+        self.technician = Technician(world, f"unit-{number}", self.name)
+        self.technician.furnish()
+        request = read_request(self.host.central.establish(f"Host {number}"))
+        self.technician.certify(CardRole.CENTRAL, request.subject, request.public)
+        self.host.central.trust(world.root, self.technician.card.customer.der, actor="set-up")
+        self.host.central.install(self.technician.central)
+        serials = [f"SM-{number}-{each:03d}" for each in range(modules)]
+        self.sites = [Site(world, serial, self.host, self.technician) for serial in serials]
+        by_ticket = sum(site.option is TrustOption.TICKET for site in self.sites)
+        if by_ticket:
+            job = self.technician.approve(CardRole.TICKETS, str(by_ticket))
+            world.manufacturer.take_tickets(self.technician.card.order_tickets(job))
+        for site in self.sites:
+            site.deliver()
+            world.sites[site.serial] = site
+
+    def open(self, nursery: trio.Nursery) -> None:
+        """Business begins."""
+        for machine in (self.host.machine, self.technician.machine):
+            machine.on = False
+        self.world.switch_on(self.host.machine, self.host.run, nursery)
+        self.world.switch_on(self.technician.machine, self.technician.run, nursery)
+        for site in self.sites:
+            self.world.switch_on(site.machine, site.run, nursery)
+        nursery.start_soon(self._give_orders)
+        for trouble, strike, many in (
+            (Trouble.RESET_ORDERED, self._order_reset, len(self.sites)),
+            (Trouble.RESET_BY_HAND, self._reset_by_hand, len(self.sites)),
+            (Trouble.MODULE_DISABLED, self._disable, len(self.sites)),
+        ):
+            rate = self.world.plan.of(trouble) * many
+            nursery.start_soon(self.world.visit, trouble, self.name, rate, strike)
+
+    # Operators
+
+    async def _give_orders(self) -> None:
+        """Symmetric keys and instructions, until the world is calm."""
+        chance = self.chance.of("orders")
+        while not self.world.calm:
+            await trio.sleep(chance.pause(ORDERS_SECONDS / len(self.sites)))
+            serial, central = chance.one_of(self.sites).serial, self.host.central
+            with suppress(InsituError):
+                if chance.happens(0.5):
+                    content = f"to {serial} at {self.world.now()}".encode()
+                    self.host.registry.put_command(
+                        serial, CommandKind.INSTRUCT, content, actor="operator", at=self.world.now()
+                    )
+                else:
+                    storage = central.keys.storage
+                    block, value = storage.new_secret_block(SecretUsage.MAC, SecretAlgorithm.AES, 128)
+                    until, uses = self.world.now() + chance.whole(60, 1800), chance.whole(1, 20)
+                    order_key(central, serial, block, value, not_after=until, uses=uses, actor="operator")
+            self.host.program.nudge()
+
+    async def _order_reset(self, chance: Chance) -> None:
+        serial = chance.one_of(self.sites).serial
+        self.world.count(Trouble.RESET_ORDERED, serial)
+        with suppress(InsituError):
+            self.host.registry.order_reset(serial, actor="operator", at=self.world.now())
+            self.host.program.nudge()
+
+    async def _reset_by_hand(self, chance: Chance) -> None:
+        site = chance.one_of(self.sites)
+        self.world.count(Trouble.RESET_BY_HAND, site.serial)
+        site.reset_by_hand("somebody wants it")
+
+    async def _disable(self, chance: Chance) -> None:
+        site = chance.one_of(self.sites)
+        with suppress(InsituError):
+            self.host.registry.disable_module(site.serial, actor="operator", at=self.world.now(), reason="suspected")
+            self.world.count(Trouble.MODULE_DISABLED, site.serial)
+            self.host.program.nudge()
+
+    def enable_all(self) -> None:
+        """What is disabled may work again, with new certificates."""
+        for site in self.sites:
+            with suppress(InsituError):
+                self.host.registry.enable_module(site.serial, actor="operator", at=self.world.now())
+                site.reset_by_hand("it was disabled")

@@ -1,0 +1,72 @@
+"""What befalls machines in a simulated world: they crash, are cut off, their clocks jump, cards and stores are taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from .machine import Machine
+from .plan import Trouble
+from .stores import InFile
+
+if TYPE_CHECKING:
+    from .chance import Chance
+    from .world import World
+
+JUMPS: Final = (60, 3600, 24 * 3600)
+"""Seconds by which a clock may jump, at most."""
+
+
+class Mishaps:
+    """What befalls the machines of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def begin(self, nursery: trio.Nursery) -> None:
+        """From now on, until the world is calm."""
+        world = self.world
+        units = [bank.technician.machine for bank in world.banks]
+        clocks = [*units, *(site.machine for site in world.sites.values())]
+        files = [site for site in world.sites.values() if isinstance(site.store, InFile)]
+        for trouble, strike, many in (
+            (Trouble.CRASH, self._crash, len(world.machines)),
+            (Trouble.PARTITION, self._seclude, len(world.machines)),
+            (Trouble.CLOCK, self._set_clock, len(clocks)),
+            (Trouble.CARD_REMOVED, self._remove_card, len(units)),
+            (Trouble.OLD_COPY, self._put_back, len(files)),
+        ):
+            nursery.start_soon(world.visit, trouble, "world", world.plan.of(trouble) * many, strike)
+
+    async def _crash(self, chance: Chance) -> None:
+        machine = chance.one_of(self.world.machines)
+        self.world.count(Trouble.CRASH, machine.name)
+        machine.lose_power()
+
+    async def _seclude(self, chance: Chance) -> None:
+        machine = chance.one_of(self.world.machines)
+        self.world.count(Trouble.PARTITION, machine.name)
+        self.world.network.seclude(machine, chance.between(10, 600), cut=chance.happens(0.5))
+
+    async def _set_clock(self, chance: Chance) -> None:
+        machines = [*(bank.technician.machine for bank in self.world.banks)]
+        machines += [site.machine for site in self.world.sites.values()]
+        machine, most = chance.one_of(machines), chance.one_of(JUMPS)
+        self.world.count(Trouble.CLOCK, machine.name)
+        machine.ahead = chance.whole(-most, most)
+
+    async def _remove_card(self, chance: Chance) -> None:
+        technician = chance.one_of(self.world.banks).technician
+        self.world.count(Trouble.CARD_REMOVED, technician.machine.name)
+        technician.store.absent_until = trio.current_time() + chance.between(1, 120)
+
+    async def _put_back(self, chance: Chance) -> None:
+        """Somebody copies a store, and puts the copy of before back while the machine is off."""
+        stores = [(site.machine, site.store) for site in self.world.sites.values()]
+        files: list[tuple[Machine, InFile]] = [(each, store) for each, store in stores if isinstance(store, InFile)]
+        machine, store = chance.one_of(files)
+        machine.lose_power()
+        if store.put_back():
+            self.world.count(Trouble.OLD_COPY, machine.name)
+        store.take_copy()

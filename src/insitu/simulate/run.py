@@ -1,0 +1,156 @@
+"""One world from its seed to its verdict, in one run of trio that repeats to the last byte.
+
+The clock jumps to the next deadline, the scheduler draws from the seed, worker threads are run in place, signatures
+are deterministic (RFC 6979). First comes the phase with troubles, in which nothing forbidden may happen; then a phase
+without any, in which every module must come to operate and serve a customer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Final
+from unittest.mock import patch
+
+import trio
+from trio.testing import MockClock
+
+from ..protocol.parties import card as card_rules
+from .bank import MODULES, Bank
+from .history import Violation
+from .mishaps import Mishaps
+from .plan import Plan, Trouble
+from .world import World
+
+PATIENCE_SECONDS: Final = 2 * 3600.0
+"""Simulated seconds in which all must finish once nothing goes wrong any more."""
+LOOK_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one world.
+
+    Attributes:
+        plan: what it was like.
+        violation: what must not have happened; None: nothing.
+        events: how many there were.
+        lives: life cycles of modules.
+        injected: how often each trouble befell somebody.
+        hours: simulated hours in all.
+        calm_seconds: how long it took until all had finished once nothing went wrong.
+        digest: of the trace.
+        tail: its last lines, for a violation.
+
+    """
+
+    plan: Plan
+    violation: Violation | None
+    events: int
+    lives: int
+    injected: Mapping[Trouble, int]
+    hours: float
+    calm_seconds: float
+    digest: str
+    tail: tuple[str, ...]
+
+
+def run_world(plan: Plan, also: Callable[[str], None] | None = None) -> Verdict:
+    """Let a world live.
+
+    Args:
+        plan: what it is like.
+        also: gets each line of the trace.
+
+    """
+    with repeatable(plan.seed):
+        return trio.run(partial(_live, plan, also), clock=MockClock(autojump_threshold=0))
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Runs of trio repeat in here: the scheduler draws by seed, and there are no threads.
+
+    What a PIN is turned into is worked out once for each PIN and salt: the same function of the same bytes.
+    """
+    scheduler: Any = trio._core._run  # noqa: SLF001 - what trio has for this
+    state = scheduler._r.getstate()  # noqa: SLF001
+    with (
+        patch.object(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+        patch.object(trio.to_thread, "run_sync", _run_in_place),
+        patch.object(card_rules, "scrypt", _scrypt),
+    ):
+        scheduler._r.seed(seed)  # noqa: SLF001
+        try:
+            yield
+        finally:
+            scheduler._r.setstate(state)  # noqa: SLF001
+
+
+_scrypt = cache(hashlib.scrypt)
+
+
+async def _run_in_place(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:  # noqa: ANN401 - as trio's
+    await trio.lowlevel.checkpoint()
+    return function(*arguments)
+
+
+async def _live(plan: Plan, also: Callable[[str], None] | None) -> Verdict:
+    world = World(plan, also)
+    calm_since = 0.0
+    with world.scope:
+        _settle(world)
+        async with trio.open_nursery() as nursery:
+            for bank in world.banks:
+                bank.open(nursery)
+            Mishaps(world).begin(nursery)
+            await trio.sleep(plan.hours * 3600)
+            calm_since = trio.current_time()
+            _calm_down(world)
+            await _all_finish(world)
+            nursery.cancel_scope.cancel()
+    ended = trio.current_time()
+    return Verdict(
+        plan,
+        world.violation,
+        world.trace.events,
+        world.lives,
+        dict(world.injected),
+        world.uptime() / 3600,
+        ended - calm_since if calm_since else 0.0,
+        world.trace.digest,
+        tuple(world.trace.tail),
+    )
+
+
+def _settle(world: World) -> None:
+    count, plan = 0, world.plan
+    while count < plan.modules:
+        modules = min(MODULES, plan.modules - count)
+        world.banks.append(Bank(world, len(world.banks) + 1, modules))
+        count += modules
+
+
+def _calm_down(world: World) -> None:
+    """Whatever was wrong is put right, once."""
+    world.calm = True
+    world.trace.write("world", "calms down")
+    for machine in world.machines:
+        machine.ahead = 0
+    for bank in world.banks:
+        bank.enable_all()
+
+
+async def _all_finish(world: World) -> None:
+    """Every module operates, serves a customer, and owes nobody anything."""
+    with trio.move_on_after(PATIENCE_SECONDS):
+        while any(not site.has_finished for site in world.sites.values()):
+            await trio.sleep(LOOK_SECONDS)
+        return
+    stuck = [site for site in world.sites.values() if not site.has_finished]
+    text = ", ".join(f"{site.serial} ({site.standing})" for site in stuck[:5])
+    world.fail(Violation("liveness", f"{len(stuck)} of {len(world.sites)} modules never finish: {text}"))
+

@@ -1,0 +1,292 @@
+"""A cash machine in a simulated world: a module, the controller that embeds it, customers, and whoever looks after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from ..protocol.engine import Cmac, InsituError, SecretUsage, given
+from ..protocol.keys.vault import Vault
+from ..protocol.messages import RECORD_LIMITS, ModuleRecord, ModuleTicket, TrustOption, decode_record
+from ..protocol.parties.module_data import IdentityMade, KeyMade, ModuleState
+from ..protocol.parties.work_data import InstructionCame, OutcomeWanted, PayOutInstructed
+from ..protocol.progress import Secured
+from ..protocol.stores.counter import CounterAhead, RolledBack
+from ..shell.keypad import Keypad
+from ..shell.local_link import LocalPort
+from ..shell.module import Module
+from ..shell.programs import ModuleProgram
+from ..transports.links import Address, serve_links
+from ..transports.memory import memory_pair
+from .history import ChannelSecured, ModuleWrote, PayOutShown, SecretServed, StoreFound
+from .machine import Machine
+from .plan import Trouble
+from .stores import InFile, InMemory, Store
+from .world import CARD_NUMBERS, SECRET_WORDS
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .technician import Technician
+    from .world import World
+
+TRADE_SECONDS: Final = 60.0
+"""Between two customers."""
+LOOK_SECONDS: Final = 30.0
+"""How often somebody looks how the machine does."""
+OFFLINE_SECONDS: Final = 600.0
+"""How long a module that operates may be without its host before it is reset by hand."""
+WAITING: Final = 1000
+"""Requests of the controller that may wait."""
+
+
+class Site:
+    """A cash machine.
+
+    Attributes:
+        option: its trust option.
+        host, technician: of its bank.
+        port: where a mobile is plugged in.
+        module: as its program has it now.
+        envelope: the last TAN that came, as it stands in it.
+        displayed: the key that the module shows to people, an uncompressed point.
+        served: how many authorizations were answered since the world is calm.
+
+    """
+
+    def __init__(self, world: World, serial: str, host: Host, technician: Technician) -> None:
+        self.world = world
+        self.serial = serial
+        self.host = host
+        self.technician = technician
+        self.machine = Machine(world, serial)
+        self.chance = self.machine.chance.of("controller")
+        self.option = self.chance.one_of(world.plan.options)
+        self.port = Address("memory", f"{serial}/port")
+        self.store = self._new_store()
+        self.record: ModuleRecord | None = None
+        self.module: Module | None = None
+        self.envelope = ""
+        self.displayed = b""
+        self.shipped_key = self.chance.draw(16)
+        self.secret = f"{SECRET_WORDS}{serial}".encode()
+        self.served = 0
+        self._draws = self.machine.chance.of("draws").draw
+        self._pace = partial(self.chance.between, 0.5, 1.5)
+        self._journal: dict[int, int] = {}
+        self._asked, self._requests = trio.open_memory_channel[str](WAITING)
+        self._epochs: set[int] = set()
+        self._offline_since = 0.0
+        self._must_reset = False
+        world.network.places[serial] = world.network.places[self.port.place] = self.machine
+        world.network.private.add(self.port.place)
+        if self.chance.happens(world.plan.serial):
+            world.network.serial.add(serial)
+
+    def _new_store(self) -> Store:
+        plan = self.world.plan
+        if self.chance.happens(plan.sealed):
+            return InFile(self.machine, self._wrote, guarded=self.chance.happens(plan.guarded))
+        return InMemory(self.machine, self._wrote)
+
+    def deliver(self) -> None:
+        """At the maker's."""
+        maker = self.world.manufacturer
+        self.machine.on = True
+
+        def certify(made: IdentityMade) -> bytes:
+            return maker.certify_identity(made.serial, made.key.public)
+
+        def ticket(made: IdentityMade) -> ModuleTicket:
+            return maker.certify_by_ticket(self.technician.customer, made.serial, made.key.public)
+
+        with self.store.open() as vault:
+            module = Module(vault, entropy=self._draws, now=self.world.now)
+            by_ticket = ticket if self.option is TrustOption.TICKET else None
+            shipped = self.shipped_key if self.option is TrustOption.SHIPPED_KEY else None
+            module.initialize(self.serial, self.world.root, certify, shipped_key=shipped, ticket=by_ticket)
+            if self.option is TrustOption.SECRET:
+                module.agree_on(self.secret)
+        self.machine.on = False
+
+    # The controller's program, with the module in it
+
+    async def run(self) -> None:
+        """From the start."""
+        self.store.spared = False
+        with self._opened() as vault:
+            counter = self.store.counter if isinstance(self.store, InFile) else None
+            about = {"entropy": self._draws, "now": self.machine.now, "steady": self.machine.steady}
+            pad, port = Keypad(self._pad_opened), LocalPort(tell=partial(self.world.see_line, self.machine))
+            try:
+                self.module = module = Module(vault, counter=counter, pad=pad, mobile=port.open, show=self._show, **about)
+            except (RolledBack, CounterAhead) as error:
+                self._adopt(error, vault)
+                raise
+            program = ModuleProgram(
+                module,
+                Address("memory", self.serial),
+                self.option,
+                central=self.host.address,
+                tell=partial(self.world.see_line, self.machine),
+                jitter=self._pace,
+            )
+            self._asked, self._requests = trio.open_memory_channel[str](WAITING)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(program.run, ready=lambda _: None, requests=self._lines()))
+                nursery.start_soon(partial(serve_links, self.port, port.attend))
+                nursery.start_soon(self._trade)
+                nursery.start_soon(self._look_after)
+
+    def _opened(self) -> Vault:
+        try:
+            return self.store.open()
+        except InsituError:
+            self.world.see(StoreFound(self.serial, self.store.can_lie))
+            raise
+
+    def _adopt(self, error: InsituError, vault: Vault) -> None:
+        """An operator is told that the store is an old copy: a new counter, then a reset."""
+        record = decode_record(ModuleRecord, given(vault.record), **RECORD_LIMITS)
+        if isinstance(self.store, InFile):
+            self.world.see(StoreFound(self.serial, self.store.can_lie))
+            self.store.replace_counter(record.generation)
+        self._must_reset = True
+
+    async def _lines(self) -> AsyncIterator[str]:
+        while True:
+            yield await self._requests.receive()
+
+    def _ask(self, **request: object) -> None:
+        try:
+            self._asked.send_nowait(json.dumps(request))
+        except trio.WouldBlock:
+            return
+
+    async def _trade(self) -> None:
+        """Customers come."""
+        number = 0
+        while True:
+            await trio.sleep(self.chance.pause(TRADE_SECONDS))
+            module = given(self.module)
+            if not module.at_work.online:
+                continue
+            number += 1
+            match self.chance.whole(0, 9):
+                case 0:
+                    await self._use_key(module)
+                case 1:
+                    content = f"{self.serial}/{self.world.now()}/{number}/{self.chance.whole(0, 1 << 30)}".encode()
+                    self.world.history.given[content] = self.serial
+                    self._ask(send=content.hex())
+                case _:
+                    card = f"{CARD_NUMBERS}{self.chance.whole(0, 99_999_999):08d}"
+                    amount = self.chance.whole(1, 600) * 100
+                    about = {"card": card, "account": "DE02100100109307118603", "amount": amount, "currency": "EUR"}
+                    self._ask(authorize=about)
+
+    async def _use_key(self, module: Module) -> None:
+        record = module.record
+        held = next((each for each in record.keys if _is_for_macs(module, each.label)), None)
+        try:
+            await module.at_work.use(SecretUsage.MAC, Cmac(b"data"))
+        except InsituError as error:
+            self.world.see_line(self.machine, str(error))
+        else:
+            if held is not None:
+                self.world.see(SecretServed(self.serial, held.not_after, self.world.now()))
+
+    async def _look_after(self) -> None:
+        """Somebody calls the technician, or resets the module by hand if its host refuses it for long."""
+        self._offline_since = trio.current_time()
+        while True:
+            await trio.sleep(LOOK_SECONDS * self._pace())
+            module = given(self.module)
+            if module.state is not ModuleState.OPERATING:
+                self._must_reset = False
+                self._offline_since = trio.current_time()
+                module.unlock()
+                self.technician.call(self)
+            elif module.at_work.online:
+                self._offline_since = trio.current_time()
+            elif trio.current_time() - self._offline_since > OFFLINE_SECONDS:
+                self._offline_since = trio.current_time()
+                self._must_reset = True
+            if self._must_reset and module.state is ModuleState.OPERATING:
+                self.reset_by_hand("it cannot work")
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether it operates, has served a customer since the world is calm, and owes nobody anything."""
+        module, record = self.module, self.record
+        if module is None or record is None or not self.machine.on or not module.at_work.online:
+            return False
+        return self.served > 0 and not record.open and not record.outbox
+
+    @property
+    def standing(self) -> str:
+        """How it does, for people."""
+        record, online = given(self.record), self.module is not None and self.module.at_work.online
+        owes = f"{len(record.open)} open, {len(record.outbox)} to be sent"
+        return f"{self.option.text}, {record.condition.name.lower()}, {'on' if online else 'off'}line, {owes}"
+
+    def reset_by_hand(self, why: str) -> None:
+        """A person resets the module."""
+        self.world.trace.write(self.serial, f"is reset by hand: {why}")
+        self._ask(reset="by hand")
+
+    async def _pad_opened(self) -> trio.abc.ReceiveStream:
+        """The operator opens the envelope and keys in what stands there, as well as he can."""
+        here, there = memory_pair()
+        typed = self.envelope
+        if self.world.befalls(Trouble.WRONG_SECRET, self.chance, self.serial):
+            typed = typed[:5] + typed[6:7] + typed[5:6] + typed[7:]
+        await here.send_all(typed.encode() + b"\r")
+        return there
+
+    # What is seen
+
+    def _show(self, note: object) -> None:
+        self.world.see_note(self.machine, note)
+        match note:
+            case KeyMade(key):
+                self.displayed = key.public.data
+                self.world.history.points.setdefault(self.serial, set()).add(key.public.data)
+            case Secured():
+                self.world.see(ChannelSecured(self.option, note))
+            case PayOutInstructed(number, _, amount):
+                self.world.see(PayOutShown(self.serial, number, amount))
+                self._journal[number] = amount
+                self._count_life()
+                self._ask(settle={"number": number, "paid": amount})
+                self.served += self.world.calm
+            case OutcomeWanted(number):
+                self._ask(settle={"number": number, "paid": self._journal.get(number, 0)})
+            case InstructionCame(number):
+                self._ask(take=number)
+            case _:
+                pass
+
+    def _wrote(self, data: bytes, vault: Vault) -> None:
+        after = decode_record(ModuleRecord, data, **RECORD_LIMITS)
+        before = None if self.serial in self.world.history.tainted else self.record
+        self.world.trace.write(self.serial, f"wrote generation {after.generation}, {after.condition.name.lower()}")
+        self.world.see(ModuleWrote(self.serial, before, after, vault))
+        if self.record is not None and after.epoch > self.record.epoch:
+            self._count_life()
+        self.record = after
+
+    def _count_life(self) -> None:
+        """The module was personalized, and has been used or reset since."""
+        record = given(self.record)
+        if record.module is not None and record.epoch not in self._epochs:
+            self._epochs.add(record.epoch)
+            self.world.lives += 1
+
+
+def _is_for_macs(module: Module, label: str) -> bool:
+    secret = module.keys.find_secret(label)
+    return secret is not None and secret.usage is SecretUsage.MAC
