@@ -85,10 +85,15 @@ class Host:
         world.network.places[name] = self.machine
 
     def _started(self) -> Central:
-        machine = self.machine
-        about = {"entropy": self._draws, "now": self.world.now}
-        vault = self.store.open()
-        return Central(vault, self.registry, decide=self._decide, blocking=False, show=self._show, **about)
+        return Central(
+            self.store.open(),
+            self.registry,
+            decide=self._decide,
+            blocking=False,
+            entropy=self._draws,
+            now=self.world.now,
+            show=self._show,
+        )
 
     def _served(self) -> CentralProgram:
         return CentralProgram(self.central, self.address, tell=lambda line: self.world.see_line(self.machine, line))

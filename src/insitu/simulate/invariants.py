@@ -52,7 +52,7 @@ def s1_operating_lasts_until_a_reset(history: History, event: ModuleWrote) -> No
 
 
 def s2_operating_is_whole(history: History, event: ModuleWrote) -> None:
-    """A module that operates has a verified chain, the key pair of its certificate, and a central system that exists."""
+    """A module that operates has a whole chain, the key pair of its certificate, and a host that exists."""
     record = event.after
     if record.condition is not ModuleCondition.OPERATING:
         return
@@ -136,10 +136,11 @@ def s6_four_eyes_and_a_log(history: History, event: CardLogged) -> None:
 
 def s6_what_operates_is_in_the_log(history: History, event: ModuleWrote) -> None:
     """The certificate of a module that operates is one whose intent a card entered."""
-    record = event.after
-    if record.condition is ModuleCondition.OPERATING and (event.before is None or event.before.module != record.module):
-        if not any(intent.to_be_signed in given(record.module) for intent in history.intents.values()):
-            raise Violation("S6", f"{event.serial} operates by a certificate of which no log knows")
+    record, before = event.after, event.before
+    if record.condition is not ModuleCondition.OPERATING or (before is not None and before.module == record.module):
+        return
+    if not any(intent.to_be_signed in given(record.module) for intent in history.intents.values()):
+        raise Violation("S6", f"{event.serial} operates by a certificate of which no log knows")
 
 
 def s7_no_two_modules_share_a_key(history: History, event: ModuleWrote) -> None:
@@ -200,9 +201,10 @@ def s10_a_payload_arrives_once(history: History, event: RegistryWrote) -> None:
 def s11_only_the_modules_own_key_is_certified(history: History, event: CardLogged) -> None:
     """A certificate for a module is for a key that this module made, whoever else bears its serial number."""
     what = event.what
-    if isinstance(what, Intent) and what.role == "module":
-        if not any(point in what.to_be_signed for point in history.points.get(what.subject, ())):
-            raise Violation("S11", f"{event.card} certifies somebody else's key as {what.subject}")
+    if not isinstance(what, Intent) or what.role != "module":
+        return
+    if not any(point in what.to_be_signed for point in history.points.get(what.subject, ())):
+        raise Violation("S11", f"{event.card} certifies somebody else's key as {what.subject}")
 
 
 def s12_one_certificate_is_accepted(history: History, event: ModuleWrote) -> None:
@@ -251,7 +253,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
 }
 
 
-def check(history: History, event: object) -> None:
+def check(history: History, event: Any) -> None:  # noqa: ANN401 - one of those in CHECKS
     """All that must hold of this event; then it is history.
 
     Raises:
@@ -261,4 +263,3 @@ def check(history: History, event: object) -> None:
     for each in CHECKS.get(type(event), ()):
         each(history, event)
     history.take_in(event)
-

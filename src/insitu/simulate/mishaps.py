@@ -1,4 +1,4 @@
-"""What befalls machines in a simulated world: they crash, are cut off, their clocks jump, cards and stores are taken."""
+"""What befalls machines in a simulated world: crashes, seclusion, clocks that jump, cards and stores in wrong hands."""
 
 from __future__ import annotations
 

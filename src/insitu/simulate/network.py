@@ -94,9 +94,7 @@ class _Line:
         self.broken = ""
         self.stalled = False
         self._left = chance.whole(1, 24)  # messages until what befalls this line as a whole
-        self._fate = next(
-            (each for each in (Trouble.CUT, Trouble.STALL) if chance.happens(plan.of(each))), None
-        )
+        self._fate = next((each for each in (Trouble.CUT, Trouble.STALL) if chance.happens(plan.of(each))), None)
 
     def passes(self) -> bool:
         """One more message is sent; whether the line still carries it."""

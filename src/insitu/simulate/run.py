@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -36,7 +36,8 @@ class Verdict:
 
     Attributes:
         plan: what it was like.
-        violation: what must not have happened; None: nothing.
+        invariant: which one was violated; empty: none.
+        violation: what must not have happened.
         events: how many there were.
         lives: life cycles of modules.
         injected: how often each trouble befell somebody.
@@ -48,7 +49,8 @@ class Verdict:
     """
 
     plan: Plan
-    violation: Violation | None
+    invariant: str
+    violation: str
     events: int
     lives: int
     injected: Mapping[Trouble, int]
@@ -72,10 +74,7 @@ def run_world(plan: Plan, also: Callable[[str], None] | None = None) -> Verdict:
 
 @contextmanager
 def repeatable(seed: int) -> Iterator[None]:
-    """Runs of trio repeat in here: the scheduler draws by seed, and there are no threads.
-
-    What a PIN is turned into is worked out once for each PIN and salt: the same function of the same bytes.
-    """
+    """Runs of trio repeat in here: the scheduler draws by seed, and there are no threads. PINs cost little."""
     scheduler: Any = trio._core._run  # noqa: SLF001 - what trio has for this
     state = scheduler._r.getstate()  # noqa: SLF001
     with (
@@ -90,7 +89,9 @@ def repeatable(seed: int) -> Iterator[None]:
             scheduler._r.setstate(state)  # noqa: SLF001
 
 
-_scrypt = cache(hashlib.scrypt)
+def _scrypt(password: bytes, *, salt: bytes, dklen: int, **_: int) -> bytes:
+    """Scrypt at its lowest cost."""
+    return hashlib.scrypt(password, salt=salt, n=2, r=1, p=1, dklen=dklen)
 
 
 async def _run_in_place(function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:  # noqa: ANN401 - as trio's
@@ -115,7 +116,8 @@ async def _live(plan: Plan, also: Callable[[str], None] | None) -> Verdict:
     ended = trio.current_time()
     return Verdict(
         plan,
-        world.violation,
+        "" if world.violation is None else world.violation.invariant,
+        "" if world.violation is None else str(world.violation),
         world.trace.events,
         world.lives,
         dict(world.injected),
@@ -153,4 +155,3 @@ async def _all_finish(world: World) -> None:
     stuck = [site for site in world.sites.values() if not site.has_finished]
     text = ", ".join(f"{site.serial} ({site.standing})" for site in stuck[:5])
     world.fail(Violation("liveness", f"{len(stuck)} of {len(world.sites)} modules never finish: {text}"))
-

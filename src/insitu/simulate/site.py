@@ -1,4 +1,4 @@
-"""A cash machine in a simulated world: a module, the controller that embeds it, customers, and whoever looks after it."""
+"""A cash machine in a simulated world: a module, the controller that embeds it, customers, and who looks after it."""
 
 from __future__ import annotations
 
@@ -118,11 +118,9 @@ class Site:
         """From the start."""
         self.store.spared = False
         with self._opened() as vault:
-            counter = self.store.counter if isinstance(self.store, InFile) else None
-            about = {"entropy": self._draws, "now": self.machine.now, "steady": self.machine.steady}
-            pad, port = Keypad(self._pad_opened), LocalPort(tell=partial(self.world.see_line, self.machine))
+            port = LocalPort(tell=partial(self.world.see_line, self.machine))
             try:
-                self.module = module = Module(vault, counter=counter, pad=pad, mobile=port.open, show=self._show, **about)
+                self.module = module = self._embedded(vault, port)
             except (RolledBack, CounterAhead) as error:
                 self._adopt(error, vault)
                 raise
@@ -140,6 +138,18 @@ class Site:
                 nursery.start_soon(partial(serve_links, self.port, port.attend))
                 nursery.start_soon(self._trade)
                 nursery.start_soon(self._look_after)
+
+    def _embedded(self, vault: Vault, port: LocalPort) -> Module:
+        return Module(
+            vault,
+            counter=self.store.counter if isinstance(self.store, InFile) else None,
+            pad=Keypad(self._pad_opened),
+            mobile=port.open,
+            entropy=self._draws,
+            now=self.machine.now,
+            steady=self.machine.steady,
+            show=self._show,
+        )
 
     def _opened(self) -> Vault:
         try:

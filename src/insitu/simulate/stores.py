@@ -233,6 +233,7 @@ class InFile(Store):
         vault = _WatchedFile.open(
             STORE, StoreKind.MODULE, PASSPHRASE, entropy=self._entropy, repeatable=True, files=self._disk
         )
+        assert isinstance(vault, _WatchedFile)  # noqa: S101 - open makes one of the class that it is called on
         vault.store = self
         return vault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -127,7 +127,7 @@ class Technician:
         self.store.spared = False
         self.card = self._taken()
         self.look_at_log()
-        about = {"entropy": self._draws, "now": self.machine.now, "show": self._show}
+        about: dict[str, Any] = {"entropy": self._draws, "now": self.machine.now, "show": self._show}
         unit = Unit(self.card, self.central, compare=self._compare, means=self._means, **about)
         calls = Calls(
             self._board,
@@ -176,7 +176,7 @@ class Technician:
             return (await open_link(self.lines)).stream
 
         phone, unit = self._phone, key_digest(self.card.authentication.public)
-        about = {"entropy": self._draws, "now": self.machine.now, "show": self._show}
+        about: dict[str, Any] = {"entropy": self._draws, "now": self.machine.now, "show": self._show}
         far = ByChannel(dial, phone.name, phone.key, phone.keys, unit, **about)
         while True:
             try:

@@ -29,7 +29,7 @@ BEGINNING: Final = 1_800_000_000
 CARD_NUMBERS: Final = "49991200"
 """How the numbers of all customers' cards begin here, so that they are found wherever they must not be."""
 PIN_WORDS: Final = "pin-of-"
-SECRET_WORDS: Final = "agreed-upon-"
+SECRET_WORDS: Final = "agreed-upon-"  # noqa: S105 - the beginning of some
 
 
 class World:
@@ -66,8 +66,8 @@ class World:
         self.banks: list[Bank] = []
         self.sites: dict[str, Site] = {}
         maker = self.chance.of("manufacturer")
-        about = {"entropy": maker.of("draws").draw, "now": self.now}
-        self.manufacturer = Manufacturer(MemoryVault(maker.of("keys").draw, repeatable=True), **about)
+        vault = MemoryVault(maker.of("keys").draw, repeatable=True)
+        self.manufacturer = Manufacturer(vault, entropy=maker.of("draws").draw, now=self.now)
         self.root = self.manufacturer.establish("Maker")
 
     def _elapsed(self) -> float:
@@ -91,7 +91,7 @@ class World:
         return happens
 
     def count(self, trouble: Trouble, who: str) -> None:
-        """This trouble befalls somebody."""
+        """A trouble befalls somebody."""
         self.injected[trouble] += 1
         self.trace.write(who, f"suffers: {trouble.value}")
 

@@ -1,0 +1,120 @@
+"""Whole worlds by seed: nothing forbidden happens, all finish, and the same seed is the same run to the last byte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+from commands import insitu
+
+from insitu.protocol.engine import UsageError
+from insitu.simulate.plan import LEVELS, MOST, Plan, Trouble
+from insitu.simulate.run import Verdict, run_world
+
+PROGRAM = (
+    "from insitu.simulate.plan import Plan; from insitu.simulate.run import run_world; "
+    "print(run_world(Plan.drawn({seed}, modules=4, hours=0.1)).digest)"
+)
+
+
+@cache
+def lived(seed: int, faults: str = "some") -> Verdict:
+    return run_world(Plan.drawn(seed, modules=4, hours=0.1, faults=faults))
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_whatever_goes_wrong_nothing_forbidden_happens(seed):
+    verdict = lived(seed)
+    assert verdict.violation == ""
+    assert verdict.lives >= 4
+    assert verdict.events > 400
+
+
+def test_a_world_in_which_everything_goes_wrong_at_once():
+    verdict = lived(11, "all")
+    assert verdict.violation == ""
+    assert len(verdict.injected) > 12
+
+
+def test_a_world_in_which_nothing_goes_wrong():
+    verdict = lived(3, "none")
+    assert verdict.violation == ""
+    assert set(verdict.injected) <= {Trouble.RESET_BY_HAND, Trouble.RESET_ORDERED}
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "271828"])
+def test_the_same_seed_is_the_same_run_in_another_process(hash_seed):
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(seed=4)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONHASHSEED": hash_seed},
+    )
+    assert ran.stdout.strip() == lived(4).digest
+
+
+def test_another_seed_is_another_run():
+    assert len({lived(seed).digest for seed in range(1, 9)}) == 8
+
+
+# Plans -------------------------------------------------------------------------------------------------------
+
+
+def test_each_seed_is_bad_in_its_own_way():
+    plans = [Plan.drawn(seed, modules=1, hours=1) for seed in range(40)]
+    for trouble in Trouble:
+        strengths = [plan.of(trouble) for plan in plans]
+        assert len(set(strengths)) > 5, trouble
+        assert max(strengths) <= MOST[trouble]
+    assert {option for plan in plans for option in plan.options} == set(plans[0].options[0].__class__)
+
+
+def test_what_is_left_out_is_left_out_and_the_rest_stays():
+    plan = Plan.drawn(3, modules=1, hours=1, faults="all")
+    less = Plan.drawn(3, modules=1, hours=1, faults="all", without=frozenset({Trouble.LOSS}))
+    assert [trouble for trouble in Trouble if plan.of(trouble) != less.of(trouble)] == [Trouble.LOSS]
+
+
+@pytest.mark.parametrize(("modules", "hours", "faults"), [(0, 1, "some"), (1, 0, "some"), (1, 1, "many")])
+def test_what_is_no_world_is_refused(modules, hours, faults):
+    with pytest.raises(UsageError):
+        Plan.drawn(1, modules=modules, hours=hours, faults=faults)
+
+
+# The command -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_each_world_and_their_sum():
+    ran = insitu("simulate", "--seed", "1", "--seeds", "2", "--modules", "2", "--hours", "0.05", "--json")
+    assert ran.code == 0
+    *worlds, total = (json.loads(line) for line in ran.out.splitlines())
+    assert [world["seed"] for world in worlds] == [1, 2]
+    assert total["worlds"] == 2
+    assert total["lives"] == sum(world["lives"] for world in worlds)
+    assert total["violations"] == []
+    again = insitu(*worlds[0]["again"].split()[1:], "--json")
+    assert json.loads(again.out.splitlines()[0])["trace"] == worlds[0]["trace"]
+
+
+def test_the_command_for_people():
+    ran = insitu("simulate", "--seed", "2", "--modules", "1", "--hours", "0.05", "--faults", LEVELS[0])
+    assert ran.code == 0
+    first, last = ran.out.splitlines()
+    assert first.startswith("seed 2: ")
+    assert last.startswith("1 worlds: ")
+    assert "0 violations" in last
+    shown = insitu("simulate", "--seed", "2", "--modules", "1", "--hours", "0.05", "--faults", LEVELS[0], "--trace")
+    assert len(shown.out.splitlines()) > 100
+
+
+def test_two_processes_do_the_same():
+    ran = insitu(
+        "simulate", "--seeds", "2", "--modules", "2", "--hours", "0.05", "--jobs", "2", "--seconds", "60", "--json"
+    )
+    assert ran.code == 0
+    traces = {world["seed"]: world["trace"] for world in map(json.loads, ran.out.splitlines()[:-1])}
+    assert traces[1] == run_world(Plan.drawn(1, modules=2, hours=0.05)).digest
