@@ -11,6 +11,7 @@ from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import DecodeError, ManufacturerRecord, ModuleRecord, decode_record, encode_record
 from insitu.protocol.ports import perform
 from insitu.protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
+from insitu.protocol.stores.counter import CounterFailed
 from insitu.shell.keeping import Keeping, wall_clock
 
 
@@ -113,3 +114,18 @@ def test_a_record_of_another_party_is_not_read(world: World):
 
 def test_the_wall_clock_is_in_unix_seconds():
     assert 1_700_000_000 < wall_clock() < 10_000_000_000
+
+
+def test_a_program_whose_counter_did_not_follow_ends_and_begins_anew(keeping, record):
+    """It would refuse every write from then on, and go on telling that nothing works."""
+
+    def after(_: ModuleRecord) -> None:
+        raise CounterFailed("gone", who="counter")
+
+    keeping.commit(record)
+    keeping.after = after
+    with pytest.raises(CounterFailed):
+        keeping.commit(record.written())
+    with pytest.raises(StoreUncertain, match="did not follow"):
+        _ = keeping.record
+    assert Keeping(keeping.vault, ModuleRecord).record == record.written()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ..protocol.engine import UsageError
+from ..protocol.engine import InsituError, UsageError
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import RECORD_LIMITS, decode_record, encode_record
 from ..protocol.ports import Ports
@@ -60,7 +60,7 @@ class Keeping(Generic[R]):
         self.after: Callable[[R], None] = lambda _: None
         self._class = record_class
         self._durable = vault.labels()
-        self._uncertain = False
+        self._to_reopen = ""
         stored = vault.record
         self._record: R | None = None if stored is None else decode_record(record_class, stored, **RECORD_LIMITS)
 
@@ -69,11 +69,12 @@ class Keeping(Generic[R]):
         """See the class.
 
         Raises:
-            StoreUncertain: a write ended so that only opening the store again can tell what is in it.
+            StoreUncertain: a write ended so that only opening the store again can tell what is in it, or its counter
+                did not follow. A program ends by that, so that whoever supervises it starts it again.
 
         """
-        if self._uncertain:
-            raise StoreUncertain("what the store holds is not known", who="store", expected="the program started again")
+        if self._to_reopen:
+            raise StoreUncertain(self._to_reopen, who="store", expected="the program started again")
         return self._record
 
     def commit(self, record: R, keep: frozenset[str] | None = None) -> None:
@@ -83,14 +84,20 @@ class Keeping(Generic[R]):
         try:
             self.vault.commit(encode_record(record), keep)
         except ErasureFailed:
-            self._record, self._durable = record, keep  # written all the same; only the old content is still there
-            self.after(record)
+            self._written(record, keep)  # all the same; only the old content is still there
             raise
         except StoreUncertain:
-            self._uncertain = True
+            self._to_reopen = "what the store holds is not known"
             raise
+        self._written(record, keep)
+
+    def _written(self, record: R, keep: frozenset[str]) -> None:
         self._record, self._durable = record, keep
-        self.after(record)
+        try:
+            self.after(record)
+        except InsituError:
+            self._to_reopen = "the counter did not follow the store"
+            raise
 
     def ports(self, show: Show) -> Ports:
         """The ports of a party that lives in this vault and looks nothing up."""
