@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the first world.")
-@click.option("--seeds", type=click.IntRange(1), default=None, help="How many worlds, of as many seeds.  [default: 1]")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=None,
+    help="How many worlds, of as many seeds; one, unless something else ends it.",
+)
 @click.option("--modules", type=click.IntRange(1), default=25, show_default=True, help="In each world.")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="With troubles.")
 @click.option(

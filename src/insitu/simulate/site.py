@@ -104,7 +104,8 @@ class Site:
             return maker.certify_by_ticket(self.technician.customer, made.serial, made.key.public)
 
         with self.store.open() as vault:
-            module = Module(vault, entropy=self._draws, now=self.world.now)
+            counter = self.store.counter if isinstance(self.store, InFile) else None
+            module = Module(vault, counter=counter, entropy=self._draws, now=self.world.now)
             by_ticket = ticket if self.option is TrustOption.TICKET else None
             shipped = self.shipped_key if self.option is TrustOption.SHIPPED_KEY else None
             module.initialize(self.serial, self.world.root, certify, shipped_key=shipped, ticket=by_ticket)
