@@ -155,6 +155,7 @@ class Technician:
             finally:
                 self._visited = None
                 self.look_at_log()
+            _ = self.card.record  # where nobody knows what the store holds, the program ends by that
 
     async def _visit(self, unit: Unit, site: Site) -> None:
         self._visited = site
