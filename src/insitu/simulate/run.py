@@ -18,7 +18,7 @@ from unittest.mock import patch
 import trio
 from trio.testing import MockClock
 
-from ..protocol.parties import card as card_rules
+from ..protocol.parties import card_people
 from .bank import MODULES, Bank
 from .history import Violation
 from .mishaps import Mishaps
@@ -80,7 +80,7 @@ def repeatable(seed: int) -> Iterator[None]:
     with (
         patch.object(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         patch.object(trio.to_thread, "run_sync", _run_in_place),
-        patch.object(card_rules, "scrypt", _scrypt),
+        patch.object(card_people, "scrypt", _scrypt),
     ):
         scheduler._r.seed(seed)  # noqa: SLF001
         try:
