@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cddl_validator import Cddl
+from soft_token import SoftTokens, soft_tokens_in
 from wire_watch import Watch
 from world import World, cheap_exchanges, cheap_pins
 
@@ -34,6 +35,13 @@ def _watched_wire(cddl: Cddl) -> Iterator[Watch]:
     watch = Watch(cddl)
     with watch.installed():
         yield watch
+
+
+@pytest.fixture(scope="session")
+def soft_tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftTokens]:
+    """Tokens of this process, made when they are first asked for: SoftHSM has one place for them in its whole life."""
+    with soft_tokens_in(tmp_path_factory.mktemp("tokens")) as tokens:
+        yield tokens
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@ Key bytes come from key memory and go back to nobody; errors name no value, sinc
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from hmac import digest
 from typing import Final
 
@@ -55,6 +57,11 @@ def cmac(key: bytes, data: bytes) -> bytes:
     return mac.finalize()
 
 
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA-256, 32 bytes."""
+    return digest(key, data, "sha256")
+
+
 def check_value(algorithm: SecretAlgorithm, key: bytes) -> str:
     """The check value, named by its method (ANSI X9.24-1, X9.143).
 
@@ -62,10 +69,15 @@ def check_value(algorithm: SecretAlgorithm, key: bytes) -> str:
     HMAC: the first 5 bytes of the HMAC over nothing.
     """
     if algorithm is SecretAlgorithm.HMAC:
-        return f"KCV(HMAC)={digest(key, b'', 'sha256')[:5].hex().upper()}"
+        return hmac_check_value(hmac_sha256(key, b""))
     if algorithm is SecretAlgorithm.AES:
         return f"KCV(CMAC)={cmac(key, bytes(16))[:5].hex().upper()}"
     return f"KCV(ENC)={_tdes(key, bytes(_DES_BLOCK))[:3].hex().upper()}"
+
+
+def hmac_check_value(mac: bytes) -> str:
+    """The check value of a key whose HMAC over nothing is this."""
+    return f"KCV(HMAC)={mac[:5].hex().upper()}"
 
 
 def check_length(usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> None:
@@ -120,28 +132,58 @@ def perform(handle: SecretHandle, key: bytes, operation: SecretOperation, entrop
         KeyRefused: the key is not for that, or the data are not of the form that the method needs.
 
     """
-    wanted, algorithm = _needs(operation)
-    if (handle.usage, handle.algorithm) != (wanted, algorithm):
-        got = f"{handle.usage.value} with {handle.algorithm.value}"
-        raise KeyRefused("use of this key", who="keys", expected=f"{wanted.value} with {algorithm.value}", got=got)
+    check_operation(handle, operation)
     match operation:
         case Cmac(data):
             return cmac(key, data)
         case Prove(statement):
-            return digest(key, statement, "sha256")
+            return hmac_sha256(key, statement)
         case DeriveKeys(paths):
-            return b"".join(digest(key, path, "sha256") for path in paths)
+            return b"".join(hmac_sha256(key, path) for path in paths)
         case ProveDerived(path, statement):
-            return digest(digest(key, path, "sha256"), statement, "sha256")
+            return hmac_sha256(hmac_sha256(key, path), statement)
         case RetailMac(data, padding):
             return _retail_mac(key, _padded(data, padding))
         case EncipherPin(pin, pan, pin_format):
-            _check_digits("PIN", pin, _PIN_DIGITS)
-            _check_digits("card number", pan, _PAN_DIGITS)
-            if pin_format == PinFormat.ISO_4:
-                return _format_4(key, pin, pan, draw(entropy, 8))
-            fill = "F" * 16 if pin_format == PinFormat.ISO_0 else _letters(draw(entropy, 16))
-            return _tdes(key, _format_0_or_3(pin_format, pin, pan, fill))
+            cipher = _one_block(key) if pin_format == PinFormat.ISO_4 else partial(_tdes, key)
+            return encipher_pin(cipher, pin, pan, pin_format, entropy)
+
+
+def check_operation(handle: SecretHandle, operation: SecretOperation) -> None:
+    """Refuse what the key is not for.
+
+    Raises:
+        KeyRefused: it is not.
+
+    """
+    wanted, algorithm = _needs(operation)
+    if (handle.usage, handle.algorithm) != (wanted, algorithm):
+        got = f"{handle.usage.value} with {handle.algorithm.value}"
+        raise KeyRefused("use of this key", who="keys", expected=f"{wanted.value} with {algorithm.value}", got=got)
+
+
+def encipher_pin(
+    encrypt: Callable[[bytes], bytes], pin: str, pan: str, pin_format: PinFormat, entropy: Entropy
+) -> bytes:
+    """An encrypted PIN block, wherever the key is.
+
+    Args:
+        encrypt: one block, with the key.
+        pin: see EncipherPin.
+        pan: see EncipherPin.
+        pin_format: see EncipherPin.
+        entropy: fills the block.
+
+    Raises:
+        KeyRefused: the PIN or the card number is not of the form that the method needs.
+
+    """
+    _check_digits("PIN", pin, _PIN_DIGITS)
+    _check_digits("card number", pan, _PAN_DIGITS)
+    if pin_format == PinFormat.ISO_4:
+        return _format_4(encrypt, pin, pan, draw(entropy, 8))
+    fill = "F" * 16 if pin_format == PinFormat.ISO_0 else _letters(draw(entropy, 16))
+    return encrypt(_format_0_or_3(pin_format, pin, pan, fill))
 
 
 def _needs(operation: SecretOperation) -> tuple[SecretUsage, SecretAlgorithm]:
@@ -197,12 +239,15 @@ def _format_0_or_3(pin_format: PinFormat, pin: str, pan: str, fill: str) -> byte
     return _xor(bytes.fromhex(pin_field), bytes.fromhex(pan_field))
 
 
-def _format_4(key: bytes, pin: str, pan: str, random: bytes) -> bytes:
+def _one_block(key: bytes) -> Callable[[bytes], bytes]:
+    return Cipher(AES(key), ECB()).encryptor().update  # noqa: S305 - single blocks
+
+
+def _format_4(encrypt: Callable[[bytes], bytes], pin: str, pan: str, random: bytes) -> bytes:
     """ISO 9564-1 section 9.4.2: the PIN field encrypted, the account number field added, encrypted again."""
     pin_field = bytes.fromhex(f"4{len(pin):X}{pin}".ljust(16, "A")) + random
     pan_field = bytes.fromhex(f"{len(pan) - 12}{pan}".ljust(32, "0"))
-    encrypt = Cipher(AES(key), ECB()).encryptor()  # noqa: S305 - two single blocks
-    return encrypt.update(_xor(encrypt.update(pin_field), pan_field))
+    return encrypt(_xor(encrypt(pin_field), pan_field))
 
 
 def _letters(random: bytes) -> str:

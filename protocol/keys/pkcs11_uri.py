@@ -52,6 +52,7 @@ class TokenUri:
         pin_source: path of the file that has the PIN; empty if not given.
         module_name: name of the PKCS#11 library without path and ending; empty if not given.
         module_path: path of the PKCS#11 library; empty if not given.
+        text: as it was written.
 
     """
 
@@ -62,6 +63,15 @@ class TokenUri:
     pin_source: str = ""
     module_name: str = ""
     module_path: str = ""
+    text: str = field(default="", compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def is_uri(text: str) -> bool:
+    """Whether that means a token, be it well written or not."""
+    return text[: len(_SCHEME)].lower() == _SCHEME
 
 
 def read_uri(text: str) -> TokenUri:
@@ -72,7 +82,7 @@ def read_uri(text: str) -> TokenUri:
             where it would choose (section 2.3: such a URI fits nothing). Unknown ones of the query change nothing.
 
     """
-    if text[: len(_SCHEME)].lower() != _SCHEME:
+    if not is_uri(text):
         raise _bad("scheme", _SCHEME)
     path, _, query = text[len(_SCHEME) :].partition("?")
     chosen = _attributes(path, ";", _PATH_VALUE)
@@ -95,6 +105,7 @@ def read_uri(text: str) -> TokenUri:
         pin_source=_pin_file(options.get("pin-source", "")),
         module_name=options.get("module-name", ""),
         module_path=options.get("module-path", ""),
+        text=text,
     )
 
 

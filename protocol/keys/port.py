@@ -5,9 +5,20 @@ Private keys are used here, never read (M1): nothing in this port returns one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from ..engine import EnvironmentFault, KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation, UsageError
+from ..engine import (
+    EnvironmentFault,
+    KeyHandle,
+    KeyKind,
+    PublicKey,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretOperation,
+    SecretUsage,
+    UsageError,
+)
 
 LABEL_LENGTH: Final = 64
 """Labels have one to this many characters."""
@@ -167,6 +178,103 @@ class KeyStore(Protocol):
             KeyMissing: there is none.
 
         """
+        ...
+
+
+class Storage(Protocol):
+    """Where symmetric keys are made, brought in and given away: for those who deliver modules and run hosts."""
+
+    def make_storage_key(self) -> SecretHandle:
+        """Make the key under which this memory gives symmetric keys away to be kept; the one that is there, if any.
+
+        Raises:
+            KeyExists: another key has its label.
+
+        """
+        ...
+
+    def make_main_key(self, label: str) -> SecretHandle:
+        """Make the key from which others are derived (A4); the one that is there, if any.
+
+        Raises:
+            KeyExists: another key has its label.
+
+        """
+        ...
+
+    def share(self, label: str, key: bytes) -> SecretHandle:
+        """Keep a key for proofs whose twin another party holds (A5): 16 or 32 bytes.
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyRefused: it is no such key.
+
+        """
+        ...
+
+    def share_password(self, label: str, password: bytes) -> SecretHandle:
+        """Keep a secret for exchanges that is short enough to be guessed: 6 to 64 bytes (A6, A7).
+
+        Raises:
+            KeyExists: the label is taken.
+            KeyRefused: it is no such secret.
+
+        """
+        ...
+
+    def new_secret_block(self, usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> tuple[str, str]:
+        """A new random symmetric key, as a block under the storage key, with its check value.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            KeyRefused: no such usage or length.
+
+        """
+        ...
+
+    def take_secret_block(self, block: str, wrapping: bytes) -> tuple[str, str]:
+        """A key that came in a block under `wrapping` (32 bytes), as a block under the storage key; its check value.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            ProtocolError, KeyRefused: see `unwrap`.
+
+        """
+        ...
+
+    def join_secret_block(
+        self, usage: SecretUsage, algorithm: SecretAlgorithm, components: Sequence[bytes]
+    ) -> tuple[str, str]:
+        """A key from clear components, added modulo 2, as a block under the storage key, with its check value.
+
+        Args:
+            usage: of the key.
+            algorithm: of the key.
+            components: two or three of equal length, from as many people.
+
+        Raises:
+            KeyMissing: there is no storage key.
+            KeyRefused: the components do not fit together, or give no good key.
+
+        """
+        ...
+
+    def secret_bytes_for_sealing(self, label: str) -> bytes:
+        """The symmetric key as bytes, for nothing but the inside of a sealed file or what is printed once.
+
+        Raises:
+            KeyMissing: there is no such key.
+            KeyRefused: this memory gives none out.
+
+        """
+        ...
+
+
+class KeyMemory(KeyStore, Storage, Protocol):
+    """What a vault needs of its key memory."""
+
+    def give_up_exchanges(self) -> None:
+        """Forget all exchanges that wait for the other side's share."""
         ...
 
 

@@ -185,21 +185,11 @@ class SoftwareKeyStore(Uncopied):
         return None if found is None else found[0]
 
     def make_storage_key(self) -> SecretHandle:
-        """Make the key under which this memory gives symmetric keys away to be kept; the one that is there, if any.
-
-        Raises:
-            KeyExists: another key has its label.
-
-        """
+        """See Storage."""
         return self._own(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, WRAPPING_BYTES)
 
     def make_main_key(self, label: str) -> SecretHandle:
-        """Make the key from which others are derived (A4); the one that is there, if any.
-
-        Raises:
-            KeyExists: another key has its label.
-
-        """
+        """See Storage."""
         return self._own(label, SecretUsage.DERIVATION, SecretAlgorithm.HMAC, DERIVED_BYTES)
 
     def _own(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, size: int) -> SecretHandle:
@@ -210,65 +200,30 @@ class SoftwareKeyStore(Uncopied):
         return self._keep_secret(label, usage, algorithm, draw(self._entropy, size))
 
     def share(self, label: str, key: bytes) -> SecretHandle:
-        """Keep a key for proofs whose twin another party holds (A5): 16 or 32 bytes.
-
-        Raises:
-            KeyExists: the label is taken.
-            KeyRefused: it is no such key.
-
-        """
+        """See Storage."""
         self._check_new(label)
         check_key(SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
         return self._keep_secret(label, SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
 
     def share_password(self, label: str, password: bytes) -> SecretHandle:
-        """Keep a secret for exchanges that is short enough to be guessed: 6 to 64 bytes (A6, A7).
-
-        Raises:
-            KeyExists: the label is taken.
-            KeyRefused: it is no such secret.
-
-        """
+        """See Storage."""
         self._check_new(label)
         check_key(SecretUsage.PASSWORD, SecretAlgorithm.SPAKE2, password)
         return self._keep_secret(label, SecretUsage.PASSWORD, SecretAlgorithm.SPAKE2, password)
 
     def new_secret_block(self, usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> tuple[str, str]:
-        """A new random symmetric key, as a block under the storage key, with its check value.
-
-        Raises:
-            KeyMissing: there is no storage key.
-            KeyRefused: no such usage or length.
-
-        """
+        """See Storage."""
         check_length(usage, algorithm, bits)
         return self._stored(usage, algorithm, _fitted(algorithm, draw(self._entropy, bits // 8)))
 
     def take_secret_block(self, block: str, wrapping: bytes) -> tuple[str, str]:
-        """A key that came in a block under `wrapping` (32 bytes), as a block under the storage key; its check value.
-
-        Raises:
-            KeyMissing: there is no storage key.
-            ProtocolError, KeyRefused: see `unwrap`.
-
-        """
+        """See Storage."""
         return self._stored(*read_block(wrapping, block))
 
     def join_secret_block(
         self, usage: SecretUsage, algorithm: SecretAlgorithm, components: Sequence[bytes]
     ) -> tuple[str, str]:
-        """A key from clear components, added modulo 2, as a block under the storage key, with its check value.
-
-        Args:
-            usage: of the key.
-            algorithm: of the key.
-            components: two or three of equal length, from as many people.
-
-        Raises:
-            KeyMissing: there is no storage key.
-            KeyRefused: the components do not fit together, or give no good key.
-
-        """
+        """See Storage."""
         if len(components) not in (2, 3) or len({len(each) for each in components}) != 1:
             raise KeyRefused("key components", who="keys", expected="two or three of equal length", got=len(components))
         key = bytes(len(components[0]))

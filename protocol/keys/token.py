@@ -1,80 +1,77 @@
-"""Key memory in a token, by PKCS#11 (M1, M2): pairs are made in it, used in it, and cannot be taken out of it.
+"""Key memory in a token, by PKCS#11 (M1, M2): keys are made in it, used in it, and cannot be taken out of it.
 
-Whatever the token does not do is refused by name; nothing is done in software in its place. Symmetric keys and
-exchanges by password are not kept here. Tables below say which attributes a private key must have and what becomes
-of the token's return values.
+Whatever the token does not do is refused by name; nothing is done in software in its place. The way to the token is
+in token_access.py, symmetric keys in token_secrets.py. The table below says which attributes a private key must have.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
+from typing import Final, NoReturn, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, Hash, HashAlgorithm
 
 from ..engine import (
-    InsituError,
     KeyHandle,
     KeyKind,
     ProtocolError,
     PublicKey,
+    SecretAlgorithm,
     SecretHandle,
     SecretOperation,
-    UsageError,
+    SecretUsage,
 )
-from ..stores.secret import Secret, Uncopied
+from ..stores.secret import Entropy, Secret, Uncopied
+from .keyblock import read_block
+from .methods import check_key
 from .pkcs11_uri import TokenUri
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError, brief, checked_label
 from .public import FIELD_BYTES, load_public, signature_holds
+from .token_access import (
+    MechanismMissing,
+    PinLocked,
+    PinWrong,
+    SessionLost,
+    TokenAccess,
+    TokenBusy,
+    TokenMissing,
+)
+from .token_secrets import (
+    MADE_MUST_BE,
+    SECRET_MUST_BE,
+    TokenObject,
+    bring,
+    brought_handle,
+    check_meant,
+    check_offered,
+    made_handle,
+    make_hmac_key,
+    operate,
+    read_handle,
+)
 
-try:
-    import pkcs11
-    from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions
-    from pkcs11.constants import TokenFlag
-    from pkcs11.types import Session, Slot, Token
-except ImportError as error:
-    raise UsageError(
-        "a token needs the extra pkcs11", who="token", expected="insitu[pkcs11] installed", got=error
-    ) from None
+import pkcs11  # isort: skip - only when token_access has found it
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions  # isort: skip
+from pkcs11.types import Session  # isort: skip
 
-if TYPE_CHECKING:
-    from pkcs11._pkcs11 import lib as _lib
-
-_Object: TypeAlias = Any
-"""An object in the token. What it can do depends on its attributes, so that the types of `pkcs11` do not say it."""
-
-
-class TokenMissing(KeyStoreError):
-    """No token, or more than one, is what the URI says; or it was taken out."""
-
-
-class TokenBusy(KeyStoreError):
-    """The token has an owner in this process already: a login holds for all of a process, and so does a logout."""
-
-
-class SessionLost(KeyStoreError):
-    """The token forgot us. The next call logs in again; whether the lost one was done is not known."""
-
-
-class PinWrong(UsageError):
-    """The token refused the PIN. It is not tried a second time: each try may be one of the last."""
-
-
-class PinLocked(KeyStoreError):
-    """The token takes no PIN any more until its security officer unlocks it."""
+__all__ = [
+    "KeyExposed",
+    "MechanismMissing",
+    "PinLocked",
+    "PinWrong",
+    "SessionLost",
+    "TokenBusy",
+    "TokenKeyStore",
+    "TokenMissing",
+]
 
 
 class KeyExposed(KeyStoreError):
-    """A private key that can leave the token, or that did not come into being there."""
-
-
-class MechanismMissing(KeyRefused):
-    """The token does not offer what the kind of pair needs."""
+    """A key that can leave the token, or that did not come into being there."""
 
 
 _CURVES: Final = {
@@ -96,105 +93,39 @@ _NEEDED: Final = {
     KeyKind.ED25519: (Mechanism.EC_EDWARDS_KEY_PAIR_GEN, Mechanism.EDDSA),
 }
 
-_MUST_BE: Final = {
-    Attribute.TOKEN: True,
-    Attribute.PRIVATE: True,
-    Attribute.SENSITIVE: True,
-    Attribute.EXTRACTABLE: False,
-    Attribute.ALWAYS_SENSITIVE: True,
-    Attribute.NEVER_EXTRACTABLE: True,
-    Attribute.LOCAL: True,
-}
-"""What a private key here is and always was. The first four are asked for; the last three only the token can set."""
-
-_ASKED: Final = {name: _MUST_BE[name] for name in list(_MUST_BE)[:4]}
-
-_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[InsituError], str], ...]] = (
-    ((exceptions.PinIncorrect, exceptions.PinInvalid, exceptions.PinLenRange), PinWrong, "PIN refused"),
-    (
-        (exceptions.PinLocked, exceptions.PinExpired, exceptions.UserPinNotInitialized),
-        PinLocked,
-        "PIN locked, expired or not set",
-    ),
-    (
-        (
-            exceptions.DeviceRemoved,
-            exceptions.TokenNotPresent,
-            exceptions.TokenNotRecognised,
-            exceptions.SlotIDInvalid,
-            exceptions.NoSuchToken,
-        ),
-        TokenMissing,
-        "no such token, or it was taken out",
-    ),
-    (
-        (
-            exceptions.SessionClosed,
-            exceptions.SessionHandleInvalid,
-            exceptions.UserNotLoggedIn,
-            exceptions.ObjectHandleInvalid,
-            exceptions.KeyHandleInvalid,
-        ),
-        SessionLost,
-        "session lost",
-    ),
-    ((exceptions.UserAlreadyLoggedIn, exceptions.AnotherUserAlreadyLoggedIn), TokenBusy, "the token has an owner"),
-    (
-        (exceptions.MechanismInvalid, exceptions.FunctionNotSupported, exceptions.RandomSeedNotSupported),
-        MechanismMissing,
-        "the token does not offer that",
-    ),
-)
-"""Return values of PKCS#11 that say more than that something failed."""
-
-_FINAL: Final = (PinWrong, PinLocked)
-_ENDING: Final = (TokenMissing, SessionLost)
-
-_owned: Final[set[tuple[str, bytes, str]]] = set()
-_owning: Final = threading.Lock()
+_ASKED: Final = dict(SECRET_MUST_BE)
+_MUST_BE: Final = MADE_MUST_BE
+"""What a private key here is and always was. _ASKED is asked for; the rest only the token can set."""
 
 
 class TokenKeyStore(Uncopied):
-    """KeyStore of the pairs in a token; made by `open`. One call at a time reaches the token.
+    """KeyStore of the keys in a token; made by `open`. One call at a time reaches the token.
+
+    What was found in the token once is not looked for again before the next login, since nobody else may write there.
 
     Args:
-        library: path of the token's PKCS#11 library.
-        uri: which token.
-        pin: of its user.
+        access: the token.
+        space: how the labels of all keys of this store begin in the token; others are none of its business.
+        entropy: fills PIN blocks, and names pairs.
 
     """
 
-    def __init__(self, library: str, uri: TokenUri, pin: Secret) -> None:
-        self._library = library
-        self._uri = uri
-        self._pin = pin
-        self._lock = threading.Lock()
-        self._session: Session | None = None
-        self._final: InsituError | None = None
-        self._owned: tuple[str, bytes, str] | None = None
+    def __init__(self, access: TokenAccess, space: str = "", entropy: Entropy = secrets.token_bytes) -> None:
+        self._access = access
+        self._space = space
+        self._entropy = entropy
+        self._seen_at = 0
+        self._labels: set[str] | None = None
+        self._pairs: dict[str, tuple[TokenObject, PublicKey]] = {}
+        self._secrets: dict[str, tuple[TokenObject, SecretHandle]] = {}
 
     @classmethod
     def open(cls, library: str, uri: TokenUri, pin: Secret) -> TokenKeyStore:
-        """Log in to the token.
-
-        Raises:
-            TokenMissing: none, or several, are what `uri` says.
-            TokenBusy: it has an owner in this process.
-            PinWrong, PinLocked: it refused the PIN.
-            KeyStoreError: the library or the token failed.
-
-        """
-        store = cls(library, uri, pin)
-        try:
-            with store._calling():
-                pass
-        except BaseException:
-            store.close()
-            raise
-        return store
+        """Become the token's owner, and log in to it; errors as for TokenAccess.open."""
+        return cls(TokenAccess.open(library, uri, pin))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._library}>"
+        return f"<{type(self).__name__}: {self._space or 'all keys'}>"
 
     @property
     def answers_at_once(self) -> bool:
@@ -211,11 +142,9 @@ class TokenKeyStore(Uncopied):
             KeyExposed: the token made a pair that could leave it; the pair is destroyed.
 
         """
-        checked_label(label)
-        with self._calling() as session:
+        with self._access.calling() as session:
             self._check_offered(session, kind)
-            if _found(session, label, ObjectClass.PRIVATE_KEY):
-                raise KeyExists("label is taken", who="token", expected="a new label", got=label)
+            self._check_new(session, label)
             if salt:
                 session.seed_random(salt)
             edwards = kind is KeyKind.ED25519
@@ -223,21 +152,24 @@ class TokenKeyStore(Uncopied):
                 KeyType.EC_EDWARDS if edwards else KeyType.EC, {Attribute.EC_PARAMS: _CURVES[kind]}, local=True
             )
             public, private = parameters.generate_keypair(
-                id=secrets.token_bytes(16),
-                label=label,
+                id=self._entropy(16),
+                label=self._space + label,
                 store=True,
                 capabilities=MechanismFlag.SIGN if edwards else MechanismFlag.SIGN | MechanismFlag.DERIVE,
                 mechanism=_NEEDED[kind][0],
                 private_template=dict(_ASKED),
             )
             try:
-                _check_kept(label, private)
-                return KeyHandle(label, _public_of(session, label, private))
+                check_kept(label, private, _MUST_BE)
+                found = _public_of(session, self._space + label, private)
             except BaseException:
                 with suppress(exceptions.PKCS11Error):
                     public.destroy()
                 private.destroy()
                 raise
+            self._pairs[label] = private, found
+            self._note(label)
+            return KeyHandle(label, found)
 
     def _check_offered(self, session: Session, kind: KeyKind) -> None:
         offered = session.token.slot.get_mechanisms()
@@ -251,7 +183,7 @@ class TokenKeyStore(Uncopied):
 
     def sign(self, key: KeyHandle, message: bytes) -> bytes:
         """See KeyStore; hashed here (but for Ed25519), signed in the token, verified here before it is given out."""
-        with self._calling() as session:
+        with self._access.calling() as session:
             private = self._meant(session, key)
             kind = key.public.kind
             if kind in _HASHES:
@@ -267,7 +199,7 @@ class TokenKeyStore(Uncopied):
     def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
         """See KeyStore; what is agreed on leaves the token, the private key does not."""
         other = load_public(peer)
-        with self._calling() as session:
+        with self._access.calling() as session:
             private = self._meant(session, key)
             kind = key.public.kind
             if kind not in FIELD_BYTES:
@@ -297,130 +229,206 @@ class TokenKeyStore(Uncopied):
             KeyExposed: the private key could leave the token.
 
         """
-        with self._calling() as session:
-            private = _only(session, label)
-            return None if private is None else KeyHandle(label, _public_of(session, label, private))
+        with self._access.calling() as session:
+            found = self._pair(session, label)
+            return None if found is None else KeyHandle(label, found[1])
 
-    def labels(self) -> frozenset[str]:
-        """See KeyStore: those of all private keys in the token, whoever put them there."""
-        with self._calling() as session:
-            found = session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY})
-            return frozenset(str(each[Attribute.LABEL]) for each in found)
-
-    def destroy(self, label: str) -> None:
-        """See KeyStore; the private key goes first."""
-        with self._calling() as session:
-            found = _found(session, label, ObjectClass.PRIVATE_KEY)
-            if not found:
-                raise KeyMissing("no such key", who="token", expected=label)
-            for each in (*found, *_found(session, label, ObjectClass.PUBLIC_KEY)):
-                each.destroy()
-
-    def _meant(self, session: Session, key: KeyHandle) -> _Object:
-        private = _only(session, key.label)
-        if private is None:
-            raise KeyMissing("no such key", who="token", expected=key.label)
-        public = _public_of(session, key.label, private)
+    def _meant(self, session: Session, key: KeyHandle) -> TokenObject:
+        found = self._pair(session, key.label)
+        if found is None:
+            raise _missing(key.label)
+        private, public = found
         if public != key.public:
             raise KeyMismatch(
                 f"another key pair is kept as {key.label!r}", who="token", expected=brief(key.public), got=brief(public)
             )
         return private
 
-    # Symmetric keys: none
+    def _pair(self, session: Session, label: str) -> tuple[TokenObject, PublicKey] | None:
+        self._look_anew()
+        if label not in self._pairs:
+            private = _only(session, self._space + label, ObjectClass.PRIVATE_KEY)
+            if private is None:
+                return None
+            check_kept(label, private, _MUST_BE)
+            self._pairs[label] = private, _public_of(session, self._space + label, private)
+        return self._pairs[label]
 
-    def find_secret(self, label: str) -> SecretHandle | None:
-        """See KeyStore: never one."""
-        return None
+    # Symmetric keys
 
     def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
-        """See KeyStore: refused."""
-        _keeps_pairs_only()
+        """See KeyStore; the block is opened here, and the key is in the token from then on."""
+        return self._bring(label, *read_block(wrapping, block))
+
+    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
+        """See KeyStore.
+
+        Raises:
+            MechanismMissing: the token does not offer that method.
+
+        """
+        with self._access.calling() as session:
+            found = self._secret(session, key.label)
+            if found is None:
+                raise _missing(key.label)
+            check_meant(key.label, key, found[1])
+            return operate(found[0], key, operation, self._entropy)
+
+    def find_secret(self, label: str) -> SecretHandle | None:
+        """See KeyStore.
+
+        Raises:
+            KeyExposed: the key could leave the token.
+
+        """
+        with self._access.calling() as session:
+            found = self._secret(session, label)
+            return None if found is None else found[1]
+
+    def make_main_key(self, label: str) -> SecretHandle:
+        """See Storage; the token makes it of its own random numbers, and nobody ever saw it."""
+        with self._access.calling() as session:
+            there = self._secret(session, label)
+            if there is not None and there[1].usage is SecretUsage.DERIVATION:
+                return there[1]
+            self._check_new(session, label)
+            made = make_hmac_key(session, self._space + label, SecretUsage.DERIVATION)
+            try:
+                check_kept(label, made, MADE_MUST_BE)
+                handle = made_handle(label, made, SecretUsage.DERIVATION)
+            except BaseException:
+                made.destroy()
+                raise
+            return self._kept(made, handle)
+
+    def share(self, label: str, key: bytes) -> SecretHandle:
+        """See Storage; the key is in the token from then on."""
+        check_key(SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
+        return self._bring(label, SecretUsage.PROOF, SecretAlgorithm.HMAC, key)
+
+    def _bring(self, label: str, usage: SecretUsage, algorithm: SecretAlgorithm, key: bytes) -> SecretHandle:
+        with self._access.calling() as session:
+            check_offered(session, usage, algorithm)
+            self._check_new(session, label)
+            handle = brought_handle(label, usage, algorithm, key)
+            return self._kept(bring(session, self._space + label, handle, key), handle)
+
+    def _kept(self, key: TokenObject, handle: SecretHandle) -> SecretHandle:
+        self._secrets[handle.label] = key, handle
+        self._note(handle.label)
+        return handle
+
+    def _secret(self, session: Session, label: str) -> tuple[TokenObject, SecretHandle] | None:
+        self._look_anew()
+        if label not in self._secrets:
+            found = _only(session, self._space + label, ObjectClass.SECRET_KEY)
+            if found is None:
+                return None
+            handle = read_handle(label, found)
+            check_kept(label, found, MADE_MUST_BE if handle.usage is SecretUsage.DERIVATION else SECRET_MUST_BE)
+            self._secrets[label] = found, handle
+        return self._secrets[label]
+
+    # What no token does
 
     def rewrap(self, block: str, wrapping: bytes) -> str:
         """See KeyStore: refused."""
-        _keeps_pairs_only()
+        _gives_nothing_out()
 
-    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
-        """See KeyStore: refused."""
-        _keeps_pairs_only()
+    def make_storage_key(self) -> SecretHandle:
+        """See Storage: refused."""
+        _gives_nothing_out()
+
+    def new_secret_block(self, usage: SecretUsage, algorithm: SecretAlgorithm, bits: int) -> tuple[str, str]:
+        """See Storage: refused."""
+        _gives_nothing_out()
+
+    def take_secret_block(self, block: str, wrapping: bytes) -> tuple[str, str]:
+        """See Storage: refused."""
+        _gives_nothing_out()
+
+    def join_secret_block(
+        self, usage: SecretUsage, algorithm: SecretAlgorithm, components: Sequence[bytes]
+    ) -> tuple[str, str]:
+        """See Storage: refused."""
+        _gives_nothing_out()
+
+    def secret_bytes_for_sealing(self, label: str) -> bytes:
+        """See Storage: refused."""
+        _gives_nothing_out()
+
+    def share_password(self, label: str, password: bytes) -> SecretHandle:
+        """See Storage: refused."""
+        _does_no_pake()
 
     def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
         """See KeyStore: refused."""
-        _keeps_pairs_only()
+        _does_no_pake()
 
     def finish_pake(self, label: str, share: bytes) -> SecretHandle:
         """See KeyStore: refused."""
-        _keeps_pairs_only()
+        _does_no_pake()
+
+    def give_up_exchanges(self) -> None:
+        """See KeyMemory: there are none."""
+
+    # All of them
+
+    def labels(self) -> frozenset[str]:
+        """See KeyStore: of all keys in the token whose labels begin as this store's do, whoever put them there."""
+        with self._access.calling() as session:
+            self._look_anew()
+            if self._labels is None:
+                wanted = (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY)
+                found = [each for kind in wanted for each in list(session.get_objects({Attribute.CLASS: kind}))]
+                names = {str(each[Attribute.LABEL]) for each in found}
+                self._labels = {name[len(self._space) :] for name in names if name.startswith(self._space)}
+            return frozenset(self._labels)
+
+    def destroy(self, label: str) -> None:
+        """See KeyStore; the private key goes first."""
+        with self._access.calling() as session:
+            name, wanted = self._space + label, (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY)
+            found = [each for kind in wanted for each in found_in(session, name, kind)]
+            if not found:
+                self._forget(label)
+                raise _missing(label)
+            for each in (*found, *found_in(session, name, ObjectClass.PUBLIC_KEY)):
+                each.destroy()
+            self._forget(label)
+
+    def _check_new(self, session: Session, label: str) -> None:
+        checked_label(label)
+        for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY):
+            if found_in(session, self._space + label, kind):
+                raise KeyExists("label is taken", who="token", expected="a new label", got=label)
+
+    def _note(self, label: str) -> None:
+        if self._labels is not None:
+            self._labels.add(label)
+
+    def _forget(self, label: str) -> None:
+        self._pairs.pop(label, None)
+        self._secrets.pop(label, None)
+        if self._labels is not None:
+            self._labels.discard(label)
+
+    def _look_anew(self) -> None:
+        """After a login, objects are to be found anew."""
+        if self._seen_at != self._access.logins:
+            self._seen_at, self._labels = self._access.logins, None
+            self._pairs.clear()
+            self._secrets.clear()
 
     # Life
 
-    @contextmanager
-    def _calling(self) -> Iterator[Session]:
-        """A session, logged in, for one call; what the token answers becomes an error of ours.
-
-        No call is repeated by itself, and no PIN that was refused is tried again.
-        """
-        with self._lock:
-            if self._final is not None:
-                raise self._final.with_traceback(None)
-            try:
-                if self._session is None:
-                    self._session = self._log_in()
-                yield self._session
-            except exceptions.PKCS11Error as error:
-                ours = typed(error)
-                if isinstance(ours, _FINAL):
-                    self._final = ours
-                if isinstance(ours, _ENDING):
-                    self._drop()
-                raise ours from error
-
-    def _log_in(self) -> Session:
-        library = pkcs11.lib(self._library)
-        token = self._token(library)
-        owned = self._library, bytes(token.serial), token.label
-        with _owning:
-            if self._owned is None and owned in _owned:
-                raise TokenBusy("the token has an owner", who="token", expected="one store for each token")
-            if self._owned not in (None, owned):
-                raise TokenMissing("another token than before", who="token")
-            _owned.add(owned)
-            self._owned = owned
-        if TokenFlag.USER_PIN_LOCKED in token.flags:
-            raise PinLocked("PIN locked", who="token", got=token.label)
-        try:
-            pin = self._pin.reveal().decode()
-        except UnicodeDecodeError:
-            raise PinWrong("PIN", who="token", expected="UTF-8") from None
-        return token.open(rw=True, user_pin=pin)
-
-    def _token(self, library: _lib) -> Token:
-        found = [
-            token
-            for slot in _slots(library)
-            for token in _inserted(slot)
-            if _is_meant(self._uri, _description(library, token))
-        ]
-        if len(found) != 1:
-            raise TokenMissing("tokens that are what the URI says", who="token", expected="1", got=len(found))
-        return found[0]
-
-    def _drop(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            with suppress(exceptions.PKCS11Error):
-                session.close()
+    def release(self) -> None:
+        """Let others own the token, and go on using its keys; nothing is written from now on."""
+        self._access.release()
 
     def close(self) -> None:
         """Log out, and let others have the token; a second call does nothing."""
-        with self._lock:
-            self._drop()
-            self._final = KeyStoreError("the token's store is closed", who="token")
-            with _owning:
-                if self._owned is not None:
-                    _owned.discard(self._owned)
-                    self._owned = None
+        self._access.close()
 
     def __enter__(self) -> Self:
         return self
@@ -431,102 +439,51 @@ class TokenKeyStore(Uncopied):
         self.close()
 
 
-def typed(error: exceptions.PKCS11Error) -> InsituError:
-    """The error of ours that says what the token's means."""
-    for theirs, ours, summary in _MEANINGS:
-        if isinstance(error, theirs):
-            return ours(summary, who="token", got=type(error).__name__)
-    return KeyStoreError("the token failed", who="token", got=type(error).__name__)
-
-
-def _slots(library: _lib) -> list[Slot]:
-    return library.get_slots(token_present=True)
-
-
-def _inserted(slot: Slot) -> list[Token]:
-    """The slot's token; none, where it was taken out since, or was never set up."""
-    try:
-        token = slot.get_token()
-    except (exceptions.TokenNotPresent, exceptions.TokenNotRecognised, exceptions.SlotIDInvalid):
-        return []
-    return [token] if TokenFlag.TOKEN_INITIALIZED in token.flags else []
-
-
-def _description(library: _lib, token: Token) -> dict[str, str]:
-    """What RFC 7512 section 2.3 lets a URI say of a token; a version without a minor number has 0 there."""
-    slot = token.slot
-    return {
-        "token": token.label,
-        "serial": token.serial.decode(errors="replace"),
-        "manufacturer": token.manufacturer_id,
-        "model": token.model,
-        "slot-id": str(slot.slot_id),
-        "slot-description": slot.slot_description,
-        "slot-manufacturer": slot.manufacturer_id,
-        "library-manufacturer": library.manufacturer_id,
-        "library-description": library.library_description,
-        "library-version": "{}.{}".format(*library.library_version),
-    }
-
-
-def _is_meant(uri: TokenUri, description: dict[str, str]) -> bool:
-    wanted = dict(uri.selects)
-    version = wanted.get("library-version", ".")
-    if "." not in version:
-        wanted["library-version"] = version + ".0"
-    return all(description[name] == value for name, value in wanted.items())
-
-
-def _found(session: Session, label: str, kind: ObjectClass, **more: bytes) -> list[_Object]:
-    wanted: dict[Attribute, object] = {Attribute.CLASS: kind, Attribute.LABEL: label}
+def found_in(session: Session, name: str, kind: ObjectClass, **more: bytes) -> list[TokenObject]:
+    """The objects of that class with that label."""
+    wanted: dict[Attribute, object] = {Attribute.CLASS: kind, Attribute.LABEL: name}
     wanted.update({Attribute[name]: value for name, value in more.items()})
     return list(session.get_objects(wanted))
 
 
-def _only(session: Session, label: str) -> _Object | None:
-    """The private key with this label, if there is one, and is as it must be."""
-    found = _found(session, label, ObjectClass.PRIVATE_KEY)
+def _only(session: Session, name: str, kind: ObjectClass) -> TokenObject | None:
+    """The key with this label, if there is one."""
+    found = found_in(session, name, kind)
     if len(found) > 1:
-        raise KeyStoreError(f"private keys labelled {label!r}", who="token", expected="one", got=len(found))
-    if not found:
-        return None
-    _check_kept(label, found[0])
-    return found[0]
+        raise KeyStoreError(f"keys labelled {name!r}", who="token", expected="one", got=len(found))
+    return found[0] if found else None
 
 
-def _check_kept(label: str, private: _Object) -> None:
-    """Notice a private key that can, or could once, leave the token.
+def check_kept(label: str, key: TokenObject, must_be: dict[Attribute, bool]) -> None:
+    """Notice a key that can, or could once, leave the token.
 
     Raises:
         KeyExposed: it can.
 
     """
-    for name, value in _MUST_BE.items():
+    for name, value in must_be.items():
         try:
-            got = private[name]
+            got = key[name]
         except (exceptions.AttributeTypeInvalid, exceptions.AttributeSensitive):
             got = "not told"
         if got is not value:
             raise KeyExposed(
-                f"private key {label!r} is not bound to the token",
-                who="token",
-                expected=f"{name.name} {value}",
-                got=got,
+                f"key {label!r} is not bound to the token", who="token", expected=f"{name.name} {value}", got=got
             )
 
 
-def _public_of(session: Session, label: str, private: _Object) -> PublicKey:
+def _public_of(session: Session, name: str, private: TokenObject) -> PublicKey:
     """The public half: the object with the same label and id. A wrong one is found by the first signature."""
-    found = _found(session, label, ObjectClass.PUBLIC_KEY, ID=_bytes(private[Attribute.ID]))
+    found = found_in(session, name, ObjectClass.PUBLIC_KEY, ID=_bytes(private[Attribute.ID]))
     if len(found) != 1:
-        raise KeyStoreError(f"public keys of {label!r}", who="token", expected="one", got=len(found))
+        raise KeyStoreError(f"public keys of {name!r}", who="token", expected="one", got=len(found))
     try:
         kind = _KINDS.get(_bytes(found[0][Attribute.EC_PARAMS]))
         point = _bytes(found[0][Attribute.EC_POINT])
     except exceptions.AttributeTypeInvalid:
         kind, point = None, b""
     if kind is None:
-        raise KeyRefused(f"{label!r} is no pair of a kind that is used here", who="token")
+        raise KeyRefused(f"{name!r} is no pair of a kind that is used here", who="token")
     public = PublicKey(kind, _unwrapped(kind, point))
     load_public(public)
     return public
@@ -544,5 +501,13 @@ def _bytes(value: object) -> bytes:
     return value
 
 
-def _keeps_pairs_only() -> NoReturn:
-    raise KeyRefused("this key memory keeps key pairs only", who="token", got="a symmetric key")
+def _missing(label: str) -> KeyMissing:
+    return KeyMissing("no such key", who="token", expected=label)
+
+
+def _gives_nothing_out() -> NoReturn:
+    raise MechanismMissing("a token gives no key out, not in a key block either", who="token", got="a key for others")
+
+
+def _does_no_pake() -> NoReturn:
+    raise MechanismMissing("a token does no exchange by password", who="token", got="a password")

@@ -1,7 +1,8 @@
 """Vaults: a party's durable record and its key pairs, which change together or not at all (L4, S3).
 
 The rules are in `Vault`; `SealedVault` keeps them in one sealed file, `MemoryVault` in memory for tests,
-simulation and embedding. What the record means is for the party whose it is.
+simulation and embedding, and `TokenVault` (token_vault.py) in a token. What the record means is for the party whose
+it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..engine import (
+    InsituError,
     KeyHandle,
     KeyKind,
     PublicKey,
@@ -26,7 +28,7 @@ from ..stores.atomic import LARGEST, ErasureFailed
 from ..stores.files import OS_FILES, Files
 from ..stores.sealed import Cost, SealedFile, StoreDamaged, StoreKind
 from ..stores.secret import Entropy, Secret, Uncopied
-from .port import KeyMissing
+from .port import KeyMemory, KeyMissing, Storage
 from .software import SoftwareKeyStore
 
 _RECORD: Final = 1
@@ -46,10 +48,10 @@ class Vault(Uncopied, ABC):
     copies of a key would lie about from earlier writes when it is destroyed (S3).
     """
 
-    def __init__(self, keys: SoftwareKeyStore, record: bytes | None) -> None:
+    def __init__(self, keys: KeyMemory, record: bytes | None, durable: frozenset[str]) -> None:
         self._keys = keys
         self._record = record
-        self._durable = keys.labels()
+        self._durable = durable
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self._durable)} durable key pairs>"
@@ -64,26 +66,33 @@ class Vault(Uncopied, ABC):
 
         Raises:
             KeyMissing: there is no pair for a label in `keep`; nothing has changed.
-            StoreFailed: the medium refused; nothing has changed, new pairs are still there.
+            StoreFailed, KeyStoreError: the medium refused; nothing has changed, new pairs are still there.
             StoreUncertain: whether it is written, only opening the vault again tells.
-            ErasureFailed: committed, but the old content could not be overwritten yet.
+            ErasureFailed: committed, but what is no longer wanted could not be erased yet.
 
         """
         labels = self._keys.labels()
         if missing := keep - labels:
             raise KeyMissing("no such key pair", who="vault", expected=", ".join(sorted(missing)))
-        try:
-            self._make_durable(record, keep, erase=bool(self._durable))
-        except ErasureFailed:
-            self._committed(record, keep)
-            raise
-        self._committed(record, keep)
+        self._change(record, keep, labels - keep, erase=bool(self._durable))
 
-    def _committed(self, record: bytes | None, keep: frozenset[str]) -> None:
-        for label in self._keys.labels() - keep:
-            self._keys.destroy(label)
+    def _change(self, record: bytes | None, keep: frozenset[str], gone: frozenset[str], *, erase: bool) -> None:
+        left: ErasureFailed | None = None
+        try:
+            self._make_durable(record, keep, erase=erase)
+        except ErasureFailed as error:
+            left = error
         self._durable = keep
         self._record = record
+        for label in gone:
+            try:
+                self._keys.destroy(label)
+            except KeyMissing:
+                pass
+            except InsituError as error:
+                left = ErasureFailed("a key pair is not destroyed yet", who="vault", expected=label, got=error.summary)
+        if left is not None:
+            raise left
 
     def roll_back(self) -> None:
         """Destroy all pairs that no commit has kept; the durable ones and the record stay as they are."""
@@ -99,7 +108,7 @@ class Vault(Uncopied, ABC):
 
     @property
     def answers_at_once(self) -> bool:
-        """True: pairs are used in memory; only `commit` and `destroy` may wait for the medium."""
+        """True where pairs are used in memory; only `commit` and `destroy` may wait for the medium then."""
         return self._keys.answers_at_once
 
     def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
@@ -143,7 +152,7 @@ class Vault(Uncopied, ABC):
         return self._keys.find_secret(label)
 
     @property
-    def storage(self) -> SoftwareKeyStore:
+    def storage(self) -> Storage:
         """Where symmetric keys for others are made and wrapped; a new storage key lasts if a commit keeps it."""
         return self._keys
 
@@ -160,19 +169,9 @@ class Vault(Uncopied, ABC):
 
         """
         if label in self._durable:
-            rest = self._durable - {label}
-            try:
-                self._make_durable(self._record, rest, erase=True)
-            except ErasureFailed:
-                self._destroyed(label, rest)
-                raise
-            self._destroyed(label, rest)
+            self._change(self._record, self._durable - {label}, frozenset({label}), erase=True)
         else:
             self._keys.destroy(label)
-
-    def _destroyed(self, label: str, rest: frozenset[str]) -> None:
-        self._keys.destroy(label)
-        self._durable = rest
 
     # Life
 
@@ -200,7 +199,8 @@ class SealedVault(Vault):
     """
 
     def __init__(self, file: SealedFile, keys: SoftwareKeyStore, record: bytes | None) -> None:
-        super().__init__(keys, record)
+        super().__init__(keys, record, keys.labels())
+        self._software = keys
         self._file = file
 
     @classmethod
@@ -243,7 +243,7 @@ class SealedVault(Vault):
         return cls(file, keys, record)
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
-        self._file.write(_content(record, self._keys, keep), erase=erase)
+        self._file.write(_content(record, self._software, keep), erase=erase)
 
     def detach(self) -> None:
         """See Vault."""
@@ -267,7 +267,7 @@ class MemoryVault(Vault):
     """
 
     def __init__(self, entropy: Entropy, *, repeatable: bool = False) -> None:
-        super().__init__(SoftwareKeyStore(entropy, repeatable=repeatable), None)
+        super().__init__(SoftwareKeyStore(entropy, repeatable=repeatable), None, frozenset())
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         """There is no medium."""

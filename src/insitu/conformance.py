@@ -1,4 +1,4 @@
-"""What every key memory must do, whichever it is: a suite for stores of this and of other makes.
+"""What every key memory and every vault must do, whichever it is: suites for those of this and of other makes.
 
 Derive a test class for pytest, with a fixture `store` that is empty at the start of each test:
 
@@ -8,19 +8,41 @@ Derive a test class for pytest, with a fixture `store` that is empty at the star
         @pytest.fixture
         def store(self): ...
 
-It covers key pairs. Symmetric keys and exchanges by password are no part of it, since not every memory keeps them.
+`KeyStoreConformance` covers key pairs, `SymmetricKeyConformance` the symmetric keys that a memory may keep besides.
+`VaultConformance` and `DurableVaultConformance` cover what a vault adds to that: a record, and that all of it changes
+together. Exchanges by password are no part of any of them.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from typing import ClassVar, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 
-from .protocol.engine import Fault, InsituError, KeyHandle, KeyKind, ProtocolError, PublicKey
-from .protocol.keys.port import LABEL_LENGTH, KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStore
+from .protocol.engine import (
+    Cmac,
+    DeriveKeys,
+    EncipherPin,
+    Fault,
+    InsituError,
+    KeyHandle,
+    KeyKind,
+    PinFormat,
+    ProtocolError,
+    Prove,
+    ProveDerived,
+    PublicKey,
+    SecretAlgorithm,
+    SecretUsage,
+)
+from .protocol.keys.keyblock import write_block
+from .protocol.keys.methods import check_value, cmac
+from .protocol.keys.port import LABEL_LENGTH, KeyExists, KeyMemory, KeyMismatch, KeyMissing, KeyRefused, KeyStore
 from .protocol.keys.public import CURVES, load_public, public_of, signature_holds
+from .protocol.keys.vault import Vault
+from .protocol.messages.codec import encode
 
 SIGNATURE_BYTES: Final = {KeyKind.P256: 64, KeyKind.P384: 96, KeyKind.ED25519: 64}
 """The kinds that sign, and the length of their signatures."""
@@ -195,3 +217,226 @@ class KeyStoreConformance:
         ):
             assert old.public.data[1:9].hex() in error.expected
             assert new.public.data[1:9].hex() in error.got
+
+
+WRAPPING: Final = bytes(range(32))
+"""A key block protection key."""
+
+
+class SymmetricKeyConformance:
+    """The suite of symmetric keys, for memories that keep any: for proofs, derivation, MACs and PINs by AES."""
+
+    def test_keys_for_proofs(self, store: KeyMemory) -> None:
+        """Of 16 and 32 bytes: both sides compute the same HMAC, over anything."""
+        for size in (16, 32):
+            key = bytes(range(1, size + 1))
+            handle = store.share(f"proof {size}", key)
+            assert handle.usage is SecretUsage.PROOF
+            assert handle.bits == 8 * size
+            assert handle.check_value == check_value(SecretAlgorithm.HMAC, key)
+            assert store.find_secret(handle.label) == handle
+            for statement in (b"", b"statement", bytes(10_000)):
+                assert store.use(handle, Prove(statement)) == hmac.digest(key, statement, "sha256")
+        assert store.labels() == {"proof 16", "proof 32"}
+
+    def test_other_lengths_are_refused(self, store: KeyMemory) -> None:
+        """And a key of zeros."""
+        for key in (b"", bytes(16), b"x" * 15, b"x" * 33):
+            refusal(KeyRefused, lambda key=key: store.share("label", key))  # type: ignore[misc]
+        assert store.labels() == frozenset()
+
+    def test_a_main_key_is_made_once(self, store: KeyMemory) -> None:
+        """Keys are derived from it as from no other; it stays what it is."""
+        main = store.make_main_key("main")
+        assert main.usage is SecretUsage.DERIVATION
+        assert store.make_main_key("main") == main
+        derived = store.use(main, DeriveKeys((b"one", b"two")))
+        assert len(derived) == 64
+        assert derived[:32] != derived[32:]
+        assert store.use(main, ProveDerived(b"two", b"m")) == hmac.digest(derived[32:], b"m", "sha256")
+        other = store.make_main_key("other")
+        assert store.use(other, DeriveKeys((b"one",))) != derived[:32]
+        assert main.check_value != other.check_value
+
+    def test_key_blocks(self, store: KeyMemory) -> None:
+        """Keys that come in blocks (TR-31) make the MACs and PIN blocks that they would make elsewhere."""
+        key = bytes(range(16, 32))
+        mac = store.unwrap("mac", WRAPPING, write_block(WRAPPING, SecretUsage.MAC, SecretAlgorithm.AES, key, bytes))
+        for data in (b"", b"data", bytes(1000)):
+            assert store.use(mac, Cmac(data)) == cmac(key, data)
+        pin = store.unwrap("pin", WRAPPING, write_block(WRAPPING, SecretUsage.PIN, SecretAlgorithm.AES, key, bytes))
+        blocks = {store.use(pin, EncipherPin("1234", "4000001234567899", PinFormat.ISO_4)) for _ in range(4)}
+        assert len(blocks) == 4
+        assert {len(block) for block in blocks} == {16}
+
+    def test_a_block_under_another_key_is_refused(self, store: KeyMemory) -> None:
+        """And leaves nothing behind."""
+        block = write_block(WRAPPING, SecretUsage.MAC, SecretAlgorithm.AES, bytes(range(16)), bytes)
+        refusal(ProtocolError, lambda: store.unwrap("mac", bytes(32), block), "MAC")
+        assert store.labels() == frozenset()
+
+    def test_keys_are_used_for_what_they_are(self, store: KeyMemory) -> None:
+        """One usage each."""
+        proof, main = store.share("proof", b"x" * 32), store.make_main_key("main")
+        refusal(KeyRefused, lambda: store.use(proof, DeriveKeys((b"path",))))
+        refusal(KeyRefused, lambda: store.use(main, Prove(b"m")))
+        refusal(KeyRefused, lambda: store.use(proof, Cmac(b"m")))
+
+    def test_pairs_and_symmetric_keys_share_their_labels(self, store: KeyMemory) -> None:
+        """No label is taken twice."""
+        store.share("label", b"x" * 16)
+        refusal(KeyExists, lambda: store.generate("label", KeyKind.P256, b""))
+        store.generate("pair", KeyKind.P256, b"")
+        refusal(KeyExists, lambda: store.share("pair", b"x" * 16))
+        assert store.find("label") is None
+        assert store.find_secret("pair") is None
+
+    def test_a_destroyed_key_is_gone(self, store: KeyMemory) -> None:
+        """And another one under its label is another one."""
+        old = store.share("label", b"x" * 16)
+        store.destroy("label")
+        assert store.find_secret("label") is None
+        refusal(KeyMissing, lambda: store.use(old, Prove(b"m")))
+        store.share("label", b"y" * 16)
+        refusal(KeyMismatch, lambda: store.use(old, Prove(b"m")))
+
+
+def works(vault: Vault, handle: KeyHandle) -> bool:
+    """Whether the vault signs with that pair."""
+    return signature_holds(handle.public, b"message", vault.sign(handle, b"message"))
+
+
+class VaultConformance:
+    """The suite of vaults, with a fixture `vault` that is new."""
+
+    def test_a_new_vault_is_empty(self, vault: Vault) -> None:
+        """No record, no keys."""
+        assert vault.record is None
+        assert vault.labels() == frozenset()
+
+    def test_commit_keeps_what_it_names_and_destroys_the_rest(self, vault: Vault) -> None:
+        """Record and pairs change together."""
+        kept, dropped = vault.generate("kept", KeyKind.P256, b""), vault.generate("dropped", KeyKind.P256, b"")
+        vault.commit(b"record", frozenset({"kept"}))
+        assert vault.record == b"record"
+        assert vault.labels() == {"kept"}
+        assert works(vault, kept)
+        refusal(KeyMissing, lambda: vault.sign(dropped, b""))
+
+    def test_roll_back_destroys_what_was_not_committed(self, vault: Vault) -> None:
+        """And nothing else; the label is free again."""
+        old = vault.generate("old", KeyKind.P256, b"")
+        vault.commit(b"record", frozenset({"old"}))
+        vault.generate("new", KeyKind.P256, b"")
+        vault.roll_back()
+        assert vault.labels() == {"old"}
+        assert vault.record == b"record"
+        assert works(vault, old)
+        vault.generate("new", KeyKind.P256, b"")
+
+    def test_a_commit_that_names_a_missing_pair_changes_nothing(self, vault: Vault) -> None:
+        """Neither record nor pairs."""
+        vault.generate("old", KeyKind.P256, b"")
+        vault.commit(b"record", frozenset({"old"}))
+        vault.generate("new", KeyKind.P256, b"")
+        refusal(KeyMissing, lambda: vault.commit(b"other", frozenset({"new", "missing"})), "missing")
+        assert vault.record == b"record"
+        assert vault.labels() == {"old", "new"}
+        vault.roll_back()
+        assert vault.labels() == {"old"}
+
+    def test_destroying_one_pair_leaves_the_others(self, vault: Vault) -> None:
+        """New ones stay new."""
+        for label in ("one", "other"):
+            vault.generate(label, KeyKind.P256, b"")
+        vault.commit(b"record", frozenset({"one", "other"}))
+        new = vault.generate("new", KeyKind.P256, b"")
+        vault.destroy("one")
+        assert vault.labels() == {"other", "new"}
+        assert works(vault, new)
+        vault.destroy("new")
+        vault.generate("new", KeyKind.P256, b"")
+        vault.roll_back()
+        assert vault.labels() == {"other"}
+        assert vault.record == b"record"
+
+    def test_the_last_record_counts(self, vault: Vault) -> None:
+        """Of any length, and of none."""
+        for record in (
+            b"",
+            b"short",
+            bytes(100_000),
+            encode({1: bytes(300), 2: [bytes([n]) * 200 for n in range(200)]}),
+        ):
+            vault.commit(record, frozenset())
+            assert vault.record == record
+
+
+class DurableVaultConformance(VaultConformance):
+    """The suite of vaults that outlast the program, with a fixture `reopen` that opens it again once it is closed."""
+
+    def test_what_was_committed_is_there_again(self, vault: Vault, reopen: Callable[[], Vault]) -> None:
+        """Record and pairs; what was not committed is not."""
+        kept = vault.generate("kept", KeyKind.P256, b"salt")
+        record = encode({1: "name", 2: [bytes([n]) * 130 for n in range(150)], 3: bytes(1000)})
+        vault.commit(record, frozenset({"kept"}))
+        vault.generate("new", KeyKind.P256, b"")
+        vault.close()
+        vault = reopen()
+        assert vault.record == record
+        assert vault.labels() == {"kept"}
+        assert vault.find("kept") == kept
+        assert works(vault, kept)
+        assert vault.find("new") is None
+
+    def test_a_new_vault_is_there_again(self, vault: Vault, reopen: Callable[[], Vault]) -> None:
+        """Empty as it was."""
+        vault.close()
+        assert reopen().record is None
+
+    def test_a_record_grows(self, vault: Vault, reopen: Callable[[], Vault]) -> None:
+        """Entry by entry, as a log does, and shrinks again."""
+        entries: list[bytes] = []
+        for number in range(5):
+            entries.append(bytes([number]) * 200)
+            vault.commit(encode({1: entries}), frozenset())
+        vault.close()
+        vault = reopen()
+        assert vault.record == encode({1: entries})
+        vault.commit(encode({1: entries[3:]}), frozenset())
+        vault.close()
+        assert reopen().record == encode({1: entries[3:]})
+
+    def test_a_destroyed_pair_does_not_come_back(self, vault: Vault, reopen: Callable[[], Vault]) -> None:
+        """Whether a commit dropped it or it was destroyed by itself (S3)."""
+        for label in ("one", "two", "three"):
+            vault.generate(label, KeyKind.P256, b"")
+        vault.commit(b"record", frozenset({"one", "two", "three"}))
+        vault.commit(b"other", frozenset({"two", "three"}))
+        vault.destroy("two")
+        vault.close()
+        vault = reopen()
+        assert vault.labels() == {"three"}
+        assert vault.record == b"other"
+
+    def test_a_closed_vault_writes_nothing(self, vault: Vault, reopen: Callable[[], Vault]) -> None:
+        """It says so; a second end does no harm."""
+        vault.commit(b"record", frozenset())
+        vault.close()
+        vault.close()
+        refusal(InsituError, lambda: vault.commit(b"other", frozenset()))
+        assert reopen().record == b"record"
+
+    def test_others_may_have_the_medium_of_a_detached_vault(self, vault: Vault, reopen: Callable[[], Vault]) -> None:
+        """Its keys can be used on; it writes no more."""
+        handle = vault.generate("kept", KeyKind.P256, b"")
+        vault.commit(b"record", frozenset({"kept"}))
+        vault.detach()
+        other = reopen()
+        assert works(other, handle)
+        other.commit(b"other", frozenset({"kept"}))
+        assert works(vault, handle)
+        refusal(InsituError, lambda: vault.commit(b"record", frozenset({"kept"})))
+        vault.close()
+        assert works(other, handle)
+        assert other.record == b"other"

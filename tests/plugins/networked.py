@@ -36,7 +36,7 @@ class Desk(CardDesk):
 
     def __init__(self, world: World) -> None:
         self.world = world
-        super().__init__(Path("nowhere"), lambda: restarted(world.vault("card")), world.card, now=world.clock)
+        super().__init__(lambda: restarted(world.vault("card")), tuple, world.card, now=world.clock)
 
     @property
     def has_changed(self) -> bool:

@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from insitu.protocol.keys.pkcs11_uri import read_uri
+from insitu.protocol.stores.secret import Secret
+
+RUNTIME_VARIABLE = "INSITU_RUNTIME_DIR"
 PLACES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
 LABELS = ("insitu", "another")
 
@@ -47,6 +51,15 @@ class SoftTokens:
                 *("--pin", self.pin, "--so-pin", secrets.token_hex(8)),
             )
 
+    def clear(self, label: str = LABELS[0]) -> None:
+        """Destroy all that is in the token."""
+        from insitu.protocol.keys.token_access import TokenAccess  # not in every test's process
+
+        uri, pin = read_uri(f"pkcs11:token={label}"), Secret(self.pin.encode())
+        with TokenAccess.open(self.library, uri, pin) as access, access.calling() as session:
+            for each in list(session.get_objects()):
+                each.destroy()
+
     def run(self, *words: str) -> str:
         """What the program prints."""
         return subprocess.run(
@@ -66,4 +79,5 @@ def soft_tokens_in(directory: Path) -> Iterator[SoftTokens]:
         tokens = SoftTokens(directory)
         tokens.make()
         patch.setenv("SOFTHSM2_CONF", str(tokens.configuration))
+        patch.setenv(RUNTIME_VARIABLE, str(directory / "locks"))
         yield tokens

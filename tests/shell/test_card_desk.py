@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
@@ -38,7 +37,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def desk(world: World, reopen: Callable[[], Vault], *, patience: float = 5.0) -> CardDesk:
-    return CardDesk(Path("nowhere"), reopen, world.card, now=world.clock, patience=patience)
+    return CardDesk(reopen, tuple, world.card, now=world.clock, patience=patience)
 
 
 def test_a_question_waits_for_whoever_has_the_card_and_sees_what_he_did(world: World):

@@ -18,6 +18,7 @@ from ..shell import pem
 from ..shell.approving import MISSING, enter_approvals
 from ..shell.card import LIST_DAYS, Card
 from ..shell.card_status import status_lines, status_of
+from ..shell.places import Place
 from ..shell.telling import key_fingerprint
 from ..shell.waiting import opened
 from .card_people import change_pin, people
@@ -74,7 +75,7 @@ card.add_command(change_pin)
     help="How long a standing approval may last; never to be changed.",
 )
 def init(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     name: str,
@@ -100,7 +101,9 @@ def init(
 @store_options()
 @click.option("--root", type=PATH, required=True, help="The manufacturer's root certificate (PEM).")
 @click.option("--customer", type=PATH, required=True, help="Our certificate, made by the manufacturer (PEM).")
-def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, root: Path, customer: Path) -> None:
+def install(
+    store: Place, passphrase_file: Path | None, passphrase_hook: str | None, root: Path, customer: Path
+) -> None:
     """Keep what the manufacturer sent."""
     root_der, customer_der = pem.read_certificate(root), pem.read_certificate(customer)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
@@ -119,7 +122,7 @@ def install(store: Path, passphrase_file: Path | None, passphrase_hook: str | No
 @click.option("--central", type=PATH, required=True, help="The central system's request (PEM).")
 @click.option("--key", required=True, help="SHA-256 of the central system's key, learned over another path.")
 def install_circular(
-    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, customer: Path, central: Path, key: str
+    store: Place, passphrase_file: Path | None, passphrase_hook: str | None, customer: Path, central: Path, key: str
 ) -> None:
     """Keep a certificate by our own central system instead of the manufacturer: a plausibility check only.
 
@@ -143,7 +146,7 @@ def install_circular(
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 36500), help="Validity.")
 @click.option("--out", type=DIRECTORY, default=".", help="Where to write unit.pem and central.pem once approved.")
 def approve(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     people: tuple[str, ...],
@@ -205,7 +208,7 @@ def approve(
 @store_options()
 @click.option("--job", required=True, help="The job's number, as insitu card status shows it.")
 @click.option("--person", required=True, help="Whose approval counts no more.")
-def withdraw(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, job: str, person: str) -> None:
+def withdraw(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, job: str, person: str) -> None:
     """Let an approval count no more, as long as nothing was signed by it. No PIN is asked for that."""
     number = read_number(job)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
@@ -221,7 +224,7 @@ def withdraw(store: Path, passphrase_file: Path | None, passphrase_hook: str | N
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach it.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def enroll(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     link: str,
@@ -264,7 +267,7 @@ def enroll(
 )
 @click.option("--out", type=PATH, help="Where to write the list once approved (PEM).")
 def revoke(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     serials: tuple[str, ...],
@@ -304,7 +307,7 @@ def revoke(
 @click.option("--days", default=LIST_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Of a renewed list.")
 @click.option("--out", type=PATH, required=True, help="Where to write the list (PEM).")
 def crl(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     people: tuple[str, ...],
@@ -356,9 +359,9 @@ def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | No
 @store_options()
 @click.option("--count", required=True, type=click.IntRange(1, MOST_TICKETS), help="How many; one a module.")
 @people_options
-@store_options("out", prefix="out-")
+@store_options("out", prefix="out-", token=False)
 def tickets(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     count: int,
@@ -395,7 +398,7 @@ def tickets(
 @card.command()
 @store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+def status(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """People and their tries, jobs and their approvals, certificates, standing approvals, lists, log and room."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)

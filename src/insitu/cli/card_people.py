@@ -14,6 +14,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.approving import MISSING, change_text, enter_approvals
 from ..shell.card import Card
 from ..shell.card_status import people_facts, people_lines
+from ..shell.places import Place
 from .common import PATH, Group, emit, open_store, say, store_opener, store_options
 from .people import Approvers, approving, people_options
 from .standing import read_number
@@ -35,7 +36,7 @@ def _change_options(command: F) -> F:
 @people.command("list")
 @store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+def list_(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """The people, the tries that each has left, and the changes that wait for approval."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         record = Card(vault).record
@@ -46,7 +47,7 @@ def list_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None
 @people.command()
 @_change_options
 def add(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     name: str,
@@ -60,7 +61,7 @@ def add(
 @people.command()
 @_change_options
 def remove(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     name: str,
@@ -75,7 +76,7 @@ def remove(
 @_change_options
 @click.option("--by", required=True, help="Who comes, and sets a PIN: here and now, or from --pin-file BY=FILE.")
 def replace(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     name: str,
@@ -90,7 +91,7 @@ def replace(
 @people.command("new-pin")
 @_change_options
 def new_pin(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     name: str,
@@ -107,7 +108,7 @@ def new_pin(
 @people.command()
 @_change_options
 def unlock(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     name: str,
@@ -123,7 +124,7 @@ def unlock(
 @people_options
 @click.option("--job", required=True, help="The change's number, as insitu card people list shows it.")
 def approve(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     people: tuple[str, ...],
@@ -141,7 +142,7 @@ def approve(
         _settle(owner, wanted, pins)
 
 
-def _card(store: Path, file: Path | None, hook: str | None) -> Callable[[], Any]:
+def _card(store: Place, file: Path | None, hook: str | None) -> Callable[[], Any]:
     return store_opener(store, StoreKind.CARD, file, hook)
 
 
@@ -181,7 +182,7 @@ def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes]) -> None:
 @click.option("--pin-file", type=PATH, help="File of mode 0600 or 0400 with the PIN that counts.")
 @click.option("--new-pin-file", type=PATH, help="File of mode 0600 or 0400 with the new one.")
 def change_pin(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     person: str,

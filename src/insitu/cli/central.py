@@ -21,12 +21,14 @@ from ..shell import pem
 from ..shell.central import Central
 from ..shell.central_program import CentralProgram
 from ..shell.health import Metrics, serving_health
+from ..shell.places import Place
 from ..shell.programs import input_lines
 from ..shell.telling import key_fingerprint
 from ..transports.links import Address
 from .calls import CallOptions, call_options, call_ports
 from .common import (
     PATH,
+    STORE,
     Group,
     Teller,
     about,
@@ -56,7 +58,7 @@ def central() -> None:
 @store_options()
 @click.option("--name", required=True, help="Name of the central system.")
 @click.option("--request", type=PATH, required=True, help="Where to write the request for the customer's card (PEM).")
-def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path) -> None:
+def init(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path) -> None:
     """Make the central system's key pair."""
     with create_store(store, StoreKind.CENTRAL, passphrase_file, passphrase_hook) as vault:
         made = Central(vault, MemoryRegistry())
@@ -72,7 +74,7 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None,
 @click.option("--fingerprint", required=True, help="SHA-256 of the root certificate, learned over another path.")
 @click.option("--customer", type=PATH, required=True, help="The customer's certificate, signed by the root (PEM).")
 def trust(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     registry: str | None,
@@ -95,7 +97,7 @@ def trust(
 @click.option("--days", default=3650, show_default=True, type=click.IntRange(1, 36500), help="Validity.")
 @click.option("--out", type=PATH, required=True, help="Where to write the customer's certificate (PEM).")
 def certify_customer(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     registry: str | None,
@@ -126,7 +128,7 @@ def certify_customer(
 @click.option("--fingerprint", help="SHA-256 of the root certificate, learned over another path.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def enroll_card(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     registry: str | None,
@@ -178,7 +180,7 @@ def _compared_root(root: Path, fingerprint: str) -> bytes:
 @registry_option
 @click.option("--certificate", type=PATH, required=True, help="Our certificate, made by the customer's card (PEM).")
 def install(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     registry: str | None,
@@ -200,7 +202,7 @@ def install(
 )
 @click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
 @click.option("--commands", is_flag=True, help='Take commands on standard input: {"reset": SERIAL}, one a line.')
-@click.option("--with-unit", type=PATH, help="Also personalize modules, with the card in this sealed file.")
+@click.option("--with-unit", type=STORE, help="Also personalize modules, with this card: a sealed file or token.")
 @click.option("--unit-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the card.")
 @click.option("--unit-passphrase-hook", help="Command whose output unseals the card.")
 @click.option("--unit-listen", help="tcp:HOST:PORT where modules call for their personalization.")
@@ -208,7 +210,7 @@ def install(
 @call_options("unit-")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     registry: str | None,
@@ -216,7 +218,7 @@ def serve(
     limit: int,
     health: str | None,
     commands: bool,
-    with_unit: Path | None,
+    with_unit: Place | None,
     unit_passphrase_file: Path | None,
     unit_passphrase_hook: str | None,
     unit_listen: str | None,
@@ -277,7 +279,7 @@ def serve(
                 here.check_trusted(card.customer)
 
             rest: dict[str, Any] = {"allowed": allowed, "board": serving.board(show), "tell": tell, "show": show}
-            unit = unit_service(reopen, with_unit, certificate, store, serving, **rest)
+            unit = unit_service(reopen, certificate, store, serving, **rest)
             units.append(stack.enter_context(unit))
             gauges |= unit_gauges(units[0][0])
         share(here)

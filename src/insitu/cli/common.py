@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import click
 
 from ..protocol.engine import EnvironmentFault, InsituError, ProtocolError, UsageError
+from ..protocol.keys.pkcs11_uri import is_uri
 from ..protocol.keys.port import KeyMismatch
-from ..protocol.keys.vault import SealedVault
+from ..protocol.keys.vault import Vault
 from ..protocol.messages import TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell.passphrase import passphrase
 from ..shell.pem import check_target
+from ..shell.places import Opener, Place, created, opened_or_created, opener, read_place
 from ..shell.waiting import opened
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ def run_async(main: Callable[[], Awaitable[None]], *, serves: bool = False) -> N
 
 
 @contextmanager
-def about(path: Path) -> Iterator[None]:
-    """What is refused in this block is another party's certificate or request, and lies in the file `path`.
+def about(path: Place) -> Iterator[None]:
+    """What is refused in this block is another party's certificate or request, and lies there.
 
     Raises:
         ProtocolError: it is refused.
@@ -163,16 +163,57 @@ def about(path: Path) -> Iterator[None]:
 # Stores ------------------------------------------------------------------------------------------------------
 
 
-def store_options(name: str = "store", *, prefix: str = "", required: bool = True) -> Callable[[F], F]:
-    """--STORE with its --passphrase-file or --passphrase-hook; without either a person is asked."""
+class _StoreType(click.ParamType[Place]):
+    """A sealed file, or a token by its URI."""
+
+    name = "file|uri"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401
+        """See click.ParamType."""
+        place = read_place(value) if isinstance(value, str) else value
+        if isinstance(place, Path) and place.is_dir():
+            self.fail(f"File '{place}' is a directory.", param, ctx)
+        return place
+
+
+class _FileOnly(click.Path):
+    """A sealed file, where no token does."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """See click.ParamType."""
+        if isinstance(value, str) and is_uri(value):
+            raise UsageError("no token does here", who="token", expected="a sealed file", got="a PKCS#11 URI")
+        return super().convert(value, param, ctx)
+
+
+STORE: Final = _StoreType()
+FILE_ONLY: Final = _FileOnly(path_type=Path, dir_okay=False)
+
+
+def store_options(
+    name: str = "store", *, prefix: str = "", required: bool = True, token: bool = True
+) -> Callable[[F], F]:
+    """--STORE with its --passphrase-file or --passphrase-hook; without either a person is asked.
+
+    Args:
+        name: of the option.
+        prefix: of the other two.
+        required: it must be given.
+        token: the store may be in a token.
+
+    """
+    kind, where = (STORE, f"The {name}'s sealed file or token (pkcs11:...).") if token else (FILE_ONLY, "")
+    pin = "; of a token, its PIN" if token else ""
 
     def decorate(command: F) -> F:
         options = (
-            click.option(f"--{name}", type=PATH, required=required, help=f"The {name}'s sealed file."),
+            click.option(f"--{name}", type=kind, required=required, help=where or f"The {name}'s sealed file."),
             click.option(
-                f"--{prefix}passphrase-file", type=PATH, help=f"File of mode 0600 or 0400 that unseals the {name}."
+                f"--{prefix}passphrase-file", type=PATH, help=f"File of mode 0600 or 0400 that unseals the {name}{pin}."
             ),
-            click.option(f"--{prefix}passphrase-hook", help=f"Command whose output unseals the {name}."),
+            click.option(f"--{prefix}passphrase-hook", help=f"Command whose output unseals the {name}{pin}."),
         )
         for option in reversed(options):
             command = option(command)
@@ -181,27 +222,33 @@ def store_options(name: str = "store", *, prefix: str = "", required: bool = Tru
     return decorate
 
 
-def store_opener(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> Callable[[], SealedVault]:
-    """Opens a party's sealed file as often as it is called; the passphrase is asked for once, now.
+def store_opener(place: Place, kind: StoreKind, file: Path | None, hook: str | None) -> Opener:
+    """Opens a party's store as often as it is called; the passphrase or PIN is asked for once, now.
 
     Raises:
         UsageError: the passphrase source is not usable.
 
     """
-    secret = passphrase(file=file, command=_argv(hook), prompt=f"Passphrase of {path}: ")
-    return partial(SealedVault.open, path, kind, secret, entropy=secrets.token_bytes)
+    return opener(place, kind, file=file, command=_argv(hook))
 
 
-def open_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> SealedVault:
-    """Open a party's sealed file. That of a card may serve a unit's questions meanwhile: it is waited for.
+def open_store(place: Place, kind: StoreKind, file: Path | None, hook: str | None) -> Vault:
+    """Open a party's store. That of a card may serve a unit's questions meanwhile: it is waited for.
 
     Raises:
-        UsageError: wrong file, kind or passphrase.
-        EnvironmentFault: the file is damaged or held for long, or the hook failed.
+        UsageError: wrong file or token, kind, passphrase or PIN.
+        EnvironmentFault: the store is damaged or held for long, or the hook failed.
 
     """
-    reopen = store_opener(path, kind, file, hook)
+    reopen = store_opener(place, kind, file, hook)
     return opened(reopen) if kind is StoreKind.CARD else reopen()
+
+
+def open_or_create_store(
+    place: Place, kind: StoreKind, file: Path | None, hook: str | None
+) -> AbstractContextManager[Vault]:
+    """Open a party's store, or make it where there is none; errors as for `open_store` and `create_store`."""
+    return opened_or_created(place, kind, file=file, command=_argv(hook))
 
 
 def open_book(path: Path, file: Path | None, hook: str | None) -> Book:
@@ -218,24 +265,14 @@ def open_book(path: Path, file: Path | None, hook: str | None) -> Book:
     return book
 
 
-@contextmanager
-def create_store(path: Path, kind: StoreKind, file: Path | None, hook: str | None) -> Iterator[SealedVault]:
-    """Make a party's sealed file, never over an existing one; it is gone again if the block fails.
+def create_store(place: Place, kind: StoreKind, file: Path | None, hook: str | None) -> AbstractContextManager[Vault]:
+    """Make a party's store, never over an existing one; it is gone again if the block fails.
 
     Raises:
-        UsageError: the file exists, or the passphrase source is not usable.
+        UsageError: there is one, or the passphrase source is not usable.
 
     """
-    secret = passphrase(file=file, command=_argv(hook), prompt=f"New passphrase of {path}: ", new=True)
-    vault = SealedVault.create(path, kind, secret, entropy=secrets.token_bytes)
-    try:
-        yield vault
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
-    finally:
-        vault.close()
+    return created(place, kind, file=file, command=_argv(hook))
 
 
 def _argv(hook: str | None) -> list[str] | None:

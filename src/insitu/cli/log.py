@@ -17,6 +17,7 @@ from ..protocol.stores.log_lines import Export, export_lines, import_lines
 from ..protocol.stores.sealed import StoreKind
 from ..shell import logs, pem
 from ..shell.card import Card
+from ..shell.places import Place
 from .common import PATH, Group, about, check_directory, check_place, emit, open_store, say, store_options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,13 +50,13 @@ def _anchors(command: F) -> F:
 
 
 @contextmanager
-def _card(store: Path, passphrase_file: Path | None, passphrase_hook: str | None) -> Iterator[Card]:
+def _card(store: Place, passphrase_file: Path | None, passphrase_hook: str | None) -> Iterator[Card]:
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         yield Card(vault)
 
 
 def _read(
-    store: Path | None, file: Path | None, hook: str | None, exported: Path | None
+    store: Place | None, file: Path | None, hook: str | None, exported: Path | None
 ) -> tuple[Export, VerifiedCertificate | None, PublicKey | None]:
     """The log; from a card also the certificate of its signing key and its authentication key."""
     if (store is None) == (exported is None):
@@ -102,7 +103,7 @@ def _anchor(
 @_source
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: the entries, then how far they count.")
 def show(
-    store: Path | None,
+    store: Place | None,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     exported: Path | None,
@@ -125,7 +126,7 @@ def show(
 @click.option("--earlier", type=PATH, multiple=True, help="Another export of this log, which it must begin with.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(
-    store: Path | None,
+    store: Place | None,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     exported: Path | None,
@@ -171,7 +172,7 @@ def verify(
 @log.command()
 @store_options()
 @click.option("--out", type=PATH, required=True, help="Where to write the log (JSON Lines).")
-def export(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, out: Path) -> None:
+def export(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, out: Path) -> None:
     """Export the log with its signed head and the receipt; its chain is verified first."""
     check_log_place(out)
     with _card(store, passphrase_file, passphrase_hook) as card:
@@ -190,7 +191,7 @@ def export(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 @click.option("--fingerprint", help="SHA-256 of the certificate that is meant; without it the latest.")
 @click.option("--out", type=PATH, required=True, help="Where to write it (PEM).")
 def reconstruct(
-    store: Path | None,
+    store: Place | None,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     exported: Path | None,

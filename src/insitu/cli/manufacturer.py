@@ -16,9 +16,20 @@ from ..protocol.messages import RECORD_LIMITS, TicketOrder, decode_record
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.manufacturer import LIST_DAYS, Manufacturer
+from ..shell.places import Place
 from ..shell.sheets import write_shipped_key_sheet
 from ..shell.telling import key_fingerprint
-from .common import PATH, Group, about, check_new, check_place, create_store, open_store, say, store_options
+from .common import (
+    PATH,
+    Group,
+    about,
+    check_new,
+    check_place,
+    create_store,
+    open_store,
+    say,
+    store_options,
+)
 from .requests import read_told_request
 
 
@@ -31,7 +42,7 @@ def manufacturer() -> None:
 @store_options()
 @click.option("--name", required=True, help="Name in the root certificate.")
 @click.option("--root", type=PATH, required=True, help="Where to write the root certificate (PEM).")
-def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, root: Path) -> None:
+def init(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, name: str, root: Path) -> None:
     """Make the root key and its certificate."""
     with create_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:
         certificate = Manufacturer(vault).establish(name)
@@ -45,7 +56,7 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None,
 @click.option("--key", help="SHA-256 of the card's signing key, learned over another path; the request must be of it.")
 @click.option("--out", type=PATH, required=True, help="Where to write the customer's certificate (PEM).")
 def sign_customer(
-    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, request: Path, key: str | None, out: Path
+    store: Place, passphrase_file: Path | None, passphrase_hook: str | None, request: Path, key: str | None, out: Path
 ) -> None:
     """Certify a customer's signing key."""
     wanted = read_told_request(request, key, who="manufacturer")
@@ -58,9 +69,9 @@ def sign_customer(
 
 @manufacturer.command("take-tickets")
 @store_options()
-@store_options("tickets", prefix="tickets-")
+@store_options("tickets", prefix="tickets-", token=False)
 def take_tickets(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     tickets: Path,
@@ -101,10 +112,10 @@ def take_tickets(
     help="Also a random key for --trust shipped-key; write the documents' sheet (HTML).",
 )
 def initialize_module(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
-    module: Path,
+    module: Place,
     module_passphrase_file: Path | None,
     module_passphrase_hook: str | None,
     serial: str,
@@ -147,7 +158,7 @@ def initialize_module(
 @click.option("--customer", help="The signing key of the customer of this name, if it has one only.")
 @click.option("--certificate", type=PATH, help="This certificate of a customer or of a module's identity (PEM).")
 def revoke(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     serial: str | None,
@@ -181,7 +192,7 @@ def _number_in(here: Manufacturer, file: Path) -> bytes:
     "--days", default=LIST_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity of the list."
 )
 @click.option("--out", type=PATH, required=True, help="Where to write the list (PEM).")
-def crl(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, days: int, out: Path) -> None:
+def crl(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, days: int, out: Path) -> None:
     """Sign a new revocation list of identities and customers' signing keys."""
     check_place(out)
     with open_store(store, StoreKind.MANUFACTURER, passphrase_file, passphrase_hook) as vault:

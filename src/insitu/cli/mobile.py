@@ -18,6 +18,7 @@ from ..shell.far_link import ByChannel, ByProvenLink, ByTelephone, FarLink
 from ..shell.gateway import SimulatedOperator
 from ..shell.mobile import Mobile, convey
 from ..shell.passphrase import from_file
+from ..shell.places import Place
 from ..shell.reaching import reach
 from ..shell.serving import while_serving
 from ..transports.links import Address
@@ -46,7 +47,7 @@ def mobile() -> None:
 @click.option("--name", required=True, help="Name of the mobile.")
 @click.option("--request", type=PATH, help="Where to write a request (PKCS#10, PEM) that shows our key.")
 def init(
-    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path | None
+    store: Place, passphrase_file: Path | None, passphrase_hook: str | None, name: str, request: Path | None
 ) -> None:
     """Make a mobile's key, for calls over a channel of ours; with TLS, a key file is used instead."""
     if request is not None:
@@ -93,7 +94,7 @@ def convey_number(
     paired_by_comparison: bool,
     unit: str | None,
     through_module: bool,
-    store: Path | None,
+    store: Place | None,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     unit_key: str | None,

@@ -22,12 +22,14 @@ from ..shell.keypad import Keypad, plugged, terminal
 from ..shell.local_link import LocalPort
 from ..shell.module import Module
 from ..shell.passphrase import passphrase
+from ..shell.places import Place
 from ..shell.programs import ModuleProgram, input_lines
 from ..shell.serving import while_serving
 from ..transports.links import Address, open_link
 from .common import (
     OPTIONS,
     PATH,
+    STORE,
     Group,
     Teller,
     confirm,
@@ -84,7 +86,7 @@ def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
 @click.option(
     "--keypad", help="Where the operator keys in the TAN, if not at the terminal: serial:PATH or device:PATH."
 )
-@click.option("--token", type=PATH, help="The operator's token with the TAN (insitu tan seal); then nobody is asked.")
+@click.option("--token", type=STORE, help="The operator's token with the TAN (insitu tan seal); then nobody is asked.")
 @click.option("--token-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the token.")
 @click.option("--token-passphrase-hook", help="Command whose output unseals the token.")
 @click.option("--mobile", help="Local link for a mobile (--trust conveyed): serial:PATH, bluetooth:*/CHANNEL.")
@@ -103,7 +105,7 @@ def _counter(file: Path | None, hook: str | None) -> MonotonicCounter | None:
 @click.option("--requests", is_flag=True, help="Take the ATM controller's requests as lines of JSON on standard input.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def run(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     counter_file: Path | None,
@@ -115,7 +117,7 @@ def run(
     unit: str | None,
     tan_file: Path | None,
     keypad: str | None,
-    token: Path | None,
+    token: Place | None,
     token_passphrase_file: Path | None,
     token_passphrase_hook: str | None,
     mobile: str | None,
@@ -243,7 +245,7 @@ def _pad(keypad: str | None, teller: Teller) -> Keypad | None:
 @counter_options
 @click.option("--secret-file", type=PATH, help="File of mode 0600 or 0400 with the secret; else it is asked for.")
 def secret(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     counter_file: Path | None,
@@ -262,7 +264,7 @@ def secret(
 @store_options()
 @counter_options
 def unlock(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     counter_file: Path | None,
@@ -280,7 +282,7 @@ def unlock(
 @counter_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def adopt_counter(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     counter_file: Path | None,
@@ -312,7 +314,7 @@ def adopt_counter(
 @module.command()
 @store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+def status(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """State, epoch and certificate of the module."""
     with open_store(store, StoreKind.MODULE, passphrase_file, passphrase_hook) as vault:
         record = Module(vault).record
@@ -338,7 +340,7 @@ def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 @counter_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     counter_file: Path | None,

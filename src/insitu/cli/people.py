@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ..protocol.engine import StateError, UsageError
-from ..protocol.keys.vault import SealedVault
+from ..protocol.keys.vault import Vault
 from ..protocol.messages import Job, ListJob, PeopleJob, StandingJob
 from ..protocol.parties.card_data import AnyJob
 from ..shell.approving import described
@@ -82,7 +82,7 @@ def _pin_file(pair: str) -> tuple[str, Path]:
 
 @contextmanager
 def approving(
-    reopen: Callable[[], SealedVault], propose: Callable[[Card], Sequence[J]], approvers: Approvers
+    reopen: Callable[[], Vault], propose: Callable[[Card], Sequence[J]], approvers: Approvers
 ) -> Iterator[tuple[Card, Sequence[J], dict[str, bytes]]]:
     """Jobs that people are to approve: opened or found, shown, and then the PINs; with the card for what comes after.
 

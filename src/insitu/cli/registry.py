@@ -20,8 +20,19 @@ from ..protocol.stores.registry import CommandKind, ModuleEntry, Registry, check
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.keeping import wall_clock
+from ..shell.places import Place
 from ..shell.waiting import opened as patiently_opened
-from .common import PATH, about, confirm, emit, moment, say, store_opener, store_options
+from .common import (
+    FILE_ONLY,
+    PATH,
+    about,
+    confirm,
+    emit,
+    moment,
+    say,
+    store_opener,
+    store_options,
+)
 
 if TYPE_CHECKING:
     from ..shell.central import Central
@@ -47,7 +58,7 @@ def actor() -> str:
 
 @contextmanager
 def open_central(
-    store: Path,
+    store: Place,
     registry: str | None,
     file: Path | None,
     hook: str | None,
@@ -92,13 +103,17 @@ def _opened(store: Path | None, registry: str | None) -> Iterator[Registry]:
         yield opened
 
 
-def _url(store: Path, registry: str | None) -> str:
+def _url(store: Place, registry: str | None) -> str:
+    if registry is None and not isinstance(store, Path):
+        raise UsageError("which registry?", who="central", expected="--registry, since a token has none beside it")
     return registry or f"{store}.db"
 
 
 def _place(command: F) -> F:
     """--store and --registry for commands that need no key."""
-    store = click.option("--store", type=PATH, help="The central system's sealed file, beside which the registry is.")
+    store = click.option(
+        "--store", type=FILE_ONLY, help="The central system's sealed file, beside which the registry is."
+    )
     return store(registry_option(command))
 
 
@@ -259,7 +274,7 @@ def transactions(store: Path | None, registry: str | None, serial: str, as_json:
 @click.option("--until", required=True, help="End of the key's life, as 2026-05-31T12:00:00Z.")
 @click.option("--uses", type=click.IntRange(1, (1 << 32) - 1), required=True, help="How often it may be used.")
 def load_key(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     registry: str | None,
@@ -331,7 +346,7 @@ def crl() -> None:
 @registry_option
 @click.option("--file", "path", type=PATH, required=True, help="The list (PEM).")
 def import_list(
-    store: Path, passphrase_file: Path | None, passphrase_hook: str | None, registry: str | None, path: Path
+    store: Place, passphrase_file: Path | None, passphrase_hook: str | None, registry: str | None, path: Path
 ) -> None:
     """Take in a list; what is on it is refused from now on, and open sessions end."""
     from ..shell.operator import import_crl
@@ -345,7 +360,7 @@ def import_list(
 @crl.command("send")
 @store_options()
 @registry_option
-def send_list(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, registry: str | None) -> None:
+def send_list(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, registry: str | None) -> None:
     """Have the manufacturer's list wait for every module, so that it refuses revoked units."""
     from ..shell.operator import send_crl
 

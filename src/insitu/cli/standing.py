@@ -13,6 +13,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.approving import MISSING, enter_approvals, standing_limits
 from ..shell.card import Card
 from ..shell.card_status import standing_use
+from ..shell.places import Place
 from .common import Group, emit, moment, open_store, say, store_opener, store_options
 from .people import Approvers, approving, people_options
 
@@ -34,7 +35,7 @@ def standing() -> None:
     "--days", default=365, show_default=True, type=click.IntRange(1, 36500), help="Validity of each certificate."
 )
 def approve(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     people: tuple[str, ...],
@@ -63,7 +64,7 @@ def approve(
 @standing.command("list")
 @store_options()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+def list_(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """What is in force, and what waits for people."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -83,7 +84,7 @@ def list_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None
 @standing.command()
 @store_options()
 @click.option("--number", required=True, help="Of the standing approval: 32 hexadecimal digits.")
-def withdraw(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, number: str) -> None:
+def withdraw(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, number: str) -> None:
     """Let a standing approval count no more. One person is enough for that, and no PIN."""
     which = read_number(number)
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:

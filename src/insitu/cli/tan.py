@@ -14,8 +14,18 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.book import Book
 from ..shell.keeping import wall_clock
 from ..shell.passphrase import passphrase
+from ..shell.places import Place
 from ..shell.sheets import write_tan_sheet
-from .common import PATH, Group, create_store, emit, open_book, open_store, say, store_options
+from .common import (
+    PATH,
+    Group,
+    create_store,
+    emit,
+    open_book,
+    open_or_create_store,
+    say,
+    store_options,
+)
 
 DAY: Final = 24 * 3600
 WRITTEN_NOWHERE: Final = "key"
@@ -34,7 +44,7 @@ def _book(store: Path, file: Path | None, hook: str | None) -> Book:
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None) -> None:
     """Make an empty book: the unit's TANs and its counts of wrong attempts."""
     with create_store(store, StoreKind.UNIT, passphrase_file, passphrase_hook):
@@ -42,7 +52,7 @@ def init(store: Path, passphrase_file: Path | None, passphrase_hook: str | None)
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 @SERIAL
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="Its term.")
 @click.option(
@@ -79,7 +89,7 @@ def issue(
 
 
 @tan.command("print")
-@store_options()
+@store_options(token=False)
 @SERIAL
 @click.option("--out", type=PATH, required=True, help="Where to write the sheet (HTML), which must not exist yet.")
 def print_(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, serial: str, out: Path) -> None:
@@ -96,7 +106,7 @@ def print_(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 @SERIAL
 @store_options("token", prefix="token-")
 def seal(
@@ -104,28 +114,24 @@ def seal(
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     serial: str,
-    token: Path,
+    token: Place,
     token_passphrase_file: Path | None,
     token_passphrase_hook: str | None,
 ) -> None:
     """Put the TAN into an operator's token instead of printing it, once.
 
-    The token is a file sealed with a passphrase, made if it is not there; `insitu module run --token` uses it. Tell the
-    operator the passphrase on another way than the file goes.
+    The token is a file sealed with a passphrase, made if it is not there, or a token by PKCS#11, which the TAN does not
+    leave then; `insitu module run --token` uses it. Tell the operator passphrase or PIN on another way than it goes.
     """
     book, opening = _book(store, passphrase_file, passphrase_hook), (token_passphrase_file, token_passphrase_hook)
     book.check_to_give(serial)
-    if token.exists():
-        with open_store(token, StoreKind.TOKEN, *opening) as vault:
-            book.take_to_seal(serial, vault)
-    else:
-        with create_store(token, StoreKind.TOKEN, *opening) as vault:
-            book.take_to_seal(serial, vault)
+    with open_or_create_store(token, StoreKind.TOKEN, *opening) as vault:
+        book.take_to_seal(serial, vault)
     say(f"TAN for {serial} in {token}")
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 @SERIAL
 @click.option("--secret-file", type=PATH, help="The secret that the module was told: a file of mode 0600 or 0400.")
 def secret(
@@ -139,7 +145,7 @@ def secret(
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 @SERIAL
 def revoke(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, serial: str) -> None:
     """Make the TAN of a module worthless."""
@@ -148,7 +154,7 @@ def revoke(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 @SERIAL
 def unlock(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, serial: str) -> None:
     """Let attempts for a module go on after five wrong ones."""
@@ -157,7 +163,7 @@ def unlock(store: Path, passphrase_file: Path | None, passphrase_hook: str | Non
 
 
 @tan.command()
-@store_options()
+@store_options(token=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def status(store: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """Which modules have a TAN, and where attempts were wrong. No TAN is shown."""

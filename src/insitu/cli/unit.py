@@ -20,11 +20,13 @@ from ..shell import pem
 from ..shell.calls import Calls
 from ..shell.card import Card
 from ..shell.passphrase import passphrase
+from ..shell.places import Place
 from ..shell.telling import key_fingerprint
 from ..shell.trusting import NOTHING, Means, check_certified
 from ..shell.unit import Unit
 from .calls import CallOptions, call_options, call_ports, switchboard
 from .common import (
+    FILE_ONLY,
     OPTIONS,
     PATH,
     Group,
@@ -70,7 +72,9 @@ def unit() -> None:
 @click.option("--manufactured-key", is_flag=True, help="Admit a key pair made at manufacture, if there is one.")
 @click.option("--shipped-key-file", type=PATH, help="File of mode 0600 or 0400 with the key out of the documents.")
 @click.option("--secret-file", type=PATH, help="The secret that the module was told: a file of mode 0600 or 0400.")
-@click.option("--book", type=PATH, help="The unit's book (insitu tan init): its TANs and counts of wrong attempts.")
+@click.option(
+    "--book", type=FILE_ONLY, help="The unit's book (insitu tan init): its TANs and counts of wrong attempts."
+)
 @click.option("--book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book.")
 @call_options()
 @click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
@@ -81,7 +85,7 @@ def unit() -> None:
 @click.option("--dry-run", is_flag=True, help="Ask the module and show the plan; nothing is changed.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
 def personalize(
-    card: Path,
+    card: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     link: str | None,

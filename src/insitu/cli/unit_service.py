@@ -20,10 +20,12 @@ from ..shell.approving import MISSING, described, enter_approvals, key_of
 from ..shell.card import Card
 from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
+from ..shell.places import Place
 from ..shell.serving import while_serving
 from ..shell.waiting import opened
 from .calls import CallOptions, call_options, call_ports, switchboard
 from .common import (
+    FILE_ONLY,
     OPTIONS,
     PATH,
     Teller,
@@ -42,8 +44,8 @@ from .people import Approvers, approving, people_options
 from .standing import read_number
 
 if TYPE_CHECKING:
-    from ..protocol.keys.vault import SealedVault
     from ..shell.calls import Switchboard
+    from ..shell.places import Opener
     from ..shell.unit_service import UnitService
     from ..transports.links import Address
 
@@ -134,7 +136,9 @@ def serving_options(prefix: str = "") -> Callable[[F], F]:
                 show_default=True,
                 help="Seconds that people have; a module whose time is over calls again with another key.",
             ),
-            click.option(f"--{prefix}book", type=PATH, help="The unit's book (insitu tan init), for secrets and TANs."),
+            click.option(
+                f"--{prefix}book", type=FILE_ONLY, help="The unit's book (insitu tan init), for secrets and TANs."
+            ),
             click.option(
                 f"--{prefix}book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book."
             ),
@@ -148,10 +152,9 @@ def serving_options(prefix: str = "") -> Callable[[F], F]:
 
 @contextmanager
 def unit_service(
-    reopen: Callable[[], SealedVault],
-    card: Path,
+    reopen: Opener,
     central: bytes,
-    source: Path,
+    source: Place,
     serving: Serving,
     *,
     allowed: Callable[[Card], None] = ignore,
@@ -159,13 +162,12 @@ def unit_service(
     tell: Callable[[str], None],
     show: Show,
 ) -> Iterator[tuple[UnitService, Address]]:
-    """A unit with the card in a sealed file, which others can use meanwhile, and where it is to listen.
+    """A unit with a card that others can use meanwhile, and where it is to listen.
 
     Args:
-        reopen: opens the card's file.
-        card: that file.
+        reopen: opens the card's store.
         central: the central system's certificate (DER).
-        source: the file that it comes from.
+        source: where it comes from.
         serving: the options.
         allowed: is shown the card before anything is opened and certified, and may raise an InsituError.
         board: where sessions and mobiles meet, under trust option conveyed.
@@ -192,7 +194,7 @@ def unit_service(
         book = None if serving.book is None else open_book(serving.book, serving.book_passphrase, None)
         with about(source):
             more: dict[str, Any] = {"board": board, "book": book, "tell": tell, "show": show}
-            here = UnitService(CardDesk(card, reopen, owner), owner, option, rules, **more)
+            here = UnitService(CardDesk(reopen, reopen.stamp, owner), owner, option, rules, **more)
         here.check()
         vault.detach()
         yield here, where
@@ -207,7 +209,7 @@ def unit_service(
 @click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def serve(
-    card: Path,
+    card: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     listen: str,
@@ -245,7 +247,7 @@ def serve(
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with ExitStack() as stack:
         about: dict[str, Any] = {"board": board, "tell": teller.error, "show": show}
-        serves = unit_service(reopen, card, central_der, central, serving, **about)
+        serves = unit_service(reopen, central_der, central, serving, **about)
         here, where = stack.enter_context(serves)
         gauges |= unit_gauges(here)
         if health is not None:
@@ -318,7 +320,7 @@ def jobs(jobs: Path, as_json: bool) -> None:
 @click.command()
 @store_options("card")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def queue(card: Path, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
+def queue(card: Place, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """The modules that wait until two people have approved the key that they made."""
     with open_store(card, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
         owner = Card(vault)
@@ -341,7 +343,7 @@ def queue(card: Path, passphrase_file: Path | None, passphrase_hook: str | None,
 @people_options
 @click.option("--job", required=True, help="The job's number, as insitu unit queue shows it.")
 def approve(
-    card: Path,
+    card: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     people: tuple[str, ...],

@@ -9,21 +9,20 @@ from pathlib import Path
 import trio
 
 from ..protocol.engine import StateError
-from ..protocol.keys.vault import SealedVault
 from ..protocol.parties.work_data import WorkState
 from ..protocol.progress import StateEntered
 from ..protocol.stores.counter import MonotonicCounter
 from ..protocol.stores.sealed import StoreKind
 from ..transports.links import Link
-from .keeping import Show, fresh_bytes, ignore
+from .keeping import Show, ignore
 from .module import Module
-from .passphrase import passphrase
+from .places import opener, read_place
 from .work import Work
 
 
 @contextmanager
 def open_module(
-    store: Path,
+    store: Path | str,
     *,
     passphrase_file: Path | None = None,
     passphrase_hook: list[str] | None = None,
@@ -31,23 +30,23 @@ def open_module(
     legacy: bool = False,
     show: Show = ignore,
 ) -> Iterator[Module]:
-    """The module in a sealed file, locked for this process while the context lasts.
+    """The module in a sealed file or a token, locked for this process while the context lasts.
 
     Args:
-        store: the sealed file that the manufacturer delivered.
-        passphrase_file: an owner-only file that unseals it; without one a person is asked.
+        store: the sealed file that the manufacturer delivered, or the token (a PKCS#11 URI, RFC 7512).
+        passphrase_file: an owner-only file that unseals it, or has the token's PIN; without one a person is asked.
         passphrase_hook: instead of a file, a command whose output unseals it.
         counter: a monotonic counter outside the store.
         legacy: older symmetric methods are admitted.
         show: gets notes and progress.
 
     Raises:
-        UsageError: wrong file, passphrase, or another process has it open.
-        EnvironmentFault: the file is damaged, or the hook failed.
+        UsageError: wrong file or token, passphrase or PIN.
+        EnvironmentFault: another process has it open, it is damaged, or the hook failed.
 
     """
-    secret = passphrase(file=passphrase_file, command=passphrase_hook)
-    with SealedVault.open(store, StoreKind.MODULE, secret, entropy=fresh_bytes) as vault:
+    reopen = opener(read_place(str(store)), StoreKind.MODULE, file=passphrase_file, command=passphrase_hook)
+    with reopen() as vault:
         yield Module(vault, counter=counter, legacy=legacy, show=show)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Final, TypeVar
 
@@ -40,8 +39,8 @@ class CardDesk:
     """A card, for questions.
 
     Args:
-        path: the card's store.
-        reopen: opens it.
+        reopen: opens the card's store.
+        stamp: changes whenever somebody may have written it.
         now: unix seconds.
         patience: seconds that a question waits.
 
@@ -54,8 +53,8 @@ class CardDesk:
 
     def __init__(
         self,
-        path: Path,
         reopen: Callable[[], Vault],
+        stamp: Callable[[], tuple[int, ...]],
         card: Card,
         *,
         now: Callable[[], int] = wall_clock,
@@ -64,8 +63,8 @@ class CardDesk:
         self.record: CardRecord = card.record
         self.standing: tuple[Standing, ...] = tuple(card.standing.values())
         self.answers = True
-        self._path = path
         self._reopen = reopen
+        self._stamp = stamp
         self._now = now
         self._patience = patience
         self._one = Lock()
@@ -108,13 +107,6 @@ class CardDesk:
     def has_changed(self) -> bool:
         """Whether somebody wrote the store since it was last seen."""
         return self._stamp() != self._seen
-
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return ()
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _opened(self, until: float) -> Vault:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -32,11 +31,6 @@ def steady_clock() -> int:
     if sys.platform == "linux":
         return int(time.clock_gettime(time.CLOCK_BOOTTIME))
     return int(time.monotonic())
-
-
-def fresh_bytes(size: int) -> bytes:
-    """Random bytes of the operating system."""
-    return secrets.token_bytes(size)
 
 
 def ignore(note: object) -> None:

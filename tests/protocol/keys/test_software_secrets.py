@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from key_block_reference import KBPK, header, payload_of, unwrap, wrap
 
+from insitu.conformance import SymmetricKeyConformance
 from insitu.protocol.engine import (
     Cmac,
     EncipherPin,
@@ -48,6 +49,12 @@ def central() -> SoftwareKeyStore:
     store = seeded(2)
     store.make_storage_key()
     return store
+
+
+class TestSymmetricKeys(SymmetricKeyConformance):
+    @pytest.fixture
+    def store(self, store):
+        return store
 
 
 # The module's side ---------------------------------------------------------------------------------------------

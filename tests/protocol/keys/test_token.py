@@ -12,14 +12,14 @@ import pkcs11
 import pytest
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, exceptions
 from pki import NOW, YEAR, OpenSsl, Pki
-from soft_token import soft_tokens_in
 
 from insitu.conformance import KeyStoreConformance
 from insitu.protocol.engine import KeyHandle, KeyKind, SecretAlgorithm, SecretHandle, SecretUsage, UsageError
 from insitu.protocol.keys import token as token_module
+from insitu.protocol.keys import token_access
 from insitu.protocol.keys.certificates import Role, draft_certificate, verify_issued
 from insitu.protocol.keys.pkcs11_uri import read_uri
-from insitu.protocol.keys.port import KeyMismatch, KeyRefused, KeyStoreError
+from insitu.protocol.keys.port import KeyMismatch, KeyStoreError
 from insitu.protocol.keys.public import signature_holds
 from insitu.protocol.keys.token import (
     KeyExposed,
@@ -40,16 +40,10 @@ def opened(soft_tokens, uri=URI, pin=None) -> TokenKeyStore:
     return TokenKeyStore.open(soft_tokens.library, read_uri(uri), Secret((pin or soft_tokens.pin).encode()))
 
 
-@pytest.fixture(scope="module")
-def soft_tokens(tmp_path_factory):
-    with soft_tokens_in(tmp_path_factory.mktemp("tokens")) as tokens:
-        yield tokens
-
-
 @pytest.fixture
 def store(soft_tokens):
     with opened(soft_tokens) as store:
-        for each in list(store._session.get_objects()):
+        for each in list(store._access._login.session.get_objects()):
             each.destroy()
         yield store
 
@@ -64,10 +58,10 @@ def failing(store, call, error):
                 raise error
             return getattr(real, name)
 
-    real, store._session = store._session, Session()
+    real, store._access._login.session = store._access._login.session, Session()
     yield
-    if store._session is not None:
-        store._session = real
+    if store._access._login.session is not None:
+        store._access._login.session = real
 
 
 class TestToken(KeyStoreConformance):
@@ -99,7 +93,7 @@ def test_pkcs11_tool_sees_keys_that_never_leave(store, soft_tokens, monkeypatch)
 
 def test_what_the_token_holds_cannot_be_read(store):
     store.generate("label", KeyKind.P256, b"")
-    (private,) = store._session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY})
+    (private,) = store._access._login.session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY})
     with pytest.raises(exceptions.AttributeSensitive):
         private[Attribute.VALUE]
     with pytest.raises(exceptions.PKCS11Error):
@@ -165,13 +159,13 @@ def test_none_or_several_tokens(soft_tokens, uri):
         opened(soft_tokens, uri)
 
 
-def test_every_attribute_chooses(store):
+def test_every_attribute_chooses(store, soft_tokens):
     """What the token says of itself, put into a URI, chooses it."""
-    library = pkcs11.lib(store._library)
-    said = token_module._description(library, store._session.token)
+    token = store._access._login.session.token
+    said = token_access.description(pkcs11.lib(soft_tokens.library), token)
     uri = read_uri("pkcs11:" + ";".join(f"{name}={value.replace(' ', '%20')}" for name, value in said.items()))
     assert uri.selects == said
-    assert store._token(library).serial == store._session.token.serial
+    assert token_access.find_token(soft_tokens.library, uri).serial == token.serial
 
 
 def test_one_owner(store, soft_tokens):
@@ -207,17 +201,18 @@ def test_a_pin_that_is_no_text(soft_tokens):
 
 
 def test_a_refused_pin_is_not_tried_again(store, soft_tokens):
-    right, store._pin = store._pin, Secret(b"wrong pin")
-    store._drop()
+    right, store._access._login.pin = store._access._login.pin, Secret(b"wrong pin")
+    store._access._login.end()
     with pytest.raises(PinWrong):
         store.labels()
-    store._pin = right
+    store._access._login.pin = right
     with pytest.raises(PinWrong):
         store.labels()
 
 
 def test_nothing_secret_shows(store, soft_tokens):
-    assert soft_tokens.pin not in f"{store!r} {vars(store)}"
+    inside = store._access._login
+    assert soft_tokens.pin not in f"{store!r} {vars(store)} {vars(store._access)} {vars(inside)}"
 
 
 # What a token answers
@@ -256,7 +251,7 @@ def test_a_token_that_comes_back_is_used_again(store, gone):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pkcs11 ends a search that is lost too
 def test_a_session_that_is_really_lost(store):
     handle = store.generate("label", KeyKind.P256, b"")
-    store._session.close()
+    store._access._login.session.close()
     with pytest.raises(SessionLost):
         store.sign(handle, b"m")
     assert signature_holds(handle.public, b"m", store.sign(handle, b"m"))
@@ -287,11 +282,11 @@ def test_a_pair_that_could_leave_is_destroyed_at_once(store, monkeypatch, asked)
     monkeypatch.setattr(token_module, "_ASKED", {**token_module._ASKED, **asked})
     with pytest.raises(KeyExposed, match="not bound to the token"):
         store.generate("label", KeyKind.P256, b"")
-    assert list(store._session.get_objects()) == []
+    assert list(store._access._login.session.get_objects()) == []
 
 
 def test_a_pair_that_could_leave_is_not_used(store):
-    parameters = store._session.create_domain_parameters(
+    parameters = store._access._login.session.create_domain_parameters(
         KeyType.EC, {Attribute.EC_PARAMS: bytes.fromhex("06082a8648ce3d030107")}, local=True
     )
     parameters.generate_keypair(label="label", id=b"1", store=True, private_template={Attribute.EXTRACTABLE: True})
@@ -307,14 +302,15 @@ def test_a_pair_that_could_leave_is_not_used(store):
 def test_a_public_key_that_was_swapped_is_noticed(store):
     """M1: whoever changes the public object in the token is found by the handle, and by the first signature."""
     handle, other = (store.generate(label, KeyKind.P256, b"") for label in ("label", "other"))
+    session = store._access._login.session
     mine, theirs = (
-        next(store._session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.LABEL: label}))
+        next(session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.LABEL: label}))
         for label in ("label", "other")
     )
     swapped = {name: theirs[name] for name in (Attribute.KEY_TYPE, Attribute.EC_PARAMS, Attribute.EC_POINT)}
     identified = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.LABEL: "label", Attribute.ID: mine[Attribute.ID]}
     mine.destroy()
-    store._session.create_object({**swapped, **identified, Attribute.TOKEN: True})
+    store._access._login.session.create_object({**swapped, **identified, Attribute.TOKEN: True})
     with pytest.raises(KeyMismatch):
         store.sign(handle, b"m")
     assert store.find("label").public == other.public
@@ -322,16 +318,24 @@ def test_a_public_key_that_was_swapped_is_noticed(store):
         store.sign(KeyHandle("label", other.public), b"m")
 
 
-def test_symmetric_keys_are_refused(store):
-    secret = SecretHandle("label", SecretUsage.PASSWORD, SecretAlgorithm.HMAC, 0, "")
+def test_what_no_token_does_is_refused(store):
+    secret = SecretHandle("label", SecretUsage.PASSWORD, SecretAlgorithm.SPAKE2, 0, "")
     for call in (
-        lambda: store.unwrap("label", bytes(32), ""),
-        lambda: store.rewrap("", bytes(32)),
-        lambda: store.use(secret, None),
+        lambda: store.share_password("label", b"password"),
         lambda: store.start_pake("label", secret, (b"a", b"b"), begins=True),
         lambda: store.finish_pake("label", bytes(32)),
     ):
-        with pytest.raises(KeyRefused, match="key pairs only"):
+        with pytest.raises(MechanismMissing, match="no exchange by password"):
+            call()
+    for call in (
+        lambda: store.rewrap("", bytes(32)),
+        store.make_storage_key,
+        lambda: store.new_secret_block(SecretUsage.MAC, SecretAlgorithm.AES, 128),
+        lambda: store.take_secret_block("", bytes(32)),
+        lambda: store.join_secret_block(SecretUsage.MAC, SecretAlgorithm.AES, ()),
+        lambda: store.secret_bytes_for_sealing("label"),
+    ):
+        with pytest.raises(MechanismMissing, match="gives no key out"):
             call()
 
 
@@ -343,6 +347,7 @@ def test_the_store_is_not_copied(store):
 def test_without_the_extra(monkeypatch):
     """Whoever did not install it is told what is missing, when it is asked for and not before."""
     monkeypatch.setitem(sys.modules, "pkcs11", None)
-    monkeypatch.delitem(sys.modules, token_module.__name__)
+    for module in (token_module, token_access):
+        monkeypatch.delitem(sys.modules, module.__name__)
     with pytest.raises(UsageError, match=r"insitu\[pkcs11\] installed"):
         importlib.import_module(token_module.__name__)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 from key_block_reference import KBPK
 
+from insitu.conformance import DurableVaultConformance, VaultConformance
 from insitu.protocol.engine import InsituError, KeyHandle, KeyKind, SecretAlgorithm, SecretUsage, UsageError
 from insitu.protocol.keys.keyblock import write_block
 from insitu.protocol.keys.port import KeyMissing
@@ -49,53 +50,24 @@ def vault(request) -> Vault:
 # Rules of every vault -----------------------------------------------------------------------------------------
 
 
-def test_a_new_vault_is_empty(vault):
-    assert vault.record is None
-    assert vault.labels() == frozenset()
+class TestMemoryVault(VaultConformance):
+    @pytest.fixture
+    def vault(self) -> Vault:
+        return MemoryVault(ENTROPY)
 
 
-def test_commit_keeps_what_it_names_and_destroys_the_rest(vault):
-    kept, dropped = vault.generate("kept", KeyKind.P256, b""), vault.generate("dropped", KeyKind.P256, b"")
-    vault.commit(b"record", frozenset({"kept"}))
-    assert vault.record == b"record"
-    assert vault.labels() == {"kept"}
-    assert works(vault, kept)
-    with pytest.raises(KeyMissing):
-        vault.sign(dropped, b"")
+class TestSealedVault(DurableVaultConformance):
+    @pytest.fixture
+    def disk(self) -> CrashDisk:
+        return CrashDisk()
 
+    @pytest.fixture
+    def vault(self, disk) -> Vault:
+        return create(disk)
 
-def test_roll_back_destroys_what_was_not_committed(vault):
-    old = vault.generate("old", KeyKind.P256, b"")
-    vault.commit(b"record", frozenset({"old"}))
-    vault.generate("new", KeyKind.P256, b"")
-    vault.roll_back()
-    assert vault.labels() == {"old"}
-    assert vault.record == b"record"
-    assert works(vault, old)
-    vault.generate("new", KeyKind.P256, b"")
-
-
-def test_a_commit_that_names_a_missing_pair_changes_nothing(vault):
-    vault.generate("old", KeyKind.P256, b"")
-    vault.commit(b"record", frozenset({"old"}))
-    vault.generate("new", KeyKind.P256, b"")
-    with pytest.raises(KeyMissing, match="expected absent, lost"):
-        vault.commit(b"other", frozenset({"new", "lost", "absent"}))
-    assert vault.record == b"record"
-    assert vault.labels() == {"old", "new"}
-
-
-def test_destroying_one_pair_leaves_the_others(vault):
-    for label in ("one", "two"):
-        vault.generate(label, KeyKind.P256, b"")
-    vault.commit(b"record", frozenset({"one", "two"}))
-    vault.generate("new", KeyKind.P256, b"")
-    vault.destroy("one")
-    assert vault.labels() == {"two", "new"}
-    vault.destroy("new")
-    vault.roll_back()
-    assert vault.labels() == {"two"}
-    assert vault.record == b"record"
+    @pytest.fixture
+    def reopen(self, disk) -> Callable[[], Vault]:
+        return lambda: reopen(disk)
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
