@@ -289,8 +289,8 @@ class Session(Generic[S, D]):
             else:
                 out.append(effect)
         if handshake.opened is not None:
-            opened, facts = handshake.opened, handshake.established.facts
-            self._records = Records(handshake.hand_over(), initiator=handshake.initiator)
+            opened, facts = handshake.opened, handshake.facts
+            self._records = handshake.records()
             secured = Secured(self.party, opened.peer.name, opened.intent, int(facts.method), facts.suite.number)
             out += [StopTimer(HANDSHAKE_TIMER), Show(secured)]
             self._opened, self._stage = opened, handshake.stage()

@@ -6,7 +6,7 @@ look-up of a credential is answered from the terms, and the end is either a Chan
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from ..engine import (
@@ -20,12 +20,12 @@ from ..engine import (
 )
 from ..messages import VERSION, Intent, Purpose, decode_intent, encode_intent
 from .edhoc import (
-    ChannelKeys,
     CredentialFound,
     CredentialQuery,
     CredentialUnknown,
     Ead,
     Established,
+    Facts,
     Failed,
     HandshakeFailed,
     InitiatorConfig,
@@ -41,7 +41,7 @@ from .edhoc import (
 )
 from .edhoc.credentials import X5Chain
 from .opened import ChannelOpened, Peer
-from .records import BINDING, WRAPPING
+from .records import BINDING, WRAPPING, Records
 from .trust import SUITES, ProofStage, Terms
 
 INTENT_LABEL: Final = 0xFF01
@@ -82,14 +82,13 @@ class Handshake:
             entropy: 64 fresh random bytes, for this handshake only.
 
         """
-        intent = encode_intent(Intent(version=VERSION, purpose=purpose, option=terms.option))
         config = InitiatorConfig(
             method=Method(terms.method),
             suites=SUITES,
             credential=terms.own,
             key=terms.key,
             c_i=C_I,
-            ead_1=(Ead(INTENT_LABEL, intent, critical=True),),
+            ead_1=(intended(terms, purpose),),
         )
         return cls(terms, InitiatorState.READY, begin_initiator(config, entropy))
 
@@ -103,19 +102,6 @@ class Handshake:
             entropy: 64 fresh random bytes, for this handshake only.
 
         """
-
-        def admit(items: tuple[Ead, ...]) -> None:
-            intent = _intent_of(items)
-            if intent.option is not terms.option or intent.purpose not in purposes:
-                wanted = " or ".join(purpose.name.lower() for purpose in purposes)
-                raise ProtocolError(
-                    "what the module asks for",
-                    who="channel",
-                    expected=f"{wanted} under {terms.option.text}",
-                    got=f"{intent.purpose.name.lower()} under {intent.option.text}",
-                    fault=Fault.UNSUPPORTED,
-                )
-
         config = ResponderConfig(
             methods=frozenset({Method(terms.method)}),
             suites=SUITES,
@@ -123,7 +109,7 @@ class Handshake:
             key=terms.key,
             c_r=C_R,
             ead_labels=frozenset({INTENT_LABEL}),
-            admits_ead_1=admit,
+            admits_ead_1=admission(terms, purposes),
         )
         return cls(terms, ResponderState.LISTENING, begin_responder(config, entropy))
 
@@ -143,15 +129,25 @@ class Handshake:
         """What the trust option has still to prove in the channel, once `opened`; None: nothing."""
         return None if self.opened is None else self._terms.stage(self.opened)
 
-    def hand_over(self) -> ChannelKeys:
-        """The keys, once `opened`; what else the handshake knew is let go of, and `established` is no more.
+    @property
+    def facts(self) -> Facts:
+        """What both sides agree on, once `opened`.
+
+        Raises:
+            ProtocolError: why it did not come to that.
+
+        """
+        return self.established.facts
+
+    def records(self) -> Records:
+        """The channel, once `opened`; what else the handshake knew is let go of, and `established` is no more.
 
         Raises:
             ProtocolError: why it did not come to that.
 
         """
         self._data = keys = self.established.keys
-        return keys
+        return Records(keys, initiator=self.initiator)
 
     def start(self, at: int) -> list[Effect]:
         """The link is up; the initiator speaks."""
@@ -188,7 +184,7 @@ class Handshake:
         if isinstance(self._data, Failed):
             self.error = self._data.error
         if isinstance(self._data, Established) and self.opened is None and self._peer is not None:
-            intent, exporter = _intent_of(self._data.facts.ead_1), self._data.exporter
+            intent, exporter = intent_of(self._data.facts.ead_1), self._data.exporter
             own = self._terms.own.id_cred
             self.opened = ChannelOpened(
                 peer=self._peer,
@@ -210,7 +206,37 @@ class Handshake:
         return CredentialFound(credential)
 
 
-def _intent_of(items: tuple[Ead, ...]) -> Intent:
+def intended(terms: Terms, purpose: Purpose) -> Ead:
+    """What the initiator says in EAD_1, which the transcript binds (S13): version, purpose and trust option."""
+    intent = encode_intent(Intent(version=VERSION, purpose=purpose, option=terms.option))
+    return Ead(INTENT_LABEL, intent, critical=True)
+
+
+def admission(terms: Terms, purposes: Collection[Purpose]) -> Callable[[tuple[Ead, ...]], None]:
+    """The responder's judgement of that: a ProtocolError for another trust option than its own, or another purpose."""
+
+    def admit(items: tuple[Ead, ...]) -> None:
+        intent = intent_of(items)
+        if intent.option is not terms.option or intent.purpose not in purposes:
+            wanted = " or ".join(purpose.name.lower() for purpose in purposes)
+            raise ProtocolError(
+                "what the module asks for",
+                who="channel",
+                expected=f"{wanted} under {terms.option.text}",
+                got=f"{intent.purpose.name.lower()} under {intent.option.text}",
+                fault=Fault.UNSUPPORTED,
+            )
+
+    return admit
+
+
+def intent_of(items: tuple[Ead, ...]) -> Intent:
+    """The Intent in EAD_1.
+
+    Raises:
+        ProtocolError: there is none, or something else.
+
+    """
     match items:
         case (Ead(label=label, value=bytes(value), critical=True),) if label == INTENT_LABEL:
             return decode_intent(value)

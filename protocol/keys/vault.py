@@ -61,6 +61,11 @@ class Vault(Uncopied, ABC):
         """The record as last committed; None before the first commit."""
         return self._record
 
+    @property
+    def durable(self) -> frozenset[str]:
+        """The labels of the pairs and symmetric keys that a commit has kept."""
+        return self._durable
+
     def commit(self, record: bytes, keep: frozenset[str]) -> None:
         """Make `record` and the pairs in `keep` durable, and destroy all other pairs, in one write.
 

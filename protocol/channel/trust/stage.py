@@ -54,6 +54,20 @@ class ProofStage:
         """Who is at the other end, once that is proved; None before."""
         return self._data.proved
 
+    @property
+    def data(self) -> Verdict:
+        """What this side knows."""
+        return self._data
+
+    @property
+    def accepts(self) -> tuple[type, ...]:
+        """The event types that the present state has a row for."""
+        return self._table.accepts(self.state)
+
+    def fork(self) -> ProofStage:
+        """The same once more, from here, for whoever explores what may happen (insitu.check)."""
+        return ProofStage(self._table, self.state, self._data)
+
     def step(self, event: object) -> Sequence[Effect]:
         """One step; on any error nothing has changed.
 

@@ -12,7 +12,7 @@ from .common import Group
 
 NOUNS: Final = (
     *("manufacturer", "module", "card", "log", "unit", "mobile", "tan", "central"),
-    *("trust", "demo", "simulate", "ports", "fuzz"),
+    *("trust", "demo", "simulate", "ports", "check", "fuzz"),
 )
 HELP: Final = """Personalize the security modules of ATMs where they stand.
 

@@ -53,7 +53,7 @@ class Keeping(Generic[R]):
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[R], None] = lambda _: None
         self._class = record_class
-        self._durable = vault.labels()
+        self._durable = vault.durable
         self._to_reopen = ""
         stored = vault.record
         self._record: R | None = None if stored is None else decode_record(record_class, stored, **RECORD_LIMITS)

@@ -47,6 +47,7 @@ from ..protocol.parties.module_data import (
     ModuleState,
     resting_state,
 )
+from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
 from .attempts import LinkLimit, LinkPaused
@@ -347,23 +348,32 @@ class Module:
 
         handshake = Handshake.initiate(terms, purpose, self._entropy(64))
         session = Session(MODULE, self.state, self._data(), handshake)
+        ports = self._ports(session, terms.option, show, mobile, origin)
+        orders = None if mobile is None else mobile.orders
+        await run(session, stream, ports, now=self._now, scope=scope, orders=orders)
+
+    def _ports(
+        self,
+        session: Session[ModuleState, ModuleData],
+        option: TrustOption,
+        show: Show,
+        mobile: SecondLink | None,
+        origin: str,
+    ) -> Ports:
+        """The surroundings of one session."""
 
         def look_up(question: LookUp) -> object:
             answer = self._count(question.argument, origin)
             session.begin_anew(self.state, self._data())
             return answer
 
-        asks = terms.option is TrustOption.TAN
+        asks = option is TrustOption.TAN
         ports = replace(self._keeping.ports(show), look_up=look_up, consult=self._ask_operator, patient=asks)
         if asks and self._token is not None:
             ports = replace(ports, keys=KeysBeside(ports.keys, self._token), patient=False)
         elif asks and self._pad is not None:
             ports = replace(ports, confer=partial(self._ask_at, self._pad))
-        if mobile is None:
-            await run(session, stream, ports, now=self._now, scope=scope)
-        else:
-            ports = replace(ports, forward=mobile.forward)
-            await run(session, stream, ports, now=self._now, scope=scope, orders=mobile.orders)
+        return ports if mobile is None else replace(ports, forward=mobile.forward)
 
     def _count(self, question: object, origin: str) -> object:
         """What is answered is durable; where it could not be written, that goes up, and nothing is said."""

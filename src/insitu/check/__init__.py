@@ -1,0 +1,15 @@
+"""The model checker: the parties' real tables with an intruder among them, in every order of events within bounds.
+
+Nothing is modelled by hand. What moves is the product's own sessions, tables, trust options, ports and programs, with
+real keys, certificates and logs, deterministic and forked at will (memory.py, parties.py). Since a step of a session is
+a pure function of the session, its store and the event, it is computed once and remembered; a state of the world is a
+tuple of numbers (values.py, scenario.py), and the search is breadth-first over all of them (search.py).
+
+One thing is abstracted: the arithmetic of EDHOC and of the records (channel.py says what is assumed of them, and where
+that is shown). Time stands still: a deadline may pass whenever its timer runs; what expires by the clock is elsewhere.
+
+In the world (world.py, scenario.py): module SN-1, which may meet units more than once, crash at any point of a step and
+be reset; two banks with a unit, a card and an approved job each; people who may approve another job; the mobile; and an
+intruder who owns the network, holds a stolen module and all names (intruder.py). What must hold is in invariants.py and
+liveness.py; what SECURITY.md says an option does not withstand must be found (attacks.py).
+"""

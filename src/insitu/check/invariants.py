@@ -1,0 +1,334 @@
+"""The invariants S1 to S13 of SECURITY.md, as far as a search can see them: one function each, of a state or a move.
+
+Each says what is wrong, or nothing. What was issued and by whom is read from the cards' own logs, what the module keeps
+from its own record; that a key is the module's, and how many jobs people approved, the search has seen for itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ..protocol.channel.trust import ModuleAtWork
+from ..protocol.engine import InsituError, given
+from ..protocol.keys.certificates import Role
+from ..protocol.messages import RECORD_LIMITS, CardRecord, ModuleCondition, ModuleRecord, decode_record
+from ..protocol.parties.card_record import log_of
+from ..protocol.stores.card_log import Intent, Result
+from .channel import CheckedSession
+from .parties import Done
+from .scenario import Scenario
+from .state import IDLE, Fact, Move, State
+from .values import canonical
+from .world import BANKS, SERIAL, card_of
+
+_P256_KEY: Final = re.compile(
+    re.escape(bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")) + b"(.{65})", re.DOTALL
+)
+"""A P-256 key in a certificate (RFC 5480)."""
+
+
+class Issued(NamedTuple):
+    """A certificate for a module by an honest card, as its log has it.
+
+    Attributes:
+        job: number of it.
+        public: the key that is certified, an uncompressed point.
+        subject: serial number.
+        approvers: who approved it.
+        fingerprint: of the certificate; empty where the log has an intent only.
+
+    """
+
+    job: bytes
+    public: bytes
+    subject: str
+    approvers: tuple[str, ...]
+    fingerprint: bytes
+
+
+@lru_cache(maxsize=4096)
+def issued_by(record: bytes) -> tuple[Issued, ...]:
+    """What a card has issued for modules."""
+    log = [entry.what for entry in log_of(decode_record(CardRecord, record, **RECORD_LIMITS))]
+    results = {what.job: what.fingerprint for what in log if isinstance(what, Result)}
+    found: list[Issued] = []
+    for what in log:
+        if isinstance(what, Intent) and what.role == Role.MODULE.value:
+            key = given(_P256_KEY.search(what.to_be_signed)).group(1)
+            found.append(Issued(what.job, key, what.subject, what.approvers, results.get(what.job, b"")))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A state, for the invariants: what parties keep, and what has happened.
+
+    Attributes:
+        record: of the module.
+        issued: by bank.
+        facts: what has happened.
+        jobs: how many were approved, over all.
+
+    """
+
+    scenario: Scenario
+    state: State
+
+    @property
+    def record(self) -> ModuleRecord:
+        """Of the module."""
+        return self.scenario.module_record(self.state.stores[0])
+
+    @property
+    def issued(self) -> dict[str, tuple[Issued, ...]]:
+        """By bank."""
+        stores = self.state.stores[1:]
+        return {
+            bank: issued_by(given(self.scenario.stores[store].vault.record))
+            for bank, store in zip(BANKS, stores, strict=False)
+        }
+
+    @property
+    def facts(self) -> frozenset[Fact]:
+        """What has happened."""
+        return self.scenario.facts[self.state.facts]
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs two people approved, over all."""
+        return len(self.state.stores) - 1 + self.scenario.limits.jobs - self.state.left[2]
+
+
+# Of a state ------------------------------------------------------------------------------------------------------
+
+
+def s2_operating_means_a_whole_chain_and_its_key(seen: Seen) -> str:
+    """S2: chain, key pair and pin hold together, judged by what a module begins to work with."""
+    record = seen.record
+    if record.condition is not ModuleCondition.OPERATING:
+        return ""
+    vault = seen.scenario.stores[seen.state.stores[0]].vault
+    try:
+        ModuleAtWork.of(record, vault.find(given(record.key)))
+    except InsituError as error:
+        return f"the module operates, and {error}"
+    return ""
+
+
+def s3_after_a_reset_nothing_of_before_is_left(seen: Seen) -> str:
+    """S3: neither key nor certificate; what is durable besides came at manufacture."""
+    record = seen.record
+    left = seen.scenario.stores[seen.state.stores[0]].vault.fork()
+    left.restart()
+    if record.condition is ModuleCondition.RESET and (left.labels() != record.lasting or record.module):
+        return f"after a reset the module holds {', '.join(sorted(left.labels() - record.lasting)) or 'a certificate'}"
+    return ""
+
+
+def s6_two_people_approved_each_certificate_and_each_approval_once(seen: Seen) -> str:
+    """S6: by the log, two names; by what people did, no more certificates than jobs."""
+    every = [each for issued in seen.issued.values() for each in issued]
+    if any(len(set(each.approvers)) < 2 for each in every):
+        return "a certificate with fewer than two approvers"
+    if len({each.job for each in every}) < len(every) or len(every) > seen.jobs:
+        return f"{len(every)} certificates for {seen.jobs} approved jobs"
+    return ""
+
+
+def s11_only_a_key_that_the_module_made_is_certified(seen: Seen) -> str:
+    """S7, S11: under the serial number of the module no other key, whatever names and numbers said."""
+    made = {fact[1] for fact in seen.facts if fact[0] == "made"}
+    for bank, issued in seen.issued.items():
+        for each in issued:
+            if each.subject == SERIAL and each.public not in made:
+                return f"the card of {bank} certified a key as {SERIAL}'s that {SERIAL} never made"
+    return ""
+
+
+def what_operates_came_from_one_bank(seen: Seen) -> str:
+    """Agreement: certificate, issuer and central system are those that one honest unit handed over."""
+    record = seen.record
+    if record.condition is not ModuleCondition.OPERATING:
+        return ""
+    for bank, store in zip(BANKS, seen.state.stores[1:], strict=False):
+        card = card_of(seen.scenario.stores[store].vault.fork())
+        is_there = any(each.fingerprint == record.fingerprint for each in seen.issued[bank])
+        if is_there and (record.customer, record.central) == (card.customer.der, seen.scenario.start.central[bank]):
+            return ""
+    return f"{SERIAL} operates with certificates that no bank handed over"
+
+
+def s12_one_certificate_counts_until_a_reset(seen: Seen) -> str:
+    """S12: however many units were there."""
+    operated = {(fact[1], fact[2]) for fact in seen.facts if fact[0] == "operated"}
+    if len({epoch for epoch, _ in operated}) < len(operated):
+        return "the module took two certificates without a reset between them"
+    return ""
+
+
+def a_unit_is_right_about_what_it_did(seen: Seen) -> str:
+    """Agreement: the unit that says that the module is personalized is right."""
+    operated = {fact[2] for fact in seen.facts if fact[0] == "operated"}
+    confirmed = {fact[1] for fact in seen.facts if fact[0] == "confirmed"}
+    return "a unit believes that the module operates, and it never did" if confirmed - operated else ""
+
+
+# Of a move ---------------------------------------------------------------------------------------------------------
+
+_COUNTED: Final = {"wrong", "generation"}
+"""What an attempt at a secret may change."""
+
+
+def _changed(before: ModuleRecord, after: ModuleRecord) -> set[str]:
+    names = ModuleRecord.__dataclass_fields__
+    return {name for name in names if getattr(before, name) != getattr(after, name)} - _COUNTED
+
+
+def s1_what_operates_is_left_alone_until_a_reset(before: Seen, move: Move, after: Seen) -> str:
+    """S1: no message, in whatever session, changes what the module operates with."""
+    is_reset = move.kind == "people" and move.who == "module"
+    if before.record.condition is ModuleCondition.OPERATING and not is_reset:
+        changed = _changed(before.record, after.record)
+        return f"{', '.join(sorted(changed))} of an operating module changed" if changed else ""
+    return ""
+
+
+def s10_what_is_replayed_changes_nothing(before: Seen, move: Move, after: Seen) -> str:
+    """S10: a frame that is doubled, reordered, reflected or of another session accepts nothing and keeps nothing."""
+    if move.kind != "inject":
+        return ""
+    if _changed(before.record, after.record) or before.issued != after.issued:
+        return f"{move.text}, replayed, had an effect"
+    return ""
+
+
+def an_agreement_counts_once(before: Seen, move: Move, after: Seen) -> str:
+    """Injective agreement: nothing is taken for done twice."""
+    if move.kind == "people" or before.state.stores[0] == after.state.stores[0]:
+        return ""
+    old, new = before.record, after.record
+    began = new.condition is ModuleCondition.OPERATING and old.condition is not ModuleCondition.OPERATING
+    if began and any(fact[0] == "operated" and fact[2] == new.module for fact in before.facts):
+        return "the module took the same certificate a second time"
+    return ""
+
+
+# Of the two ends of a link -----------------------------------------------------------------------------------------
+
+
+def s13_both_ends_want_the_same(one: CheckedSession, other: CheckedSession) -> str:
+    """S13: option, method, purpose and version of an open channel are what both sides pinned."""
+    if one.records is None or other.records is None or one.records.channel != other.records.channel:
+        return ""
+    ours, theirs = one.handshake, other.handshake
+    pinned = (ours.terms.option, ours.terms.method) == (theirs.terms.option, theirs.terms.method)
+    told = ours.opened is not None and theirs.opened is not None and ours.opened.intent == theirs.opened.intent
+    same = pinned and told and given(ours.opened).binding == given(theirs.opened).binding
+    return "" if same else "the two ends of a channel do not agree on what it is"
+
+
+# Of what a session does, in whichever state of the world --------------------------------------------------------------
+
+
+def s9_no_secret_is_told(done: Done, before: dict[str, bytes]) -> str:
+    """S9: in no frame, note, forwarded message or error."""
+    told = repr(canonical((tuple(frame.content for frame in done.sent), done.notes, done.forwarded, done.error)))
+    secrets = {**before, **(done.store.vault.secrets() if done.store is not None else {})}
+    for label, secret in secrets.items():
+        if len(secret) >= 6 and (repr(secret)[2:-1] in told or secret.hex() in told):
+            return f"{label!r} is told"
+    return ""
+
+
+OF_A_STATE: Final[tuple[Callable[[Seen], str], ...]] = (
+    s2_operating_means_a_whole_chain_and_its_key,
+    s3_after_a_reset_nothing_of_before_is_left,
+    s6_two_people_approved_each_certificate_and_each_approval_once,
+    s11_only_a_key_that_the_module_made_is_certified,
+    what_operates_came_from_one_bank,
+    s12_one_certificate_counts_until_a_reset,
+    a_unit_is_right_about_what_it_did,
+)
+OF_A_MOVE: Final[tuple[Callable[[Seen, Move, Seen], str], ...]] = (
+    s1_what_operates_is_left_alone_until_a_reset,
+    s10_what_is_replayed_changes_nothing,
+    an_agreement_counts_once,
+)
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold."""
+
+    invariant: str
+    what: str
+
+
+class Judge:
+    """All invariants or some of them, each looked at once for what it depends on.
+
+    Args:
+        scenario: where.
+        only: the names of those that count; None: all.
+
+    """
+
+    def __init__(self, scenario: Scenario, only: frozenset[str] | None = None) -> None:
+        self._scenario = scenario
+        self._of_a_state = [each for each in OF_A_STATE if only is None or each.__name__ in only]
+        self._of_a_move = [each for each in OF_A_MOVE if only is None or each.__name__ in only]
+        self._states: dict[object, Violation | None] = {}
+        self._moves: dict[object, Violation | None] = {}
+        self._links: dict[tuple[int, int], Violation | None] = {}
+        self._looked_at = 0
+
+    def state(self, state: State) -> Violation | None:
+        """What is wrong with a state."""
+        about = state.stores, state.facts, state.left[2]
+        if about not in self._states:
+            seen = Seen(self._scenario, state)
+            self._states[about] = next(
+                (Violation(each.__name__, what) for each in self._of_a_state if (what := each(seen))), None
+            )
+        return self._states[about] or self._link(state)
+
+    def move(self, before: State, move: Move, after: State) -> Violation | None:
+        """What is wrong with a move."""
+        if before.stores == after.stores:
+            return None
+        about = before.stores, after.stores, before.facts, move.kind, move.who
+        if about not in self._moves:
+            one, other = Seen(self._scenario, before), Seen(self._scenario, after)
+            self._moves[about] = next(
+                (Violation(each.__name__, what) for each in self._of_a_move if (what := each(one, move, other))), None
+            )
+        return self._moves[about]
+
+    def sessions(self) -> Violation | None:
+        """What is wrong with anything that a session did since the last call."""
+        for done, before in self._scenario.steps[self._looked_at :]:
+            self._looked_at += 1
+            if what := s9_no_secret_is_told(done, before):
+                return Violation(s9_no_secret_is_told.__name__, what)
+        return None
+
+    def _link(self, state: State) -> Violation | None:
+        for slot in state.slots[1:]:
+            if slot.peer == 0 and slot.end != IDLE and state.slots[0].end != IDLE:
+                about = slot.end, state.slots[0].end
+                if about not in self._links:
+                    ends = self._scenario.ends
+                    what = s13_both_ends_want_the_same(ends[about[0]].session, ends[about[1]].session)
+                    self._links[about] = Violation(s13_both_ends_want_the_same.__name__, what) if what else None
+                if self._links[about] is not None:
+                    return self._links[about]
+        return None
+
+
+def invariants() -> Iterator[tuple[str, str]]:
+    """Name and first line of what each says."""
+    for each in (*OF_A_STATE, *OF_A_MOVE, s13_both_ends_want_the_same, s9_no_secret_is_told):
+        yield each.__name__, (each.__doc__ or "").split("\n", 1)[0]

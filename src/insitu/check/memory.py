@@ -1,0 +1,161 @@
+"""Key memory that can be gone on with from the same place more than once, and whose entropy repeats.
+
+Real keys and real signatures of the product's software store; deterministic (RFC 6979), so that a step of a party gives
+the same bytes in whichever order everything else happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import lru_cache
+from hashlib import sha256, shake_256
+from typing import Any, Final
+
+from ..protocol.engine import KeyHandle, KeyKind, PublicKey, SecretHandle
+from ..protocol.keys.exchange import begin_exchange
+from ..protocol.keys.software import SoftwareKeyStore
+from ..protocol.keys.vault import Vault
+
+
+class Repeated:
+    """Entropy: the same bytes for the same name, one draw after the other.
+
+    Attributes:
+        name: whose draws these are.
+        count: how many there were.
+
+    """
+
+    def __init__(self, name: str, count: int = 0) -> None:
+        self.name = name
+        self.count = count
+
+    def __call__(self, size: int) -> bytes:
+        """The next draw."""
+        self.count += 1
+        return shake_256(f"{self.name}/{self.count}".encode()).digest(size)
+
+
+class _Exchange:
+    """A password-authenticated exchange that may be ended more than once, each time from the same beginning."""
+
+    def __init__(self, password: bytes, identities: tuple[bytes, bytes], name: str, *, begins: bool) -> None:
+        self.about = password, identities, name, begins
+        self.share = _finished(*self.about, None)
+
+    def finish(self, share: bytes) -> bytes:
+        """The key."""
+        return _finished(*self.about, share)
+
+
+def _about(exchange: object) -> tuple[object, ...]:
+    return exchange.about if isinstance(exchange, _Exchange) else ()
+
+
+@lru_cache(maxsize=4096)
+def _finished(password: bytes, identities: tuple[bytes, bytes], name: str, begins: bool, share: bytes | None) -> bytes:
+    exchange = begin_exchange(password, identities, Repeated(name), begins=begins)
+    return exchange.share if share is None else exchange.finish(share)
+
+
+_SIGNED: Final[dict[tuple[PublicKey, bytes], bytes]] = {}
+"""Signatures by key and message: always the same."""
+
+
+class CheckedKeys(SoftwareKeyStore):
+    """The software key store, forked at will."""
+
+    def __init__(self, name: str) -> None:
+        self.drawn = Repeated(name)
+        super().__init__(self._draw, repeatable=True)
+
+    def _draw(self, size: int) -> bytes:
+        return self.drawn(size)
+
+    def fork(self) -> CheckedKeys:
+        """The same once more, from here."""
+        other = CheckedKeys(self.drawn.name)
+        mine: dict[str, Any] = {
+            "drawn": Repeated(self.drawn.name, self.drawn.count),
+            "_pairs": dict(self._pairs),
+            "_secrets": dict(self._secrets),
+            "_exchanges": dict(self._exchanges),
+        }
+        vars(other).update(mine)
+        return other
+
+    def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
+        """See KeyStore."""
+        self.drawn.count += 1
+        name = f"{self.drawn.name}/{self.drawn.count}"
+        exchange: Any = _Exchange(self._meant(password).reveal(), identities, name, begins=begins)
+        self._exchanges[label] = exchange
+        return exchange.share  # type: ignore[no-any-return]
+
+    def sign(self, key: KeyHandle, message: bytes) -> bytes:
+        """See KeyStore."""
+        self._private(key)
+        place = key.public, message
+        if place not in _SIGNED:
+            _SIGNED[place] = super().sign(key, message)
+        return _SIGNED[place]
+
+    @property
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+        pairs = frozenset((label, public) for label, (public, _) in self._pairs.items())
+        secrets = frozenset(
+            (handle, sha256(self.secret_bytes_for_sealing(label)).digest())
+            for label, (handle, _) in self._secrets.items()
+        )
+        waiting = frozenset((label, *_about(exchange)) for label, exchange in self._exchanges.items())
+        return pairs, secrets, waiting, self.drawn.name, self.drawn.count
+
+
+class CheckedVault(Vault):
+    """A vault in memory, forked at will."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(CheckedKeys(name), None)
+
+    @property
+    def _store(self) -> CheckedKeys:
+        assert isinstance(self._keys, CheckedKeys)  # noqa: S101 - nothing else is put in
+        return self._keys
+
+    def fork(self) -> CheckedVault:
+        """The same once more, from here."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self) | {"_keys": self._store.fork()})
+        return other
+
+    def draw_as(self, name: str) -> None:
+        """From now on the entropy is that of `name`, from its beginning."""
+        self._store.drawn = Repeated(name)
+
+    def restart(self) -> None:
+        """What is not durable is gone."""
+        self.roll_back()
+        self.draw_as("rest")
+
+    @property
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+        return self._record, self._durable, self._store.identity
+
+    def secrets(self) -> dict[str, bytes]:
+        """Private halves and symmetric keys, for whoever looks for them where they must not be (S9)."""
+        keys = self._store
+        return {
+            label: keys.private_bytes_for_sealing(label) if keys.find(label) else keys.secret_bytes_for_sealing(label)
+            for label in keys.labels()
+        }
+
+    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
+        """There is no medium."""
+
+
+def fresh_pair(name: str) -> tuple[CheckedVault, KeyHandle]:
+    """A vault with one pair that depends on `name` alone."""
+    vault = CheckedVault(name)
+    return vault, vault.generate("own", KeyKind.P256, b"")

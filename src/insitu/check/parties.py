@@ -1,0 +1,282 @@
+"""Parties: one session of a module or a unit, moved on by one event, with all that follows from it.
+
+The session, the tables, the terms, the ports and what they ask are the product's own programs; here they only begin
+from a copy, so that the same session can be moved on by any other event as well. What a crash in the midst of a step
+leaves is told too: after each frame that was sent and each thing that became durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from ..protocol.engine import Close, Consult, InsituError, LookUp, Persist, Send, Show, StartTimer, StopTimer
+from ..protocol.messages import CardRole, KeyPolicy, NumberMaker, Purpose, TrustOption
+from ..protocol.parties.module import MODULE
+from ..protocol.parties.module_data import ModuleState
+from ..protocol.parties.unit import UNIT, UnitData, UnitState
+from ..protocol.ports import Ports, perform
+from ..protocol.session import Outcome, Transmit
+from ..shell.module import Module
+from ..shell.second_link import SecondLink
+from ..shell.trusting import Means, Mobiles, UnitHas, module_terms, unit_terms
+from ..shell.unit import Unit
+from .channel import CheckedSession, Frame, SymbolicHandshake
+from .memory import Repeated
+from .values import canonical
+from .world import NOW, SERIAL, Beginning, Store, book_of, card_of, now, shared_secret, shipped_key
+
+MOBILE: Final = "certificate 00"
+"""The mobile that the units believe, as its long-distance link proves it."""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a link: a session that runs.
+
+    Attributes:
+        session: of the party.
+        timers: that run.
+        asked: what a person is asked and has not answered.
+
+    """
+
+    session: CheckedSession
+    timers: frozenset[str] = frozenset()
+    asked: tuple[Consult, ...] = ()
+
+    @property
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+        return self.session.identity, self.timers, canonical(self.asked)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of one event.
+
+    Attributes:
+        end: the session; None: it is over.
+        store: what is durable, and key memory.
+        sent: the frames, in order.
+        notes: what was shown, in order.
+        forwarded: what went to a second link.
+        crashes: what would be left, and sent, if the power had been cut within.
+        error: why the session ended, where it did not end in good order.
+        order: the effects in the order in which they were performed, for the invariants about order.
+
+    """
+
+    end: End | None
+    store: Store
+    sent: tuple[Frame, ...] = ()
+    notes: tuple[object, ...] = ()
+    forwarded: tuple[object, ...] = ()
+    crashes: tuple[tuple[Store, tuple[Frame, ...]], ...] = ()
+    error: str = ""
+    order: tuple[object, ...] = ()
+
+
+class Party(Protocol):
+    """A kind of party: how its sessions begin, and what surrounds them."""
+
+    def begin(self, store: Store, name: str) -> CheckedSession:
+        """A session called `name`, from what is durable.
+
+        Raises:
+            InsituError: there is no reason for one, or something is missing.
+
+        """
+        ...
+
+    def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
+        """Its ports."""
+        ...
+
+
+def begin(party: Party, store: Store, name: str) -> Done:
+    """The session called `name`, begun.
+
+    Raises:
+        InsituError: as for Party.
+
+    """
+    store = store.fork()
+    store.vault.draw_as(name)
+    session = party.begin(store, name)
+    return _performed(party, End(session), store, session.start(NOW))
+
+
+def move(party: Party, end: End, store: Store, do: Callable[[CheckedSession], Outcome]) -> Done:
+    """What comes of `do`; `end` and `store` are as before."""
+    store, session = store.fork(), end.session.fork()
+    try:
+        outcome = do(session)
+    except InsituError as error:  # an order that is refused changes nothing
+        return Done(end, store, error=str(error))
+    return _performed(party, replace(end, session=session), store, outcome)
+
+
+def answer(party: Party, end: End, store: Store, reply: Callable[[Ports, Consult], object]) -> Done:
+    """A person answers what was asked first."""
+    asked, *others = end.asked
+    store, session = store.fork(), end.session.fork()
+    ports = party.surroundings(store, session, [])
+    event = reply(ports, asked)
+    outcome = session.answer(event, NOW)
+    return _performed(party, replace(end, session=session, asked=tuple(others)), store, outcome)
+
+
+def _performed(party: Party, end: End, store: Store, outcome: Outcome) -> Done:
+    session, timers, asked = end.session, set(end.timers), list(end.asked)
+    sent: list[Frame] = []
+    notes: list[object] = []
+    forwarded: list[object] = []
+    order: list[object] = []
+    crashes: list[tuple[Store, tuple[Frame, ...]]] = []
+    ports = replace(party.surroundings(store, session, forwarded), show=notes.append)
+    queue = deque(outcome)
+
+    def may_crash() -> None:
+        crashes.append((store.restarted(), tuple(sent)))
+
+    while queue:
+        effect = queue.popleft()
+        order.append(effect)
+        match effect:
+            case Transmit(frames):
+                sent += [frame for frame in frames if isinstance(frame, Frame)]
+                may_crash()
+            case StartTimer(timer):
+                timers.add(timer)
+            case StopTimer(timer):
+                timers.discard(timer)
+            case Close() | Send():
+                pass
+            case Consult():
+                asked.append(effect)
+            case _:
+                try:
+                    event = perform(effect, ports)
+                except InsituError as error:
+                    queue = deque(session.undone(error))
+                    continue
+                if isinstance(effect, (Persist, LookUp)):
+                    may_crash()
+                if event is not None:
+                    queue.extend(session.answer(event, NOW))
+    left = None if session.closed else End(session, frozenset(timers), tuple(asked))
+    if left is None:
+        store.vault.restart()
+    return Done(
+        left,
+        store,
+        tuple(sent),
+        tuple(notes),
+        tuple(forwarded),
+        _worth_telling(crashes),
+        "" if session.error is None else str(session.error),
+        tuple(each for each in order if not isinstance(each, Show)),
+    )
+
+
+def _worth_telling(crashes: list[tuple[Store, tuple[Frame, ...]]]) -> tuple[tuple[Store, tuple[Frame, ...]], ...]:
+    """The last one is that after the step, which is a move of its own."""
+    found = {(store.identity, sent): (store, sent) for store, sent in crashes[:-1]}
+    return tuple(found.values())
+
+
+# Module --------------------------------------------------------------------------------------------------------
+
+
+class _Module(Module):
+    """The program of a module, met one event at a time."""
+
+    def session(self, option: TrustOption, name: str) -> CheckedSession:
+        """As `meet_unit` begins one."""
+        terms = module_terms(option, self._has(wired=True, mobile=SecondLink(lambda _: None)))
+        purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
+        handshake = SymbolicHandshake(terms, name, purpose=purpose)
+        return CheckedSession(MODULE, self.state, self._data(), handshake)
+
+    def surroundings(self, option: TrustOption, session: CheckedSession, forward: Callable[[object], None]) -> Ports:
+        """Its ports."""
+        mobile = SecondLink(forward) if option is TrustOption.CONVEYED else None
+        return self._ports(session, option, lambda _: None, mobile, "")
+
+
+@dataclass(frozen=True)
+class ModuleParty:
+    """Module SN-1, which wants to be personalized or reports that it is."""
+
+    option: TrustOption
+    start: Beginning
+
+    def program(self, store: Store) -> _Module:
+        """Of the module with this store."""
+        entropy = Repeated(store.vault.identity.__hash__().__str__())
+        return _Module(store.vault, enter=self._envelope, entropy=entropy, now=now, steady=lambda: 0)
+
+    def begin(self, store: Store, name: str) -> CheckedSession:
+        """See Party."""
+        return self.program(store).session(self.option, name)
+
+    def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
+        """See Party."""
+        return self.program(store).surroundings(self.option, session, forwarded.append)
+
+    def _envelope(self, peer: str) -> str:
+        """The operator keys in the TAN of whichever unit there says to be."""
+        return self.start.envelopes.get(peer) or next(iter(self.start.envelopes.values()))
+
+
+# Unit in the field -----------------------------------------------------------------------------------------------
+
+
+class _Unit(Unit):
+    """The program of a unit, met one event at a time."""
+
+    def session(self, option: TrustOption, name: str, means: Means) -> CheckedSession:
+        """As `personalize` begins one."""
+        card = self._card
+        job = card.approved_job(CardRole.MODULE, SERIAL)
+        data = UnitData(job.number, SERIAL, job.salt, KeyPolicy.NEW, card.customer.der, self._central)
+        entropy = Repeated(name)
+        has = UnitHas(card, card.keys, SERIAL, NOW, None, means, wired=True, entropy=entropy)
+        purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
+        handshake = SymbolicHandshake(unit_terms(option, has), name, purposes=purposes)
+        return CheckedSession(UNIT, UnitState.READY, data, handshake)
+
+    def surroundings(self, means: Means, forward: Callable[[object], None]) -> Ports:
+        """Its ports."""
+        return replace(self._ports(means, lambda _: None), forward=forward)
+
+
+@dataclass(frozen=True)
+class UnitParty:
+    """The unit of a bank in the field: one module at a time, SN-1 and no other."""
+
+    option: TrustOption
+    start: Beginning
+    bank: str
+    maker: NumberMaker = NumberMaker.UNIT
+
+    def program(self, store: Store) -> _Unit:
+        """Of the unit with this store."""
+        return _Unit(card_of(store.vault), self.start.central[self.bank], now=now)
+
+    def means(self, store: Store, forward: Callable[[object], None]) -> Means:
+        """What people and documents contribute."""
+        mobiles = Mobiles(frozenset({MOBILE}), SecondLink(forward), self.maker)
+        book = None if store.book is None else book_of(store.book, self.bank)
+        return Means(shipped_key(SERIAL), shared_secret(SERIAL), book, mobiles=mobiles)
+
+    def begin(self, store: Store, name: str) -> CheckedSession:
+        """See Party."""
+        return self.program(store).session(self.option, name, self.means(store, lambda _: None))
+
+    def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
+        """See Party."""
+        return self.program(store).surroundings(self.means(store, forwarded.append), forwarded.append)

@@ -1,0 +1,62 @@
+"""insitu check: the tables searched, with an intruder, for anything that must not be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ..check.report import FULL, SMALL, InvariantBroken, search
+from ..check.state import Variant
+from ..check.trace import DIAGRAM
+from ..protocol.engine import UsageError
+from .common import OPTIONS, PATH, say
+
+
+@click.command()
+@click.option("--option", type=click.Choice(sorted(OPTIONS)), multiple=True, help="Only under this trust option.")
+@click.option(
+    "--variant",
+    type=click.Choice([variant.value for variant in Variant]),
+    multiple=True,
+    help="Only for a unit of this kind.",
+)
+@click.option(
+    "--states",
+    type=click.IntRange(1, 100_000_000),
+    default=100_000,
+    show_default=True,
+    help="End each search after so many states.",
+)
+@click.option("--depth", type=click.IntRange(1, 1000), help="Go no further than so many moves.")
+@click.option("--small", is_flag=True, help="One session a party only, which is searched to the end within seconds.")
+@click.option("--trace", type=PATH, help="Write the way to the first thing found wrong, a Mermaid diagram.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, one object a search.")
+def check(
+    option: tuple[str, ...],
+    variant: tuple[str, ...],
+    states: int,
+    depth: int | None,
+    small: bool,
+    trace: Path | None,
+    as_json: bool,
+) -> None:
+    """Search everything that may happen between the parties, an intruder included, for what must not.
+
+    What runs are the tables and sessions of this program itself. Where an option is known not to withstand somebody,
+    that must be found, too. Takes minutes, unless told to be less thorough.
+
+    Exit code 1: an invariant does not hold, or a known attack was not found.
+    """
+    if trace is not None and trace.is_file() and not trace.read_text(errors="replace").startswith(DIAGRAM):
+        raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
+    for name in option or sorted(OPTIONS):
+        for kind in variant or [each.value for each in Variant]:
+            limits = SMALL if small else FULL
+            for finding in search(OPTIONS[name], Variant(kind), states=states, depth=depth, limits=limits):
+                say(json.dumps(finding.facts()) if as_json else finding.line())
+                if not finding.as_expected:
+                    if trace is not None:
+                        trace.write_text(finding.diagram, encoding="utf-8")
+                    raise InvariantBroken("the check found a fault", who="check", got=finding.line())
