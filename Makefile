@@ -10,7 +10,7 @@ PYTEST ?=
 WORKERS ?= auto
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test lint bench specs lock coverage system clean help
+.PHONY: setup demo test lint check bench specs lock coverage system clean help
 
 setup: .venv/made ## the virtual environment in .venv (the default); .venv/bin/insitu is the command
 
@@ -24,6 +24,11 @@ test: setup system ## all checks and the whole test suite
 
 lint: setup ## all checks that do not run the code
 	scripts/lint
+
+check: setup ## every search of the protocol in its quick form, minutes; the reports go to CHECKED
+	mkdir -p $(CHECKED)
+	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl
+CHECKED ?= checked
 
 bench: setup ## what things cost, measured side by side; writes bench.json
 	$(BIN)/python benchmarks/run.py
@@ -51,7 +56,7 @@ system: ## Debian packages that the tests need (root or sudo)
 	scripts/system
 
 clean: ## remove what was built, installed or measured
-	rm -rf .venv build dist $(OUT) bench.json .coverage* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist $(OUT) $(CHECKED) bench.json .coverage* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find src -name '*.egg-info' -prune -exec rm -rf {} +
 

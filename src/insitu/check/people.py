@@ -9,6 +9,7 @@ from .world import SERIAL, Store, approve, card_of, issue_again
 
 
 def reset_by_hand(party: Party, store: Store) -> Done:
+    """Somebody at the module resets it (L8)."""
     assert isinstance(party, ModuleParty)  # noqa: S101 - only a module is reset
     party.program(store).reset_by_hand()
     store.vault.restart()
@@ -16,6 +17,7 @@ def reset_by_hand(party: Party, store: Store) -> Done:
 
 
 def see_to_module(party: Party, store: Store) -> Done:
+    """Whoever looks after the module unlocks it."""
     assert isinstance(party, ModuleParty)  # noqa: S101 - the module's
     party.program(store).unlock()
     store.vault.restart()
@@ -23,6 +25,7 @@ def see_to_module(party: Party, store: Store) -> Done:
 
 
 def see_to_unit(party: Party, store: Store) -> Done:
+    """Whoever looks after a unit issues a TAN, unlocks, and has a job approved."""
     assert isinstance(party, UnitParty)  # noqa: S101 - a unit's
     if party.option in (TrustOption.TAN, TrustOption.SECRET):
         issue_again(store, party.bank, party.option)
@@ -32,6 +35,7 @@ def see_to_unit(party: Party, store: Store) -> Done:
 
 
 def approve_another(party: Party, store: Store) -> Done:
+    """Two people approve another job for the module, where none is open."""
     card = card_of(store.vault)
     if any(job.role is CardRole.MODULE for job in card.record.jobs):
         raise StateError("there is one", who="check")
