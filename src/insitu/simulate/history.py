@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..protocol.engine import given
+from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ModuleCondition, ModuleRecord, TrustOption
 from ..protocol.progress import Secured
@@ -197,8 +198,8 @@ class History:
                 public = given(vault.find(given(after.key))).public.data
                 if public not in self.operating:
                     self.operating[public] = serial
-                    private = vault.storage.private_bytes_for_sealing(given(after.key))
-                    self.prefixes.add(private[:8])
+                    if isinstance(vault.storage, SoftwareKeyStore):  # a token tells nobody
+                        self.prefixes.add(vault.storage.private_bytes_for_sealing(given(after.key))[:8])
                 self.accepted[serial, after.epoch] = given(after.fingerprint)
             case RegistryWrote(host, before, after):
                 if before is not None and before.fingerprint != after.fingerprint:
