@@ -116,7 +116,7 @@ class CheckedVault(Vault):
     """A vault in memory, forked at will."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(CheckedKeys(name), None)
+        super().__init__(CheckedKeys(name), None, frozenset())
 
     @property
     def _store(self) -> CheckedKeys:
