@@ -108,7 +108,7 @@ class Mutator:
             return mutate_bytes(data, self._other(corpus), chance)
         holder, place = _pick_tlv(nodes, chance)
         node = holder[place]
-        match chance.randrange(9):
+        match chance.randrange(14):
             case 0:
                 del holder[place]
             case 1:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import codec, framing, serial
+from . import codec, framing, handshake, keys, records, serial, stores
 
-__all__ = ["codec", "framing", "serial"]
+__all__ = ["codec", "framing", "handshake", "keys", "records", "serial", "stores"]
