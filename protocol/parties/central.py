@@ -53,7 +53,7 @@ from ..messages import (
     TimeTold,
     Welcome,
 )
-from ..stores.registry import Known, ModuleEntry, Standing
+from ..stores.registry import Known, ModuleEntry, Standing, stands_in_spite_of_loss
 from .central_business import (
     acknowledge,
     check_value_agrees,
@@ -204,11 +204,7 @@ def _objection_to_issuer(data: CentralData, known: Known) -> str:
         return "the key that certified it is not trusted"
     if known.revoked:
         return "its certificate or its issuer's is revoked"
-    if issuer.lost is not None:
-        was_known = entry is not None and entry.fingerprint == shown.fingerprint and entry.first_seen < issuer.lost
-        if not (issuer.keep_known and was_known):
-            return "the key that certified it is disabled"
-    return ""
+    return "" if stands_in_spite_of_loss(issuer, entry, shown.fingerprint) else "the key that certified it is disabled"
 
 
 # Actions: contact --------------------------------------------------------------------------------------------

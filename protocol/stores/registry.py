@@ -489,6 +489,23 @@ def audit_digest(entry: AuditEntry) -> bytes:
     return sha256(json.dumps(flat, sort_keys=True, separators=(",", ":")).encode("ascii")).digest()
 
 
+def stands_in_spite_of_loss(issuer: Issuer, entry: ModuleEntry | None, fingerprint: bytes) -> bool:
+    """Whether a certificate by `issuer` counts as far as the loss of its key goes (S5).
+
+    What was seen here before the loss decides, and no date in the certificate: whoever has the key dates back.
+
+    Args:
+        issuer: of the certificate.
+        entry: what is known of the module; None if nothing.
+        fingerprint: SHA-256 of the certificate, 32 bytes.
+
+    """
+    if issuer.lost is None:
+        return True
+    was_known = entry is not None and entry.fingerprint == fingerprint and entry.first_seen < issuer.lost
+    return issuer.keep_known and was_known
+
+
 def check_may_be_reset(entry: ModuleEntry) -> None:
     """Make sure that a reset of this module may be ordered.
 

@@ -139,6 +139,42 @@ def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:
     assert "enrolled by the card itself, unit unit-1" in done.stdout
 
 
+@pytest.mark.timeout(300)
+def test_a_lost_card(request: pytest.FixtureRequest, walked: tuple[Path, str], tmp_path: Path) -> None:
+    """docs/lost-card.md, step by step: the list says each time what the host does, and in the end nobody is on it."""
+    place = shutil.copytree(walked[0], tmp_path / "walk")
+    text = (request.config.rootpath / "docs" / "lost-card.md").read_text()
+    steps = re.findall(r"<!-- ([\w ]+) -->\n```sh\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in steps] == [
+        "scene", "report", "list", "another card", "reset", "port", "again", "end",
+    ]  # fmt: skip
+    script = "".join(f"echo '# {name}'\n{commands}" for name, commands in steps)
+    for port in ("4711", "4712", "4713", "4714"):
+        script = script.replace(port, str(free_port()))
+    key = re.search(r"^key\(\).*$", (request.config.rootpath / "README.md").read_text(), re.MULTILINE)
+    assert key
+    done = subprocess.run(
+        ["bash", "-euc", f"trap 'kill $(jobs -p) || true' EXIT\n{key[0]}\n{script}"],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = dict(re.findall(r"^# ([\w ]+)\n(.*?)(?=^# |\Z)", done.stdout, re.DOTALL | re.MULTILINE))
+    assert re.search(r"^SM-0001  kept: certified .*, here since .*; known before the loss", said["list"], re.MULTILINE)
+    assert re.search(r"^SM-0002  refused: certified .*, here since .*; reset it", said["list"], re.MULTILINE)
+    assert "2 modules by this key, 1 to be personalized again; no other card of Example Bank is trusted" in said["list"]
+    assert "module SM-0002 is personalized" in said["again"]
+    assert "SM-0002  " not in said["again"]
+    assert "1 modules by this key, 0 to be personalized again" in said["again"]
+    assert "0 modules by this key, 0 to be personalized again" in said["end"]
+    assert "the manufacturer's list waits for 2 modules" in said["end"]
+    assert len(re.findall(r"^SM-000[12]  operating, epoch [12], of Example Bank", said["end"], re.MULTILINE)) == 2
+
+
 @pytest.fixture(scope="module")
 def lived(readme: str, walked: tuple[Path, str]) -> tuple[Path, str]:
     """The operating life, acted after the walk-through in the same directory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import trio
 
-from ..protocol.engine import UsageError, given
+from ..protocol.engine import UsageError
 from ..protocol.keys.certificates import fingerprint_text, trusted_root
 from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import Authorize, PayOut
@@ -25,6 +25,7 @@ from ..shell.places import Place
 from ..shell.programs import input_lines
 from ..shell.telling import key_fingerprint
 from ..transports.links import Address
+from .affected import affected
 from .calls import CallOptions, call_options, call_ports
 from .common import (
     PATH,
@@ -198,6 +199,9 @@ def install(
 @registry_option
 @click.option("--listen", required=True, help="tcp:HOST:PORT to listen at.")
 @click.option(
+    "--certificate", type=PATH, help="Show this one (PEM) instead of the one installed: modules pin that of their card."
+)
+@click.option(
     "--limit", type=click.IntRange(0), default=0, show_default=True, help="Approve amounts up to this, in minor units."
 )
 @click.option("--health", help="tcp:HOST:PORT for /alive, /ready and /metrics over HTTP; nobody is asked who he is.")
@@ -215,6 +219,7 @@ def serve(
     passphrase_hook: str | None,
     registry: str | None,
     listen: str,
+    certificate: Path | None,
     limit: int,
     health: str | None,
     commands: bool,
@@ -268,18 +273,22 @@ def serve(
         registry_lacks = "" if program.registry_answers else "the registry does not answer"
         return ", ".join(filter(None, (registry_lacks, *(unit_lacks(each) for each, _ in units))))
 
-    about_it: dict[str, Any] = {"serves": True, "decide": decide, "show": show}
-    with open_central(store, registry, passphrase_file, passphrase_hook, **about_it) as here, ExitStack() as stack:
+    shown = None if certificate is None else pem.read_certificate(certificate)
+    about_it: dict[str, Any] = {"serves": True, "certificate": shown, "decide": decide, "show": show}
+    with ExitStack() as stack:
+        with nullcontext() if certificate is None else about(certificate):
+            opening = open_central(store, registry, passphrase_file, passphrase_hook, **about_it)
+            here = stack.enter_context(opening)
         units: list[tuple[UnitService, Address]] = []
         if with_unit is not None and serving is not None:
             reopen = store_opener(with_unit, StoreKind.CARD, unit_passphrase_file, unit_passphrase_hook)
-            certificate, tell = given(here.record.certificate), teller.error
+            tell = teller.error
 
             def allowed(card: Card) -> None:
                 here.check_trusted(card.customer)
 
             rest: dict[str, Any] = {"allowed": allowed, "board": serving.board(show), "tell": tell, "show": show}
-            unit = unit_service(reopen, certificate, store, serving, **rest)
+            unit = unit_service(reopen, here.certificate, store, serving, **rest)
             units.append(stack.enter_context(unit))
             gauges |= unit_gauges(units[0][0])
         share(here)
@@ -301,3 +310,4 @@ def serve(
 
 
 add_commands(central)
+central.add_command(affected)

@@ -79,7 +79,7 @@ def open_central(
     from ..shell.central import Central
 
     with patiently_opened(store_opener(store, StoreKind.CENTRAL, file, hook)) as vault:
-        if serves and Central(vault, MemoryRegistry()).record.certificate is None:
+        if serves and not (more.get("certificate") or Central(vault, MemoryRegistry()).record.certificate):
             raise StateError("no certificate yet", who="central", expected="insitu central install", got="none")
         with closing(open_registry(_url(store, registry))) as opened:
             central = Central(vault, opened, **more)
@@ -94,7 +94,14 @@ def share(central: Central) -> None:
 
 
 @contextmanager
-def _opened(store: Path | None, registry: str | None) -> Iterator[Registry]:
+def opened_registry(store: Path | None, registry: str | None) -> Iterator[Registry]:
+    """The registry alone, for commands that need no key.
+
+    Raises:
+        UsageError: none is named.
+        EnvironmentFault: it cannot be opened.
+
+    """
     from ..registry import open_registry
 
     if store is None and registry is None:
@@ -109,7 +116,7 @@ def _url(store: Place, registry: str | None) -> str:
     return registry or f"{store}.db"
 
 
-def _place(command: F) -> F:
+def registry_place(command: F) -> F:
     """--store and --registry for commands that need no key."""
     store = click.option(
         "--store", type=FILE_ONLY, help="The central system's sealed file, beside which the registry is."
@@ -121,13 +128,13 @@ def _place(command: F) -> F:
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def modules(store: Path | None, registry: str | None, as_json: bool) -> None:
     """List the modules: standing, epoch, last contact, certificate."""
     from ..shell.operator import all_modules
 
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         circular = _circular(opened)
         for entry in all_modules(opened):
             facts = {**_facts(entry), "circular": entry.issuer in circular}
@@ -158,7 +165,7 @@ def _facts(entry: ModuleEntry) -> dict[str, object]:
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--module", "serial", help="Serial number of a module.")
 @click.option("--issuer", type=PATH, help="Certificate of a customer's signing key (PEM).")
 @click.option("--lost", help="Since when the key is lost, as 2026-05-31T12:00:00Z; without it, now.")
@@ -179,7 +186,7 @@ def disable(
     if (serial is None) == (issuer is None):
         raise UsageError("what to disable", who="central", expected="--module or --issuer")
     since = wall_clock() if lost is None else moment(lost)
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         if serial is not None:
             opened.disable_module(serial, actor=actor(), at=wall_clock(), reason=reason)
             say(f"module {serial} is disabled")
@@ -191,24 +198,24 @@ def disable(
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--module", "serial", required=True, help="Serial number.")
 def enable(store: Path | None, registry: str | None, serial: str) -> None:
     """Let a disabled module in again, once it was personalized anew."""
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         opened.enable_module(serial, actor=actor(), at=wall_clock())
     say(f"module {serial} will be admitted once it was reset and personalized anew")
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(store: Path | None, registry: str | None, serial: str, yes: bool) -> None:
     """Have a module erase its keys: at once if it is online, otherwise at its next contact."""
     if not yes:
         confirm(f"Have module {serial} erase its keys? It has to be personalized again.", who="central")
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         opened.order_reset(serial, actor=actor(), at=wall_clock())
     say(f"reset of module {serial} is ordered")
 
@@ -217,7 +224,7 @@ def reset(store: Path | None, registry: str | None, serial: str, yes: bool) -> N
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--file", "content", type=click.File("rb"), required=True, help="The payload; - for standard input.")
 def instruct(store: Path | None, registry: str | None, serial: str, content: IO[bytes]) -> None:
@@ -227,18 +234,18 @@ def instruct(store: Path | None, registry: str | None, serial: str, content: IO[
     data = content.read(PAYLOAD_MAX + 1)
     if len(data) > PAYLOAD_MAX:
         raise UsageError("payload", who="central", expected=f"at most {PAYLOAD_MAX} bytes", got="more")
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         command = opened.put_command(serial, CommandKind.INSTRUCT, data, actor=actor(), at=wall_clock())
     say(f"instruction {command.number} waits for module {serial}")
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def transactions(store: Path | None, registry: str | None, serial: str, as_json: bool) -> None:
     """List a module's transactions; of card and account no more than the last four characters are kept."""
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         after = 0
         while page := opened.transactions(serial, after=after):
             for each in page:
@@ -370,7 +377,7 @@ def send_list(store: Place, passphrase_file: Path | None, passphrase_hook: str |
 
 
 @crl.command("export")
-@_place
+@registry_place
 @click.option("--issuer", type=PATH, required=True, help="Certificate of its issuer (PEM).")
 @click.option("--out", type=PATH, required=True, help="Where to write the list (PEM).")
 def export_list(store: Path | None, registry: str | None, issuer: Path, out: Path) -> None:
@@ -378,7 +385,7 @@ def export_list(store: Path | None, registry: str | None, issuer: Path, out: Pat
     from ..protocol.keys.certificates import read_fingerprint
 
     fingerprint = read_fingerprint(pem.read_certificate(issuer))
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         found = next((each for each in opened.crls() if each.issuer == fingerprint), None)
     if found is None:
         raise UsageError("no list of this issuer is here", who="central", got=fingerprint_text(fingerprint))
@@ -390,13 +397,13 @@ def export_list(store: Path | None, registry: str | None, issuer: Path, out: Pat
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(store: Path | None, registry: str | None, as_json: bool) -> None:
     """Count what the registry holds, and check its audit trail."""
     from ..shell.operator import all_modules
 
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         standings: dict[str, int] = {}
         for entry in all_modules(opened):
             standings[entry.standing.value] = standings.get(entry.standing.value, 0) + 1
@@ -423,11 +430,11 @@ def status(store: Path | None, registry: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@_place
+@registry_place
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def audit(store: Path | None, registry: str | None, as_json: bool) -> None:
     """Show the audit trail, and check that nothing in it was changed."""
-    with _opened(store, registry) as opened:
+    with opened_registry(store, registry) as opened:
         _check_audit(opened)
         after = 0
         while page := opened.audit(after=after):

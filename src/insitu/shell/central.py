@@ -79,6 +79,8 @@ class Central:
     Args:
         vault: its key memory.
         registry: what it knows of issuers and modules.
+        certificate: what it shows to modules, DER; None: the one that is installed. A module pins the one that came
+            with its own, by its card; a host of modules by two cards shows one at one port and one at another (S5).
         decide: the host's decision about an authorization.
         blocking: registry and host take time: they are asked from worker threads.
         entropy, now, show: random bytes, unix seconds, notes and progress.
@@ -90,6 +92,7 @@ class Central:
         vault: Vault,
         registry: Registry,
         *,
+        certificate: bytes | None = None,
         decide: Decide = refuse_all,
         blocking: bool = True,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
@@ -98,6 +101,7 @@ class Central:
     ) -> None:
         self._keeping = Keeping(vault, CentralRecord)
         self.registry = registry
+        self._shown = certificate
         self._decide = decide
         self.blocking = blocking
         self.entropy = entropy
@@ -296,13 +300,20 @@ class Central:
             RegistryAway: the registry does not answer.
 
         """
-        self._checked_terms(self._certificate)
+        self._checked_terms(self.certificate)
 
     @property
-    def _certificate(self) -> bytes:
-        if self.record.certificate is None:
+    def certificate(self) -> bytes:
+        """What it shows to modules, DER.
+
+        Raises:
+            StateError: there is none.
+
+        """
+        shown = self._shown or self.record.certificate
+        if shown is None:
             raise StateError("no certificate", who="central", expected="one made by a card", got="none")
-        return self.record.certificate
+        return shown
 
     async def ask(self, query: Callable[[], R]) -> R:
         """Ask the registry, from a worker thread if it takes time."""
@@ -341,7 +352,7 @@ class Central:
 
     async def _present_terms(self) -> CentralAtWork:
         """What is pinned; looked up once in TERMS_SECONDS, however many strangers connect."""
-        certificate = self._certificate
+        certificate = self.certificate
         if not self.blocking:
             return self._checked_terms(certificate)
         if self._terms is not None and self._terms[0] == certificate and trio.current_time() < self._known_until:
