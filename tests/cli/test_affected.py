@@ -1,4 +1,4 @@
-"""insitu central affected: whom a lost card concerns, for people and programs; a host that shows another certificate."""
+"""insitu central affected: whom a lost card concerns; and a host that shows the certificate that it is told to."""
 
 from __future__ import annotations
 
