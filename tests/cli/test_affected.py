@@ -12,7 +12,7 @@ from command_processes import running
 from commands import SERIAL, Estate, certificate, done, refused, unchanged
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from insitu.protocol.stores.card_log import LogEntry, import_lines
+from insitu.protocol.stores.log_lines import import_lines
 from insitu.protocol.stores.registry import Change, ModuleEntry, Standing
 from insitu.registry import open_registry
 
@@ -56,6 +56,10 @@ def known(bank: Estate) -> Estate:
 def listed(bank: Estate, *words: str | Path) -> list[dict[str, object]]:
     place = ("--store", bank.store("central"), "--issuer", bank / "customer.pem")
     return done("central", "affected", *place, "--json", *words).json
+
+
+def root(bank: Estate) -> tuple[str, Path]:
+    return "--root", bank / "manufacturer.pem"
 
 
 def disable(bank: Estate, *words: str) -> None:
@@ -121,10 +125,10 @@ def test_the_log_names_modules_that_never_came(known):
         done(*known.personalize(str(module.note("Ready")["at"])))
         module.wait()
     out = known / "log.jsonl"
-    done("card", "log", *known.unsealed("card"), "--out", out)
-    assert states(known, "--log", out)[SERIAL] == "admitted"
+    done("log", "export", *known.unsealed("card"), "--out", out)
+    assert states(known, "--log", out, *root(known))[SERIAL] == "admitted"
     disable(known, "--keep-known")
-    (late,) = (each for each in listed(known, "--log", out) if each["serial"] == SERIAL)
+    (late,) = (each for each in listed(known, "--log", out, *root(known)) if each["serial"] == SERIAL)
     assert (late["state"], late["again"], late["known_since"], late["last_contact"]) == ("refused", True, None, None)
     assert late["certificate"] == known.status()["certificate"]
 
@@ -135,17 +139,35 @@ def test_what_is_refused(known, stranger):
         refused(2, "central", "affected", "--issuer", known / "customer.pem", says=("no registry is named",))
         refused(5, *place, "--issuer", stranger / "customer.pem", says=("no such issuer",))
         refused(2, *place, "--issuer", known / "customer.pem", "--log", known / "nope", says=("cannot read",))
-        refused(4, *place, "--issuer", known / "customer.pem", "--log", known / "customer.pem", says=("entry 0",))
+        refused(
+            4,
+            *place,
+            "--issuer",
+            known / "customer.pem",
+            "--log",
+            known / "customer.pem",
+            *root(known),
+            says=("entry 0",),
+        )
+
+
+def test_the_log_must_be_this_cards(known, stranger):
+    """Of another card it would name modules that are none of its business."""
+    out = known / "log.jsonl"
+    done("log", "export", *stranger.unsealed("card"), "--out", out)
+    place = ("--store", known.store("central"), "--issuer", known / "customer.pem", "--log", out)
+    refused(2, "central", "affected", *place, says=("--root, under which the card is certified",))
+    refused(4, "central", "affected", *place, *root(known), says=("what was signed does not hold",))
 
 
 def test_a_log_that_was_changed_is_none(known):
     out = known / "log.jsonl"
-    done("card", "log", *known.unsealed("card"), "--out", out)
-    log: tuple[LogEntry, ...] = import_lines(out.read_bytes())
-    changed = replace(log[0], at=log[0].at + 1)
-    out.write_bytes(b"\n".join([changed.line, *(entry.line for entry in log[1:])]) + b"\n")
+    done("log", "export", *known.unsealed("card"), "--out", out)
+    log = import_lines(out.read_bytes()).log
+    _, rest = out.read_bytes().split(b"\n", 1)
+    out.write_bytes(replace(log[0], at=log[0].at + 1).line + b"\n" + rest)
     place = ("--store", known.store("central"), "--issuer", known / "customer.pem")
-    refused(4, "central", "affected", *place, "--log", out, says=("entry 1",))
+    refused(4, "central", "affected", *place, "--log", out, *root(known), says=("entry 1",))
 
 
 def test_a_host_shows_only_a_certificate_of_its_own(bank, stranger):

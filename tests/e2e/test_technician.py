@@ -269,8 +269,9 @@ def test_interrupted_before_the_confirmation_came(bank):
         assert ran.code == 130
         assert "may have kept it" in ran.out
         module.note("SessionEnded")
-        (again,) = done(*bank.personalize(at)).json
+        (again,) = done(*bank.personalize(at, "--out", str(bank / "module.pem"))).json
         module.end()
+    assert again["certificate"] == in_words(bank / "module.pem"), "put together again from the log"
     assert again["note"] == "Result"
     assert again["certificate"] == bank.status()["certificate"] == again["read_back"]["certificate"]
 

@@ -9,9 +9,9 @@ from world import SERIAL, Stored, World, wanted
 from insitu.protocol.engine import InsituError, StateError
 from insitu.protocol.messages import CardRole
 from insitu.protocol.parties.central_data import AttentionCalled, CentralState
+from insitu.protocol.parties.log_reading import made_in
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.work_data import PayOutInstructed
-from insitu.protocol.stores.card_log import LogEntry, import_lines
 from insitu.protocol.stores.registry import Issuer, NotInRegistry, Standing
 from insitu.shell.affected import AGAIN, Fate, affected_by, find_issuer, replacements
 from insitu.shell.card import Card
@@ -40,7 +40,7 @@ class Loss:
         self.modules = {SERIAL: world.module} | {each: world.new_module(each) for each in (LATE, SILENT, STOLEN)}
         for serial in (SERIAL, LATE, SILENT):
             personalize(world, module=self.modules[serial])
-        self.log: tuple[LogEntry, ...] = import_lines(self.lost.export_log())
+        self.log = tuple(made_in(self.lost.log.log, self.lost.customer))
         contact(world).start().finish()
         world.clock.at += HOUR
         self.at = world.clock.at

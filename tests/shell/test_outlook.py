@@ -40,7 +40,7 @@ def test_approvals_come_one_by_one_and_go_with_time(world: World):
 
 def test_another_modules_job_and_key_are_not_this_ones(world: World):
     world.approved(CardRole.MODULE, OTHER)
-    assert Outlook.of(world.card, SERIAL) == Outlook(SERIAL, None, None)
+    assert Outlook.of(world.card, SERIAL) == Outlook(SERIAL, None, None, len(world.card.record.log))
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import click
 
-from ..protocol.engine import UsageError
 from ..protocol.keys.certificates import fingerprint_text, read_fingerprint
 from ..protocol.keys.profile import time_text
-from ..protocol.stores.card_log import LogEntry, import_lines
+from ..protocol.parties.log_reading import Made, made_in
 from ..shell import pem
 from ..shell.affected import Affected, Fate, affected_by, find_issuer, replacements
-from .common import PATH, emit, say
-from .registry import opened_registry, registry_place
+from ..shell.logs import customer_certificate
+from .common import PATH, about, emit, say
+from .log import read_export
+from .registry import opened_registry, place_options
 
-LARGEST_LOG = 64 << 20
-"""Bytes of an exported log."""
 WORDS = {
     Fate.ADMITTED: "the key is not disabled",
     Fate.KEPT: "known before the loss, and stays by policy",
@@ -28,24 +27,35 @@ WORDS = {
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--issuer", type=PATH, required=True, help="Certificate of the card's signing key (PEM).")
 @click.option("--log", type=PATH, help="The card's log, if it was exported before: it names modules that never came.")
+@click.option("--root", type=PATH, help="The manufacturer's root certificate (PEM), to verify the log; with --log.")
+@click.option("--central", type=PATH, help="The central system's certificate (PEM), if that certified the card itself.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def affected(store: Path | None, registry: str | None, issuer: Path, log: Path | None, as_json: bool) -> None:
+def affected(
+    store: Path | None,
+    registry: str | None,
+    issuer: Path,
+    log: Path | None,
+    root: Path | None,
+    central: Path | None,
+    as_json: bool,
+) -> None:
     """List the modules that a card certified: which may still work, and which must be personalized again.
 
     Meant for a card that is lost, before or after insitu central disable. A module that another card has certified by
     now is not on the list.
     """
-    fingerprint = read_fingerprint(pem.read_certificate(issuer))
-    entries = () if log is None else _read_log(log)
+    certificate = pem.read_certificate(issuer)
+    fingerprint = read_fingerprint(certificate)
+    made = [] if log is None else _made(log, certificate, root, central)
     with opened_registry(store, registry) as opened:
         lost = find_issuer(opened, fingerprint)
         others = replacements(opened, lost)
         by = [fingerprint_text(each.fingerprint) for each in others]
         counted = again = 0
-        for each in affected_by(opened, lost, entries):
+        for each in affected_by(opened, lost, made):
             emit(as_json, {**_facts(each), "owner": lost.owner, "by": by}, _line(each))
             counted += 1
             again += each.again
@@ -59,13 +69,11 @@ def affected(store: Path | None, registry: str | None, issuer: Path, log: Path |
     say(text)
 
 
-def _read_log(path: Path) -> tuple[LogEntry, ...]:
-    try:
-        if path.stat().st_size > LARGEST_LOG:
-            raise UsageError(f"{path} is no log", expected=f"at most {LARGEST_LOG} bytes", got="more")
-        return import_lines(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}", expected="an exported log", got=error.strerror) from None
+def _made(log: Path, issuer: bytes, root: Path | None, central: Path | None) -> list[Made]:
+    """What the card made, as its log proves."""
+    anchors = (None if path is None else pem.read_certificate(path) for path in (root, central))
+    with about(log):
+        return list(made_in(read_export(log).log, customer_certificate(issuer, *anchors)))
 
 
 def _facts(each: Affected) -> dict[str, object]:

@@ -66,10 +66,17 @@ def _read(
             has_customer = card.record.customer is not None
             return card.log, card.customer if has_customer else None, card.authentication.public
     assert exported is not None  # noqa: S101 - one of the two
-    return _import(exported), None, None
+    return read_export(exported), None, None
 
 
-def _import(path: Path) -> Export:
+def read_export(path: Path) -> Export:
+    """An exported log, its chain verified.
+
+    Raises:
+        UsageError: it cannot be read.
+        LogBroken: it is none.
+
+    """
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_LOG + 1)
@@ -148,7 +155,7 @@ def verify(
         anchor,
         owner=owner,
         central=None if central is None else pem.read_certificate(central),
-        earlier=[_import(each) for each in earlier],
+        earlier=[read_export(each) for each in earlier],
     )
     read = None if found.receipt is None else found.receipt.entries
     facts: dict[str, object] = {

@@ -22,6 +22,7 @@ from ..protocol.engine import InsituError, ProtocolError, StateError
 from ..protocol.keys.certificates import Role, fingerprint_text, verify_issued
 from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import CardRole, KeyPolicy, Status, TrustOption
+from ..protocol.parties.log_reading import made_in
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..shell import pem
 from ..shell.approving import described, enter_approvals
@@ -299,7 +300,17 @@ class Personalizing:
         serial, fingerprint = self._errand.serial, self._card.certified(self._errand.serial) or b""
         text = f"module {serial} operates with the certificate that the log names"
         self._confirmed = True
-        emit(self._errand.as_json, self._result(fingerprint, reported.status, wire), text)
+        try:
+            if self._errand.out is not None:
+                pem.write_certificate(self._errand.out, self._from_log(fingerprint))
+        finally:
+            facts = {**self._result(fingerprint, reported.status, wire), "circular": self._card.is_circular}
+            emit(self._errand.as_json, facts, text)
+
+    def _from_log(self, fingerprint: bytes) -> bytes:
+        """The certificate that left the card in an attempt before this one, DER."""
+        made = made_in(self._card.log.log, self._card.customer)
+        return next(each.der for each in made if each.fingerprint == fingerprint)
 
     def _result(self, certificate: bytes, status: Status | None, wire: Tap | None) -> dict[str, object]:
         told = None if status is None else status_facts(status)
@@ -331,7 +342,7 @@ class Personalizing:
     @contextmanager
     def _accounted(self) -> Iterator[None]:
         """Whatever ends it early says where things stand, as the card has it, and what to do next."""
-        since = len(self._card.record.log)
+        since = Outlook.of(self._card, self._errand.serial).entries
         try:
             yield
         except BaseException as error:

@@ -116,7 +116,7 @@ def _url(store: Place, registry: str | None) -> str:
     return registry or f"{store}.db"
 
 
-def registry_place(command: F) -> F:
+def place_options(command: F) -> F:
     """--store and --registry for commands that need no key."""
     store = click.option(
         "--store", type=FILE_ONLY, help="The central system's sealed file, beside which the registry is."
@@ -128,7 +128,7 @@ def registry_place(command: F) -> F:
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def modules(store: Path | None, registry: str | None, as_json: bool) -> None:
     """List the modules: standing, epoch, last contact, certificate."""
@@ -165,7 +165,7 @@ def _facts(entry: ModuleEntry) -> dict[str, object]:
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--module", "serial", help="Serial number of a module.")
 @click.option("--issuer", type=PATH, help="Certificate of a customer's signing key (PEM).")
 @click.option("--lost", help="Since when the key is lost, as 2026-05-31T12:00:00Z; without it, now.")
@@ -198,7 +198,7 @@ def disable(
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--module", "serial", required=True, help="Serial number.")
 def enable(store: Path | None, registry: str | None, serial: str) -> None:
     """Let a disabled module in again, once it was personalized anew."""
@@ -208,7 +208,7 @@ def enable(store: Path | None, registry: str | None, serial: str) -> None:
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(store: Path | None, registry: str | None, serial: str, yes: bool) -> None:
@@ -224,7 +224,7 @@ def reset(store: Path | None, registry: str | None, serial: str, yes: bool) -> N
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--file", "content", type=click.File("rb"), required=True, help="The payload; - for standard input.")
 def instruct(store: Path | None, registry: str | None, serial: str, content: IO[bytes]) -> None:
@@ -240,7 +240,7 @@ def instruct(store: Path | None, registry: str | None, serial: str, content: IO[
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--module", "serial", required=True, help="Serial number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def transactions(store: Path | None, registry: str | None, serial: str, as_json: bool) -> None:
@@ -377,7 +377,7 @@ def send_list(store: Place, passphrase_file: Path | None, passphrase_hook: str |
 
 
 @crl.command("export")
-@registry_place
+@place_options
 @click.option("--issuer", type=PATH, required=True, help="Certificate of its issuer (PEM).")
 @click.option("--out", type=PATH, required=True, help="Where to write the list (PEM).")
 def export_list(store: Path | None, registry: str | None, issuer: Path, out: Path) -> None:
@@ -397,7 +397,7 @@ def export_list(store: Path | None, registry: str | None, issuer: Path, out: Pat
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(store: Path | None, registry: str | None, as_json: bool) -> None:
     """Count what the registry holds, and check its audit trail."""
@@ -430,7 +430,7 @@ def status(store: Path | None, registry: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@registry_place
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def audit(store: Path | None, registry: str | None, as_json: bool) -> None:
     """Show the audit trail, and check that nothing in it was changed."""

@@ -1,16 +1,17 @@
 """Whom the loss of a card concerns: the modules that it certified, and what has to be done about each (S5, L12).
 
-Read from the registry and, if somebody has it, from the card's exported log; nothing is changed, and whether a module
-is let in is decided in the central system's table, by the same rule.
+Read from the registry and, if somebody has it, from what the card's log proves. Nothing is changed; whether a module is
+let in is decided in the central system's table, by the same rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from ..protocol.stores.card_log import Intent, LogEntry, Result
+from ..protocol.keys.certificates import Role
+from ..protocol.parties.log_reading import Made
 from ..protocol.stores.registry import Issuer, ModuleEntry, NotInRegistry, Registry, Standing, stands_in_spite_of_loss
 from .operator import all_modules
 
@@ -81,23 +82,23 @@ def find_issuer(registry: Registry, fingerprint: bytes) -> Issuer:
     raise NotInRegistry("no such issuer", who="central", expected="one that is trusted here", got=fingerprint.hex())
 
 
-def affected_by(registry: Registry, issuer: Issuer, log: Iterable[LogEntry] = ()) -> Iterator[Affected]:
+def affected_by(registry: Registry, issuer: Issuer, made: Iterable[Made] = ()) -> Iterator[Affected]:
     """The modules whose certificate is by `issuer`, by serial number; not those that another card has certified by now.
 
     Args:
         registry: of the central system.
         issuer: whose key it is.
-        log: of the card, verified: it names modules as well that never came here.
+        made: what the card made as its log says: it names modules as well that never came here.
 
     """
-    elsewhere = dict(_certified(log))
+    elsewhere = {each.subject: each for each in made if each.role == Role.MODULE.value}
     for entry in all_modules(registry):
         if entry.issuer == issuer.fingerprint:
             yield _known(registry, issuer, entry)
         elsewhere.pop(entry.serial, None)
-    for serial, (at, fingerprint) in sorted(elsewhere.items()):
-        fate = Fate.ADMITTED if stands_in_spite_of_loss(issuer, None, fingerprint) else Fate.REFUSED
-        yield Affected(serial, fate, at, None, None, fingerprint)
+    for serial, each in sorted(elsewhere.items()):
+        fate = Fate.ADMITTED if stands_in_spite_of_loss(issuer, None, each.fingerprint) else Fate.REFUSED
+        yield Affected(serial, fate, each.at, None, None, each.fingerprint)
 
 
 def _known(registry: Registry, issuer: Issuer, entry: ModuleEntry) -> Affected:
@@ -108,19 +109,6 @@ def _known(registry: Registry, issuer: Issuer, entry: ModuleEntry) -> Affected:
         admitted = Fate.ADMITTED if issuer.lost is None else Fate.KEPT
         fate = admitted if stands else Fate.REFUSED
     return Affected(entry.serial, fate, entry.issued, entry.first_seen, entry.last_contact, entry.fingerprint)
-
-
-def _certified(log: Iterable[LogEntry]) -> Mapping[str, tuple[int, bytes]]:
-    """The last certificate for each module: when, and its fingerprint."""
-    jobs: dict[bytes, str] = {}
-    made: dict[str, tuple[int, bytes]] = {}
-    for entry in log:
-        match entry.what:
-            case Intent(job=job, role="module", subject=serial):
-                jobs[job] = serial
-            case Result(job=job, fingerprint=fingerprint) if job in jobs:
-                made[jobs[job]] = entry.at, fingerprint
-    return made
 
 
 def replacements(registry: Registry, issuer: Issuer) -> tuple[Issuer, ...]:

@@ -72,12 +72,14 @@ class Outlook:
         serial: of the module.
         job: the open one for whatever key it will make, in time; None if there is none.
         made: what the log has last; None if nothing.
+        entries: of the log.
 
     """
 
     serial: str
     job: Job | None
     made: Made | None
+    entries: int = 0
 
     @classmethod
     def of(cls, card: Card, serial: str) -> Outlook:
@@ -89,7 +91,8 @@ class Outlook:
         """
         fits = (job for job in card.record.jobs if job.role is CardRole.MODULE and job.subject == serial)
         job = next((job for job in fits if job.public_key is None and card.now <= job.expires), None)
-        return cls(serial, job, last_made(log_of(card.record), serial))
+        log = log_of(card.record)
+        return cls(serial, job, last_made(log, serial), log[-1].number + 1 if log else 0)
 
     @property
     def is_approved(self) -> bool:
