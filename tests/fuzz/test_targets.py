@@ -7,7 +7,8 @@ import re
 import pytest
 from fuzz_corpus import CORPUS, FOUND, REGRESSIONS, files_of
 
-from insitu.fuzz import TARGETS, Finding, Target, fuzz, replay
+from insitu.fuzz import TARGETS, Target, fuzz, replay
+from insitu.fuzz.targets.parties import OPTIONS
 
 SLICE = 0.25
 """Seconds of an average machine that a target may take here, about; how many inputs that is, is fixed below."""
@@ -35,6 +36,16 @@ RUNS = {
     "cobs": 1_000,
     "serial-frames": 300,
     "serial-line": 40,
+    "manufacturer-desk": 100,
+    "card-desk": 100,
+    "module-at-work": 25,
+    "module-in-reset": 25,
+    "central-at-work": 25,
+    "central-in-reset": 25,
+    "central-enrolling": 25,
+    "card-enrolling": 25,
+    **{f"{party}-by-{option}": 15 for party in ("module", "unit") for option in OPTIONS.values()},
+    **{f"{party}-by-{option}": 6 for party in ("module", "unit") for option in ("secret", "tan")},
     "sealed-stores": 300,
     "card-logs": 200,
     "job-lists": 500,
@@ -60,12 +71,11 @@ def test_a_target_says_in_one_sentence_what_holds(target: Target):
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
 def test_the_corpus_and_what_once_broke_it(target: Target):
-    broken = {}
-    for name, data in inputs(target.name).items():
-        outcome = replay(target, data)
-        if isinstance(outcome, Finding):
-            broken[name] = outcome.what
-    assert broken == {}
+    files = inputs(target.name)
+    names = {data: name for name, data in files.items()}
+    report = fuzz(target, runs=len(files), corpus=list(files.values()))
+    assert report.runs == len(files) > 0
+    assert {names[finding.data]: finding.what for finding in report.findings} == {}
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=lambda target: target.name)
@@ -87,3 +97,11 @@ def test_the_corpus_is_small_and_of_targets_that_there_are():
     assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 300_000
     assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
     assert {path.name for path in REGRESSIONS.iterdir()} <= set(TARGETS)
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name.split("-")[0] in ("module", "unit", "central")])
+def test_what_the_peer_really_says_leads_to_the_end(name: str):
+    """Else a target of a party would fuzz its handshake only."""
+    outcome = replay(TARGETS[name], TARGETS[name].seeds()[0])
+    assert isinstance(outcome, str)
+    assert outcome.endswith("link lost" if name.endswith("at-work") else "good end")

@@ -14,13 +14,16 @@ from typing import Any, Final
 import trio
 
 from ..protocol.engine import KeyKind, PublicKey, SecretAlgorithm, SecretUsage
+from ..protocol.keys.certificates import Role, trusted_root, verify_issued
 from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.requests import read_request
+from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.tans import TanForm
-from ..protocol.keys.vault import MemoryVault
+from ..protocol.keys.vault import Vault
 from ..protocol.messages import Authorize, CardRole, PayOut, TrustOption
 from ..protocol.parties.unit import ModulePersonalized
 from ..protocol.stores.memory_registry import MemoryRegistry
+from ..protocol.stores.registry import Change, ModuleEntry, Standing
 from ..shell.book import Book
 from ..shell.card import Card
 from ..shell.central import Central
@@ -67,19 +70,23 @@ class Kept:
     secrets: dict[str, tuple[SecretUsage, SecretAlgorithm, bytes]]
 
 
-class CopiedVault(MemoryVault):
+class CopiedVault(Vault):
     """A vault in memory that can be copied, here and nowhere else: what is in it protects nothing."""
 
     def __init__(self, name: str, kept: Kept | None = None) -> None:
-        super().__init__(Named(name), repeatable=True)
+        self._software = SoftwareKeyStore(Named(name), repeatable=True)
+        super().__init__(self._software, None, frozenset())
         if kept is None:
             return
         for label, (kind, private) in kept.pairs.items():
-            self._keys.restore_sealed(label, kind, private)
+            self._software.restore_sealed(label, kind, private)
         for label, secret in kept.secrets.items():
-            self._keys.restore_sealed_secret(label, *secret)
+            self._software.restore_sealed_secret(label, *secret)
         if kept.record is not None:
             self.commit(kept.record, self.labels())
+
+    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
+        """There is no medium."""
 
     def kept(self) -> Kept:
         """What is in it now."""
@@ -87,9 +94,9 @@ class CopiedVault(MemoryVault):
         for label in self.labels():
             pair, secret = self.find(label), self.find_secret(label)
             if pair is not None:
-                pairs[label] = pair.public.kind, self._keys.private_bytes_for_sealing(label)
+                pairs[label] = pair.public.kind, self._software.private_bytes_for_sealing(label)
             elif secret is not None:
-                secrets[label] = secret.usage, secret.algorithm, self._keys.secret_bytes_for_sealing(label)
+                secrets[label] = secret.usage, secret.algorithm, self._software.secret_bytes_for_sealing(label)
         return Kept(self.record, pairs, secrets)
 
 
@@ -143,12 +150,32 @@ class Scene:
         about: dict[str, Any] = {"now": now, "entropy": Named("unit session")}
         return Unit(card, self.central, compare=lambda _: True, means=self.means, **about)
 
-    def a_central(self, *, waiting: bool = False) -> Central:
-        """The central system, which trusts the card; maybe with a key that waits for the module."""
+    def a_central(self, *, waiting: str = "") -> Central:
+        """The central system, which trusts the card; maybe a "key" or a "reset" waits for the module that it knows."""
         vault, about = CopiedVault("host now", self.host), {"now": now, "entropy": Named("host session")}
         central = Central(vault, MemoryRegistry(), decide=decide, blocking=False, **about)  # type: ignore[arg-type]
         central.trust(self.root, self.customer, actor="set-up")
-        if waiting:
+        if not waiting:
+            return central
+        record, issuer = self.a_module(operating=True).record, trusted_root(self.root)
+        customer = verify_issued(self.customer, issuer, Role.CUSTOMER, now=None)
+        known = verify_issued(self.module, customer, Role.MODULE, now=None)
+        entry = ModuleEntry(
+            serial=SERIAL,
+            owner=customer.subject,
+            issuer=customer.fingerprint,
+            epoch=record.epoch,
+            fingerprint=known.fingerprint,
+            certificate_number=known.serial_number,
+            issued=known.not_before,
+            first_seen=NOW,
+            standing=Standing.OPERATING,
+            last_contact=NOW,
+        )
+        central.registry.commit(Change(entry), at=NOW)
+        if waiting == "reset":
+            central.registry.order_reset(SERIAL, actor="operator", at=NOW)
+        else:
             usage, algorithm = SecretUsage.MAC, SecretAlgorithm.AES
             block, value = central.keys.storage.new_secret_block(usage, algorithm, 128)
             order_key(central, SERIAL, block, value, not_after=NOW + DAY, uses=3, actor="operator")
