@@ -14,9 +14,11 @@ WORKERS ?= auto
 
 setup: .venv/made ## the virtual environment in .venv (the default); .venv/bin/insitu is the command
 
-demo: setup ## personalize a module: over a serial line, then over TCP
+demo: setup ## personalize a module: over a serial line, over TCP, and with the card in a token
 	$(BIN)/insitu demo --link serial --out $(OUT)/serial
 	$(BIN)/insitu demo --link tcp --out $(OUT)/tcp
+	scripts/system openssl softhsm2 opensc
+	$(BIN)/insitu demo --link tcp --card pkcs11 --out $(OUT)/token
 
 test: setup system ## all checks and the whole test suite
 	scripts/lint

@@ -48,10 +48,10 @@ class Vault(Uncopied, ABC):
     copies of a key would lie about from earlier writes when it is destroyed (S3).
     """
 
-    def __init__(self, keys: KeyMemory, record: bytes | None, durable: frozenset[str]) -> None:
+    def __init__(self, keys: KeyMemory, record: bytes | None, durable: frozenset[str] | None = None) -> None:
         self._keys = keys
         self._record = record
-        self._durable = durable
+        self._durable = keys.labels() if durable is None else durable
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self._durable)} durable key pairs>"
@@ -204,7 +204,7 @@ class SealedVault(Vault):
     """
 
     def __init__(self, file: SealedFile, keys: SoftwareKeyStore, record: bytes | None) -> None:
-        super().__init__(keys, record, keys.labels())
+        super().__init__(keys, record)
         self._software = keys
         self._file = file
 
@@ -272,7 +272,7 @@ class MemoryVault(Vault):
     """
 
     def __init__(self, entropy: Entropy, *, repeatable: bool = False) -> None:
-        super().__init__(SoftwareKeyStore(entropy, repeatable=repeatable), None, frozenset())
+        super().__init__(SoftwareKeyStore(entropy, repeatable=repeatable), None)
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         """There is no medium."""

@@ -117,10 +117,10 @@ class Process:
 
         return json.loads(self.line(matches, f"{note} {facts}"))
 
-    def wait(self) -> Ran:
+    def wait(self, seconds: float = PATIENCE) -> Ran:
         """Until it has ended."""
         try:
-            code = self._popen.wait(PATIENCE)
+            code = self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self._popen.args[3:5]} does not end:\n{self.out}\n{self.err}")
         for reader in self._readers:

@@ -26,6 +26,13 @@ from .common import DIRECTORY, OPTIONS, run_async, say
     show_default=True,
     help="How they trust each other; physical not over tcp.",
 )
+@click.option(
+    "--card",
+    type=click.Choice(["file", "pkcs11"]),
+    default="file",
+    show_default=True,
+    help="Where the card is: in a sealed file, or in a token of SoftHSM that the demonstration makes.",
+)
 @click.option("--out", type=DIRECTORY, required=True, help="Directory to fill; new, or an earlier demo's.")
 @click.option(
     "--baud",
@@ -35,18 +42,18 @@ from .common import DIRECTORY, OPTIONS, run_async, say
     help="Pace of the serial line; 0: as fast as it goes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="End with the report as one JSON object on a line.")
-def demo(link: str, trust: str, out: Path, baud: int, as_json: bool) -> None:
+def demo(link: str, trust: str, card: str, out: Path, baud: int, as_json: bool) -> None:
     """Show a module's life: made, used, reset, made anew.
 
     Over tcp and serial, manufacturer, card, unit, module and central system are processes of their own; the serial
     line is a pair of pseudo-terminals.
     """
-    check(link, trust)
+    check(link, trust, card)
     with Stage(out) as stage:
         report = Report(link, trust, say)
         ok = False
         try:
-            run_async(lambda: tell(stage, report, baud=baud))
+            run_async(lambda: tell(stage, report, baud=baud, card=card))
             ok = True
         finally:
             if as_json:

@@ -17,8 +17,11 @@ from .stage import Stage
 
 
 def unsealed(stage: Stage, party: str, option: str = "store", prefix: str = "") -> tuple[str, ...]:
-    """The words that open a party's sealed file."""
-    return f"--{option}", str(stage.store(party)), f"--{prefix}passphrase-file", str(stage.passphrase(party))
+    """The words that open a party's store; the URI of a token says where its PIN is."""
+    where = (f"--{option}", stage.store(party))
+    if stage.token and party == "card":
+        return where
+    return *where, f"--{prefix}passphrase-file", str(stage.passphrase(party))
 
 
 def people(stage: Stage) -> list[str]:

@@ -47,6 +47,9 @@ class Stage:
     Args:
         directory: new, empty, or left by an earlier demonstration, whose files are replaced.
 
+    Attributes:
+        token: the URI of the token that the card is in; empty where it is in a sealed file.
+
     Raises:
         UsageError: there is something else in it.
         EnvironmentFault: it cannot be written, or another demonstration is under way in it.
@@ -56,6 +59,7 @@ class Stage:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.private = directory / "private"
+        self.token = ""
         try:
             if directory.exists() and not directory.is_dir():
                 raise UsageError(f"{directory} is not a directory", expected="a directory for the demonstration")
@@ -99,9 +103,9 @@ class Stage:
         """The file of a certificate or request."""
         return self.directory / f"{name}.pem"
 
-    def store(self, party: str) -> Path:
-        """The sealed file of a party."""
-        return self.private / f"{party}.insitu"
+    def store(self, party: str) -> str:
+        """The sealed file of a party, or its token."""
+        return self.token if self.token and party == "card" else str(self.private / f"{party}.insitu")
 
     def passphrase(self, party: str) -> Path:
         """The file that unseals it."""

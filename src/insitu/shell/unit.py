@@ -22,6 +22,7 @@ from ..protocol.driver import run
 from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError, given
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import check_current, check_unrevoked, read_crl
+from ..protocol.keys.vault import MemoryVault, Vault
 from ..protocol.messages import CardRole, KeyPolicy, Purpose, TrustOption
 from ..protocol.parties.unit import (
     UNIT,
@@ -227,11 +228,12 @@ class Unit:
         self._busy = True
         try:
             check_unrevoked(self._card.customer, crl)
-            keys = self._card.keys
-            has = UnitHas(self._card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
-            handshake = Handshake.respond(unit_terms(option, has), purposes, self._entropy(64))
+            card, keys = self._card, self._keys_of_a_session()
+            has = UnitHas(card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
+            terms = unit_terms(option, has)
+            handshake = Handshake.respond(terms, purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            ports = self._ports(means, keep)
+            ports = self._ports(means, keep, card.keys if terms.key == card.authentication else keys)
             if link is not None and option is TrustOption.CONVEYED:
                 await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
             else:
@@ -246,13 +248,19 @@ class Unit:
                 return note
         raise StateError("no result", who="unit", expected="a personalized module", got=session.state.name)
 
-    def _ports(self, means: Means, show: Show) -> Ports:
+    def _keys_of_a_session(self) -> Vault:
+        """Where what lasts for one session is kept: not in a token, which has little room and time."""
+        return self._card.keys if self._card.keys.answers_at_once else MemoryVault(self._entropy)
+
+    def _ports(self, means: Means, show: Show, keys: Vault | None = None) -> Ports:
         def look_up(question: LookUp) -> object:
             if isinstance(question.argument, (AttemptBegun, AttemptRight)):
                 return _ask_book(given(means.book), question.argument)
             return self._ask_card(question)
 
-        return Ports(self._card.keys, look_up=look_up, consult=self._ask_person, show=show, blocking=self._blocking)
+        return Ports(
+            keys or self._card.keys, look_up=look_up, consult=self._ask_person, show=show, blocking=self._blocking
+        )
 
     def _ask_person(self, consult: Consult) -> object:
         question = consult.question
