@@ -272,7 +272,8 @@ class MemoryVault(Vault):
     """
 
     def __init__(self, entropy: Entropy, *, repeatable: bool = False) -> None:
-        super().__init__(SoftwareKeyStore(entropy, repeatable=repeatable), None)
+        self._software = SoftwareKeyStore(entropy, repeatable=repeatable)
+        super().__init__(self._software, None)
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         """There is no medium."""
