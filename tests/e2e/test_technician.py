@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_processes import PATIENCE, Process, between, running
+from command_processes import PATIENCE, Process, between, running, serial_line
 from commands import PASSPHRASES, PINS, SERIAL, Estate, certificate, done, insitu, unchanged
 from cryptography.hazmat.primitives.hashes import SHA256
 from terminal import Terminal, at_a_terminal
@@ -85,6 +85,23 @@ def test_led_through_all_of_it(bank):
     assert ran.out.splitlines()[-1] == f"module {SERIAL} is personalized: certificate {in_words(bank / 'module.pem')}"
     assert [line[0] for line in ran.out.splitlines() if line[1:3] == ". "] == list("12345678")
     assert "\x1b" not in ran.out
+
+
+def test_over_a_cable_with_fingerprints_that_somebody_compares(bank):
+    """Three sessions over one serial line: asked, personalized, read back (A1, K1)."""
+    trust = ("--trust", "physical", "--declare-wired")
+    with serial_line() as line, running(*bank.run_module(*trust, link=line.right)) as module:
+        with at_a_terminal(*ready(bank, line.left, *trust)) as terminal:
+            terminal.read("it waits to be personalized")
+            terminal.read("somebody in the cable, if the person says yes without looking")
+            approve(terminal, "bob", "alice")
+            made = module.note("KeyMade")["fingerprint"]
+            terminal.type("y", f"Does the module show {made}? [y/N]")
+            terminal.read("it says: operating, epoch 0, certificate ")
+            ran = terminal.wait()
+        module.end()
+    assert ran.code == 0, ran.out
+    assert bank.status()["state"] == "operating"
 
 
 def test_no_is_an_answer(bank):
