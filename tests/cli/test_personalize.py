@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -215,6 +216,27 @@ def test_interrupted_at_the_card(bank, at, monkeypatch, call, when, step):
     assert ran.json[-1]["note"] == "Unfinished"
     assert ran.json[-1]["step"] in step.split()
     assert ran.error == f"interrupted; {ran.json[-1]['next']}"
+    assert done(*bank.personalize(at, *bank.people())).json[-1]["note"] == "Result"
+
+
+@pytest.mark.parametrize(("durable", "step"), [(0, "approved"), (2, "unknown"), (3, "signing")])
+def test_a_card_whose_disk_fails(bank, at, monkeypatch, durable, step):
+    """Before the intent is there, as it is replaced, before the result: what is known is said; later the log tells."""
+    bank.approved("--module", SERIAL)
+    real, calls = os.fsync, iter(range(1000))
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        if next(calls) >= durable:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        ran = insitu(*bank.personalize(at))
+    assert ran.code == 4
+    assert "Input/output error" in ran.error
+    assert (ran.json[-1]["note"], ran.json[-1]["step"]) == ("Unfinished", step)
+    assert ran.json[-1]["next"] in ran.error
     assert done(*bank.personalize(at, *bank.people())).json[-1]["note"] == "Result"
 
 

@@ -64,7 +64,7 @@ def test_an_intent_after_a_result_has_no_certificate():
     made = last_made(log(INTENT, Result(INTENT.job, b"", b"f" * 32), again), SERIAL)
     assert made is not None
     assert (made.number, made.fingerprint) == (2, None)
-    assert made.text.endswith("made no signature: it was cut off")
+    assert made.text.endswith("the log has no signature: it was cut off")
     outlook = Outlook(SERIAL, None, made)
     assert (outlook.step(2), outlook.step(3)) == (Step.SIGNING, Step.NOTHING)
 

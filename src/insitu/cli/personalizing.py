@@ -346,17 +346,19 @@ class Personalizing:
         try:
             yield
         except BaseException as error:
-            interrupted = not is_ours(error) and not isinstance(error, BaseExceptionGroup)
-            if interrupted and not isinstance(error, (KeyboardInterrupt, click.Abort)):
-                raise
-            if self._begun or interrupted:
-                with suppress(InsituError):  # what went wrong first is told
+            interrupted = isinstance(error, (KeyboardInterrupt, click.Abort))
+            failed = is_ours(error) or isinstance(error, BaseExceptionGroup)
+            if interrupted or (failed and self._begun):
+                with suppress(InsituError):  # nobody reads it any more; what went wrong first is told
                     self._account(error, since)
             raise
 
     def _account(self, error: BaseException, since: int) -> None:
-        outlook = Outlook.of(self._card, self._errand.serial)
-        step = Step.PERSONALIZED if self._confirmed else outlook.step(since)
+        try:
+            outlook = Outlook.of(self._card, self._errand.serial)
+            step = Step.PERSONALIZED if self._confirmed else outlook.step(since)
+        except InsituError:
+            outlook, step = Outlook(self._errand.serial, None, None), Step.UNKNOWN
         text = outlook.next_text(step)
         error.add_note(text)
         if self._errand.as_json:

@@ -36,6 +36,8 @@ class Step(Enum):
     """The certificate was made; only the module knows whether it keeps it."""
     PERSONALIZED = "personalized"
     """The module has confirmed."""
+    UNKNOWN = "unknown"
+    """The card did not say, since it failed or was taken away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Made:
         when = time_text(self.at)
         if self.fingerprint is not None:
             return f"the card certified it last {when}: certificate {fingerprint_text(self.fingerprint)}"
-        return f"the card was about to certify it {when}, and made no signature: {self.reason or 'it was cut off'}"
+        return (
+            f"the card was about to certify it {when}, and the log has no signature: {self.reason or 'it was cut off'}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class Outlook:
             case Step.APPROVING | Step.APPROVED:
                 return f"nothing was signed; {self.job_text}: the same command goes on with it"
             case Step.SIGNING:
-                return "the approvals are used up, and nothing was signed: two people have to approve again"
+                return "the approvals are used up, and no certificate left the card: two people have to approve again"
             case Step.CERTIFIED:
                 return (
                     f"certificate {certificate} was made, and module {self.serial} may have kept it: "
@@ -136,6 +140,8 @@ class Outlook:
                 )
             case Step.PERSONALIZED:
                 return f"module {self.serial} is personalized, certificate {certificate}"
+            case Step.UNKNOWN:
+                return "the card does not say what was signed: once it is there again, the same command goes by its log"
 
 
 def last_made(log: Iterable[LogEntry], serial: str) -> Made | None:

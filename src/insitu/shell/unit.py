@@ -19,7 +19,7 @@ from ..protocol.channel.trust import (
 )
 from ..protocol.channel.trust.ticket import TicketAccepted, TicketRefused
 from ..protocol.driver import run
-from ..protocol.engine import Consult, InsituError, LookUp, PublicKey, StateError, given
+from ..protocol.engine import Consult, EnvironmentFault, InsituError, LookUp, PublicKey, StateError, given
 from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import check_current, check_unrevoked, read_crl
 from ..protocol.keys.vault import MemoryVault, Vault
@@ -96,6 +96,7 @@ class Unit:
         self._now = now
         self._show = show
         self._busy = False
+        self._fault: EnvironmentFault | None = None
 
     def heed(self, crl: bytes, *, keep: bool = True) -> None:
         """From now on, personalize no module whose identity is on the manufacturer's revocation list (DER) (S5).
@@ -225,7 +226,7 @@ class Unit:
             raise StateError("a session is running", who="unit", expected="one module at a time")
         crl, means = self._card.heard, self._means(data.serial)
         link = None if means.mobiles is None else means.mobiles.link
-        self._busy = True
+        self._busy, self._fault = True, None
         try:
             check_unrevoked(self._card.customer, crl)
             card, keys = self._card, self._keys_of_a_session()
@@ -238,6 +239,8 @@ class Unit:
                 await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
             else:
                 await run(session, stream, ports, now=self._now)
+        except InsituError as error:  # the module was told no more than that the card does not do it
+            raise self._fault or error from None
         finally:
             if link is not None:
                 link.close()
@@ -280,6 +283,7 @@ class Unit:
         try:
             return ModuleCertified(self._card.certify(needed.job, needed.public))
         except InsituError as error:
+            self._fault = error if isinstance(error, EnvironmentFault) else None
             return CardRefused(str(error))
 
 
