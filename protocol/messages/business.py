@@ -207,7 +207,7 @@ class KeyLoaded:
           2: check-value,
         }
 
-        check-value = tstr .regexp "KCV[(](CMAC|ENC)[)]=[0-9A-F]+"
+        check-value = (tstr .size (8..32)) .and (tstr .regexp "KCV[(](CMAC|ENC)[)]=[0-9A-F]+")
 
     """
 

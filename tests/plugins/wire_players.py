@@ -12,7 +12,7 @@ from typing import Any, Final
 from black_box import LOST, SILENCE, Done, Letter, Player
 from intruder import Intruder, Trap
 from lives import new_host
-from pump import NoStream, Side, contact, enrollment, personalize
+from pump import NoStream, Side, enrollment, personalize
 from world import NOW, SERIAL, World, authorization
 
 from insitu.protocol.channel import proofs
@@ -68,6 +68,7 @@ from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.unit import UNIT
 from insitu.protocol.parties.work import WORK
 from insitu.protocol.parties.work_data import ResetByHand
+from insitu.shell.module import Module
 
 STREAM: Final[Any] = NoStream()
 MANUFACTURED: Final = "SN-manufactured"
@@ -89,10 +90,12 @@ class ModuleBeforeUnit(Player):
     option = TrustOption.CERTIFICATES
     holds = MappingProxyType({"RESET": holds("a_reset_came_before")})
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None, module: Module | None = None) -> None:
+        """`world`, `module`: those that others use as well; else both are new."""
         super().__init__()
-        self.world = World()
-        self.module = self.world.new_module(MANUFACTURED, manufactured_key=True)
+        self.world = world or World()
+        self.module = module or self.world.new_module(MANUFACTURED, manufactured_key=True)
+        self.serial = self.module.record.serial
         self.world.equip(self.option, self.module)
 
     def meet(self) -> Trap:
@@ -103,7 +106,7 @@ class ModuleBeforeUnit(Player):
             terms: Any = ByCable.of("Bank", self.new_key(vault), wired=True)
         else:
             vault = card.keys
-            terms = UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, MANUFACTURED)
+            terms = UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, self.serial)
         work = self.module.meet_unit(STREAM, self.option, wired=True)
         return Trap(Side("module", work), Intruder(terms, vault))
 
@@ -122,7 +125,7 @@ class ModuleBeforeUnit(Player):
             public = self.new_key(world.vault("other")).public
         else:
             public = decompress(KeyKind.P256, sent.public_key)
-        certificate = world.certify(CardRole.MODULE, MANUFACTURED, public)
+        certificate = world.certify(CardRole.MODULE, self.serial, public)
         customer = world.customer if self.option is TrustOption.PHYSICAL else None
         return Certificates(module=certificate, central=world.central_certificate, customer=customer)
 
@@ -287,21 +290,24 @@ class ModuleBeforeCentral(Player):
     table = WORK
     shortest = holds("resume")
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None, module: Module | None = None) -> None:
+        """`world`, `module`: those that others use as well, with whatever they did; else both are new."""
         super().__init__()
-        self.world = World()
-        personalize(self.world)
+        self.world = world or World()
+        self.module = module or self.world.module
         self.number = 1
-        self.hear(self.letters[0])
-        for message in (Welcome(NOW, 0), Instruct(1, b"once")):
-            self.live.say(message)
-        self.leave()
+        if world is None:
+            personalize(self.world)
+            self.hear(self.letters[0])
+            for message in (Welcome(NOW, 0), Instruct(1, b"once")):
+                self.live.say(message)
+            self.leave()
 
     def meet(self) -> Trap:
         """The central system's end."""
         world, central = self.world, self.world.central
         terms = CentralAtWork.of(world.central_certificate, central.issuers(), central._key())
-        return Trap(Side("module", world.module.work(STREAM)), Intruder(terms, world.vault("central Host")))
+        return Trap(Side("module", self.module.work(STREAM)), Intruder(terms, world.vault("central Host")))
 
     def next_number(self) -> int:
         """A number that was never used."""
@@ -313,7 +319,8 @@ class ModuleBeforeCentral(Player):
         opened = self.live.intruder._handshake.opened
         assert opened is not None
         central = self.world.central
-        statement = proofs.reset_command(SERIAL, 0, proofs.reset_challenge(opened.binding))
+        record = self.module.record
+        statement = proofs.reset_command(record.serial, record.epoch, proofs.reset_challenge(opened.binding))
         return ResetCommand(self.world.vault("central Host").sign(central._key(), statement))
 
     letters = (
@@ -330,7 +337,7 @@ class ModuleBeforeCentral(Player):
         Letter("an answer to nothing", "PayOut", say=lambda _: PayOut(99, approved=True, amount=1, reference="x")),
         Letter("a receipt of nothing", "Received", say=lambda _: Received(99)),
         Letter("the time", "TimeTold", say=lambda _: TimeTold(NOW)),
-        Letter("a reset?", "ResetRequest", holds("epoch_is_ours"), lambda _: ResetRequest(0)),
+        Letter("a reset?", "ResetRequest", holds("epoch_is_ours"), lambda me: ResetRequest(me.module.record.epoch)),  # type: ignore[attr-defined]
         Letter("a reset of another epoch?", "ResetRequest", say=lambda _: ResetRequest(7)),
         Letter("reset", "ResetCommand", holds("command_is_authentic"), lambda me: me.command()),  # type: ignore[attr-defined]
         Letter("a forged reset", "ResetCommand", say=lambda _: ResetCommand(bytes(64))),
@@ -540,5 +547,3 @@ PLAYERS: Final[tuple[type[Player], ...]] = (
     CardBeforeCentral,
     CentralBeforeCard,
 )
-
-__all__ = ["PLAYERS", "contact"]

@@ -1,0 +1,440 @@
+"""Parties led by their own tables: at each step one of the events that the state has a row for, or one that it has not.
+
+The rules of each machine are made from the production table: one for every event that it knows and its alphabet has,
+allowed where `Table.accepts` says so, and one for what has no place. Keys and cryptography are real; the module's store
+is a sealed file on a disk in memory, whose power fails at any call and which may lose what was not synced. After each
+step the invariants are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from black_box import Letter, Player
+from crash_lives import PASSPHRASE, STORE, module_is_sound, reopened
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from wire_players import (
+    CardBeforeCentral,
+    CentralBeforeCard,
+    CentralBeforeModule,
+    CentralThatResets,
+    ModuleBeforeCentral,
+    ModuleBeforeUnit,
+    ModuleOnCable,
+    UnitBeforeModule,
+    UnitOnCable,
+)
+from world import Seeded, World
+
+from insitu.protocol.engine import Effects, InsituError, Send, Table
+from insitu.protocol.keys.vault import SealedVault
+from insitu.protocol.messages import IDENTITY, ModuleCondition, ModuleRecord, ResetCommand, ResetDone
+from insitu.protocol.parties.module_data import MANUFACTURED
+from insitu.protocol.parties.work import WORK, erase
+from insitu.protocol.parties.work_data import WorkData, WorkState
+from insitu.protocol.stores.registry import Standing
+from insitu.protocol.stores.sealed import Cost, StoreKind
+from insitu.shell import work as work_shell
+from insitu.shell.module import Module
+from insitu.simulate.disk import CrashDisk, PowerCut
+
+SERIAL = "SN-disk"
+SHORT = settings(max_examples=6, stateful_step_count=25, phases=(Phase.generate,))
+"""Without the phase that explains: it watches every line, which takes minutes here."""
+
+
+class Life(RuleBasedStateMachine):
+    """What all machines share: a party, its alphabet by event, and what is compared from step to step."""
+
+    player: Player
+
+    def accepts(self, player: Player) -> frozenset[str]:
+        """The names of the events that the party's state has a row for now."""
+        if not player.is_open:
+            return frozenset({"ChannelOpened"}) if player.may_meet() else frozenset()
+        return frozenset(event.__name__ for event in player.table.accepts(player.live.victim.session.state))
+
+    def durable(self) -> object:
+        """What must not change by what is refused."""
+        return None
+
+    def happen(self, player: Player, letter: Letter) -> str:
+        """Let it happen: our errors only, and where there is no row, nothing but the end of the session."""
+        has_place, was_open, before = letter.event in self.accepts(player), player.is_open, self.durable()
+        try:
+            said = player.hear(letter)
+        except InsituError as error:  # a session cannot be had now
+            said = f"raised {error}"
+        if not player.is_open:
+            player.leave()
+        if has_place or not was_open:
+            return said
+        assert self.durable() == before
+        if not letter.own:
+            assert not player.is_open
+            assert player.live.victim.session.error is not None
+        return said
+
+
+def led_by(player: Callable[[Any], Player], kind: type[Player], prefix: str) -> dict[str, Any]:
+    """Rules for a machine: one for each event of the table that the alphabet has, one for what has no place."""
+    table, letters = kind.table, kind.letters
+    events = [event.__name__ for event in table.events if any(letter.event == event.__name__ for letter in letters)]
+    assert events
+    sayable = [letter for letter in letters if letter.say is not None or letter.own]
+    rules: dict[str, Any] = {}
+    for event in events:
+        meant = [letter for letter in letters if letter.event == event]
+
+        def on(self: Life, letter: Letter) -> None:
+            self.happen(player(self), letter)
+
+        def allowed(self: Life, event: str = event) -> bool:
+            return event in self.accepts(player(self))
+
+        on.__name__ = f"{prefix}_{event}"
+        rules[on.__name__] = precondition(allowed)(rule(letter=st.sampled_from(meant))(on))
+
+    def out_of_place(self: Life, data: st.DataObject) -> None:
+        accepted = self.accepts(player(self))
+        strangers = [letter for letter in sayable if letter.event not in accepted]
+        self.happen(player(self), data.draw(st.sampled_from(strangers)))
+
+    rules[f"{prefix}_out_of_place"] = precondition(lambda self: player(self).is_open)(
+        rule(data=st.data())(out_of_place)
+    )
+    return rules
+
+
+# The module, before units and central systems ----------------------------------------------------------------
+
+
+class ModuleLife(Life):
+    """One module with its store on a disk; units and its central system meet it in any order, also at once."""
+
+    kind: type[ModuleBeforeUnit] = ModuleBeforeUnit
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world, self.disk = World(), CrashDisk()
+        self.entropy = Seeded("store")
+        vault = SealedVault.create(
+            STORE,
+            StoreKind.MODULE,
+            PASSPHRASE,
+            entropy=self.entropy,
+            cost=Cost(n=2, r=1),
+            repeatable=True,
+            files=self.disk,
+        )
+        self.world.vaults[SERIAL] = vault  # type: ignore[assignment]
+        self.module = self.world.new_module(SERIAL, manufactured_key=True)
+        self.told = 0
+        self.before = self.module.record
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Whoever meets the module meets this one."""
+        self.unit = self.kind(self.world, self.module)
+        self.central = ModuleBeforeCentral(self.world, self.module)
+
+    def durable(self) -> object:
+        """The record and the keys, as on the disk."""
+        found = self.found()
+        return found.record, found.labels()
+
+    def found(self) -> SealedVault:
+        """The store as it would be found after a cut now, if the disk kept no more than it must."""
+        return reopened(self.disk.copy().survivors(0), StoreKind.MODULE, Seeded("looked"))
+
+    @rule(seed=st.integers(0, 50))
+    def power_fails(self, seed: int) -> None:
+        """Between two steps."""
+        self.go_dark(seed)
+
+    @rule(data=st.data(), number=st.integers(0, 12), seed=st.integers(0, 50))
+    def power_fails_within(self, data: st.DataObject, number: int, seed: int) -> None:
+        """At one of the next calls of the disk, in whatever happens next."""
+        player = data.draw(st.sampled_from([self.unit, self.central]))
+        accepted = self.accepts(player)
+        letters = [letter for letter in player.letters if letter.event in accepted]
+        if not letters:
+            return
+        begun = len(self.disk.calls)
+
+        def before(at: int, _: str) -> None:
+            if at == begun + number:
+                raise PowerCut
+
+        self.disk.before_call = before
+        try:
+            self.happen(player, data.draw(st.sampled_from(letters)))
+        except PowerCut:
+            self.go_dark(seed)
+        self.disk.before_call = lambda number, name: None
+
+    def go_dark(self, seed: int) -> None:
+        """Memory is gone, and of the disk what was not synced may be."""
+        for player in (self.unit, self.central):
+            if player.trap is not None:
+                player.trap.victim.abandon()
+                self.note_told(player)
+        self.disk = self.disk.survivors(seed)
+        self.world.vaults[SERIAL] = reopened(self.disk, StoreKind.MODULE, self.entropy)  # type: ignore[assignment]
+        self.module = self.world.blank_module(SERIAL)
+        self.take_up()
+
+    def note_told(self, player: Player) -> None:
+        """What was acknowledged."""
+        got = [] if player.trap is None else player.trap.intruder.got
+        self.told = max([self.told, *(each.epoch for each in got if isinstance(each, ResetDone))])
+
+    @invariant()
+    def s1_operating_ends_by_a_reset_only(self) -> None:
+        """What a module operates with stays until the epoch does not."""
+        before, now = self.before, self.module.record
+        assert now.epoch >= before.epoch
+        if before.condition is ModuleCondition.OPERATING and now.epoch == before.epoch:
+            assert (now.condition, now.key, now.module) == (before.condition, before.key, before.module)
+            assert (now.customer, now.central) == (before.customer, before.central)
+        self.before = now
+
+    @invariant()
+    def s2_operating_means_a_chain_and_our_key(self) -> None:
+        """And no key but those that the record speaks of, but for one that a session is about."""
+        vault: Any = self.world.vault(SERIAL)
+        record = self.module.record
+        if not self.unit.is_open and record.condition is ModuleCondition.OPERATING:
+            module_is_sound(vault)
+        if not self.unit.is_open and record.condition is not ModuleCondition.OPERATING:
+            assert vault.labels() <= {IDENTITY, MANUFACTURED}
+
+    @invariant()
+    def s3_what_was_acknowledged_is_erased(self) -> None:
+        """A reset is told when it has happened, and it stays."""
+        self.note_told(self.central)
+        record: ModuleRecord = self.module.record
+        assert record.epoch >= self.told
+
+    @invariant()
+    def the_disk_says_the_same(self) -> None:
+        """What a party goes by is what it would find after a cut right now: nothing is durable in memory only."""
+        assert Module(self.found()).record == self.module.record
+
+    def teardown(self) -> None:
+        """The links end."""
+        for player in (self.unit, self.central):
+            player.leave()
+
+
+class ModuleCertified(ModuleLife):
+    """By certificates."""
+
+    locals().update(led_by(lambda me: me.unit, ModuleBeforeUnit, "unit"))
+    locals().update(led_by(lambda me: me.central, ModuleBeforeCentral, "central"))
+
+
+class ModuleByCable(ModuleLife):
+    """By the physical option."""
+
+    kind = ModuleOnCable
+    locals().update(led_by(lambda me: me.unit, ModuleOnCable, "unit"))
+    locals().update(led_by(lambda me: me.central, ModuleBeforeCentral, "central"))
+
+
+# The others --------------------------------------------------------------------------------------------------
+
+
+class CentralLife(Life):
+    """A central system, restarted now and then with its registry."""
+
+    kind: type[CentralBeforeModule] = CentralBeforeModule
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peer = self.kind()
+        self.before = self.peer.world.entry()
+
+    @rule()
+    def power_fails(self) -> None:
+        """Sessions are gone; registry and key are not."""
+        if self.peer.trap is not None:
+            self.peer.leave()
+        self.peer.world.central = self.peer.world.started_central()
+
+    @invariant()
+    def s4_and_s10_numbers_only_grow(self) -> None:
+        """And what was struck off stays so, as long as nobody shows a newer certificate."""
+        before, now = self.before, self.peer.world.entry()
+        assert now.last_number >= before.last_number
+        assert now.generation >= before.generation
+        assert now.version >= before.version
+        if before.standing is not Standing.OPERATING:
+            assert now.standing in (before.standing, Standing.RESET)
+        self.before = now
+
+    def teardown(self) -> None:
+        """The link ends."""
+        self.peer.leave()
+
+
+class CentralWorks(CentralLife):
+    """Business."""
+
+    locals().update(led_by(lambda me: me.peer, CentralBeforeModule, "module"))
+
+
+class CentralResets(CentralLife):
+    """A reset is due: nobody gets online by the old certificate."""
+
+    kind = CentralThatResets
+    locals().update(led_by(lambda me: me.peer, CentralThatResets, "module"))
+
+    @invariant()
+    def s4_nobody_gets_in(self) -> None:
+        """The certificate is good for the reset and nothing else."""
+        if self.peer.is_open:
+            assert self.peer.live.victim.session.state.name not in ("ONLINE", "DECIDING", "CHECKING", "SETTLING")
+
+
+def once(kind: type[Player]) -> type[Life]:
+    """A machine for a party that meets its peer once."""
+
+    class Once(Life):
+        def __init__(self) -> None:
+            super().__init__()
+            self.peer = kind()
+
+        @property
+        def has_ended(self) -> bool:
+            return self.peer.trap is not None and not self.peer.is_open
+
+        @precondition(lambda self: self.has_ended)
+        @rule()
+        def and_once_more(self) -> None:
+            self.peer = kind()
+
+        @invariant()
+        def what_ended_stays_ended(self) -> None:
+            """And it ended in a state that says so."""
+            if self.has_ended:
+                assert not self.peer.table.accepts(self.peer.trap.victim.session.state)
+
+        def teardown(self) -> None:
+            self.peer.leave()
+
+    return type(kind.__name__, (Once,), led_by(lambda me: me.peer, kind, "peer"))
+
+
+LIVES: tuple[type[Life], ...] = (
+    *(ModuleCertified, ModuleByCable, CentralWorks, CentralResets),
+    *(once(kind) for kind in (UnitBeforeModule, UnitOnCable, CardBeforeCentral, CentralBeforeCard)),
+)
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
+def test_led_by_its_table(life: type[Life]):
+    run_state_machine_as_test(life, settings=settings(SHORT, derandomize=True))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
+def test_led_by_its_table_for_long(life: type[Life]):
+    run_state_machine_as_test(life, settings=settings(SHORT, max_examples=300, stateful_step_count=50))
+
+
+# The invariants are no decoration -----------------------------------------------------------------------------
+
+
+def lead(life: ModuleLife, *steps: str) -> None:
+    """Through these steps: "unit" or "central", and the letter."""
+    for step in steps:
+        who, _, name = step.partition(": ")
+        player = {"unit": life.unit, "central": life.central}[who]
+        life.happen(player, next(letter for letter in player.letters if letter.name == name))
+
+
+PERSONALIZED = ("unit: meet", "unit: make a new key", "unit: certificates")
+
+
+def check(life: ModuleLife) -> None:
+    """All invariants of a module."""
+    life.s1_operating_ends_by_a_reset_only()
+    life.s2_operating_means_a_chain_and_our_key()
+    life.s3_what_was_acknowledged_is_erased()
+    life.the_disk_says_the_same()
+
+
+def test_a_life_that_breaks_nothing():
+    life = ModuleCertified()
+    lead(life, *PERSONALIZED)
+    check(life)
+    assert life.module.record.condition is ModuleCondition.OPERATING
+    lead(life, "central: meet", "central: a reset?", "central: reset")
+    check(life)
+    assert (life.module.record.condition, life.told) == (ModuleCondition.RESET, 1)
+    lead(life, *PERSONALIZED)
+    life.go_dark(0)
+    check(life)
+    assert life.module.record.condition is ModuleCondition.OPERATING
+
+
+def test_a_reset_that_is_told_first_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    """S3, as power fails at the write that should have come before."""
+    rows = [
+        replace(each, do=told_first) if each.do is not None and each.do.__name__ == "erase" else each
+        for each in WORK.rows
+    ]
+    broken = Table(WORK.party, WorkState, WORK.initial, rows, entries=WORK.entries, name=WORK.name)
+    monkeypatch.setattr(work_shell, "WORK", broken)
+    life = ModuleCertified()
+    lead(life, *PERSONALIZED, "central: meet", "central: a reset?")
+    life.disk.before_call = power_cut
+    with pytest.raises(PowerCut):
+        lead(life, "central: reset")
+    life.go_dark(0)
+    with pytest.raises(AssertionError):
+        life.s3_what_was_acknowledged_is_erased()
+
+
+def told_first(data: WorkData, event: ResetCommand) -> tuple[WorkData, Effects]:
+    """The effects of `erase`, with the message before the write."""
+    known, effects = erase(data, event)
+    return known, sorted(effects, key=lambda effect: not isinstance(effect, Send))
+
+
+def power_cut(number: int, name: str) -> None:
+    """At the next call."""
+    raise PowerCut
+
+
+def test_an_operating_module_that_changes_is_noticed():
+    """S1."""
+    life = ModuleCertified()
+    lead(life, *PERSONALIZED)
+    check(life)
+    other = replace(life.module.record, module=life.world.central_certificate)
+    life.module._keeping.commit(other, life.world.vault(SERIAL).labels())
+    with pytest.raises(AssertionError):
+        life.s1_operating_ends_by_a_reset_only()
+    with pytest.raises(InsituError):
+        life.s2_operating_means_a_chain_and_our_key()
+
+
+def test_the_rules_are_those_of_the_tables():
+    """Every event of these tables that can come over a wire or from a person has its rule."""
+    for life in LIVES[:2]:
+        names = set(dir(life))
+        for event in (
+            *("ChannelOpened", "GenerateKeyPair", "ApprovalAwaited", "Certificates", "ChannelLost", "DeadlinePassed"),
+            "out_of_place",
+        ):
+            assert f"unit_{event}" in names
+        for event in ("Welcome", "Instruct", "LoadKey", "ResetRequest", "ResetCommand", "ResetByHand", "out_of_place"):
+            assert f"central_{event}" in names
