@@ -66,6 +66,12 @@ def test_what_lacks_is_not_asked_for_without_a_terminal(bank, lacks):
         refused(2, *words, says=(f"{lacks} is missing, and nobody to ask",))
 
 
+def test_a_pin_of_nobody(bank):
+    words = bank.personalize("tcp:127.0.0.1:9", "--pin-file", f"alice={bank / 'alice.pin'}")
+    with unchanged(bank):
+        refused(2, *words, says=("PIN of nobody",))
+
+
 def test_nobody_is_asked_to_go_on(bank, at):
     bank.approved("--module", SERIAL)
     ran = done(*(word for word in bank.personalize(at) if word != "--json"))

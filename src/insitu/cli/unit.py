@@ -121,6 +121,8 @@ def personalize(
     """
     guide = Guide() if somebody_is_there() and not as_json else None
     teller = guide or Teller(as_json=as_json)
+    if pin_files and not people and guide is None:
+        raise UsageError("PIN of nobody", expected="--person", got="--pin-file alone")
     parse = partial(parse_link, trust=trust, numeric_comparison=declare_numeric_comparison)
     where: Address | None = None
     if link is not None:
