@@ -44,10 +44,8 @@ class Bank:
         self.host = Host(world, f"host-{number}")
         self.technician = Technician(world, f"unit-{number}", self.name)
         self.technician.furnish()
-        request = read_request(self.host.central.establish(f"Host {number}"))
-        self.technician.certify(CardRole.CENTRAL, request.subject, request.public)
-        self.host.central.trust(world.root, self.technician.card.customer.der, actor="set-up")
-        self.host.central.install(self.technician.central)
+        self._key = read_request(self.host.central.establish(f"Host {number}"))
+        self._certify_host()
         serials = [f"SM-{number}-{each:03d}" for each in range(modules)]
         self.sites = [Site(world, serial, self.host, self.technician) for serial in serials]
         by_ticket = sum(site.option is TrustOption.TICKET for site in self.sites)
@@ -58,6 +56,11 @@ class Bank:
             site.deliver()
             world.sites[site.serial] = site
 
+    def _certify_host(self) -> None:
+        self.technician.certify(CardRole.CENTRAL, self._key.subject, self._key.public)
+        self.host.central.trust(self.world.root, self.technician.card.customer.der, actor="operator")
+        self.host.central.install(self.technician.central)
+
     def open(self, nursery: trio.Nursery) -> None:
         """Business begins."""
         for machine in (self.host.machine, self.technician.machine):
@@ -66,11 +69,14 @@ class Bank:
         self.world.switch_on(self.technician.machine, self.technician.run, nursery)
         for site in self.sites:
             self.world.switch_on(site.machine, site.run, nursery)
+            if self.world.plan.of(Trouble.IMPOSTOR):
+                nursery.start_soon(site.impostor.run)
         nursery.start_soon(self._give_orders)
         for trouble, strike, many in (
             (Trouble.RESET_ORDERED, self._order_reset, len(self.sites)),
             (Trouble.RESET_BY_HAND, self._reset_by_hand, len(self.sites)),
             (Trouble.MODULE_DISABLED, self._disable, len(self.sites)),
+            (Trouble.CARD_LOST, self._lose_card, 1),
         ):
             rate = self.world.plan.of(trouble) * many
             nursery.start_soon(self.world.visit, trouble, self.name, rate, strike)
@@ -114,6 +120,23 @@ class Bank:
             self.host.registry.disable_module(site.serial, actor="operator", at=self.world.now(), reason="suspected")
             self.world.count(Trouble.MODULE_DISABLED, site.serial)
             self.host.program.nudge()
+
+    async def _lose_card(self, _: Chance) -> None:
+        """The card is lost: nobody whom it certified may work any more; another card certifies them anew."""
+        lost, world = self.technician.card.customer.fingerprint, self.world
+        if not self.host.machine.on:
+            return
+        world.count(Trouble.CARD_LOST, self.technician.machine.name)
+        self.host.registry.disable_issuer(lost, lost=world.now(), keep_known=False, actor="operator", at=world.now())
+        world.history.lost.setdefault(self.host.machine.name, set()).add(lost)
+        self.technician.replace_card()
+        for site in self.sites:
+            if site.option is TrustOption.TICKET:  # the new card has given out none
+                site.option = TrustOption.CERTIFICATES
+        self.host.store.spared = True
+        self._certify_host()
+        self.host.store.spared = False
+        self.host.program.nudge()
 
     def enable_all(self) -> None:
         """What is disabled may work again, with new certificates."""

@@ -23,6 +23,7 @@ from ..shell.programs import ModuleProgram
 from ..transports.links import Address, serve_links
 from ..transports.memory import memory_pair
 from .history import ChannelSecured, ModuleWrote, PayOutShown, SecretServed, StoreFound
+from .impostor import Impostor
 from .machine import Machine
 from .plan import Trouble
 from .stores import InFile, InMemory, Store
@@ -50,6 +51,7 @@ class Site:
         option: its trust option.
         host, technician: of its bank.
         port: where a mobile is plugged in.
+        impostor: somebody else's machine with its serial number.
         module: as its program has it now.
         envelope: the last TAN that came, as it stands in it.
         displayed: the key that the module shows to people, an uncompressed point.
@@ -65,6 +67,7 @@ class Site:
         self.machine = Machine(world, serial)
         self.chance = self.machine.chance.of("controller")
         self.option = self.chance.one_of(world.plan.options)
+        self.impostor = Impostor(self)
         self.port = Address("memory", f"{serial}/port")
         self.store = self._new_store()
         self.record: ModuleRecord | None = None
@@ -216,6 +219,9 @@ class Site:
         while True:
             await trio.sleep(LOOK_SECONDS * self._pace())
             module = given(self.module)
+            for each in module.at_work.unsettled:
+                if each.instructed is not None:  # it could not be written before
+                    self._ask(settle={"number": each.number, "paid": self._journal.get(each.number, 0)})
             if module.state is not ModuleState.OPERATING:
                 self._must_reset = False
                 self._offline_since = trio.current_time()
@@ -268,11 +274,12 @@ class Site:
                 self.world.history.points.setdefault(self.serial, set()).add(key.public.data)
             case Secured():
                 self.world.see(ChannelSecured(self.option, note))
-            case PayOutInstructed(number, _, amount):
+            case PayOutInstructed(number, approved, amount):
                 self.world.see(PayOutShown(self.serial, number, amount))
                 self._journal[number] = amount
                 self._count_life()
-                self._ask(settle={"number": number, "paid": amount})
+                if approved:
+                    self._ask(settle={"number": number, "paid": amount})
                 self.served += self.world.calm
             case OutcomeWanted(number):
                 self._ask(settle={"number": number, "paid": self._journal.get(number, 0)})

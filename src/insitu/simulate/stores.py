@@ -43,6 +43,7 @@ class Store(ABC):
     Args:
         machine: on which it lies.
         written: told of each record that is durable from now on, and the vault.
+        name: among those of this machine.
 
     Attributes:
         promised: the record that was last acknowledged.
@@ -51,9 +52,9 @@ class Store(ABC):
 
     """
 
-    def __init__(self, machine: Machine, written: Written) -> None:
+    def __init__(self, machine: Machine, written: Written, name: str = "store") -> None:
         self.machine = machine
-        self.chance: Chance = machine.chance.of("store")
+        self.chance: Chance = machine.chance.of(name)
         self.promised: bytes | None = None
         self.spared = True
         self.absent_until = 0.0
@@ -89,8 +90,9 @@ class Store(ABC):
 
     def begin(self, record: bytes) -> None:
         """A write begins."""
-        self.machine.check_power()
-        self.check_present()
+        if not self.spared:
+            self.machine.check_power()
+            self.check_present()
         self._begun = record
 
     def check_present(self) -> None:
@@ -124,8 +126,8 @@ class Store(ABC):
 class InMemory(Store):
     """A vault in memory, which outlives its machine."""
 
-    def __init__(self, machine: Machine, written: Written) -> None:
-        super().__init__(machine, written)
+    def __init__(self, machine: Machine, written: Written, name: str = "store") -> None:
+        super().__init__(machine, written, name)
         self._vault = _WatchedMemory(self)
 
     @property
@@ -140,7 +142,7 @@ class InMemory(Store):
 
 class _WatchedMemory(MemoryVault):
     def __init__(self, store: Store) -> None:
-        super().__init__(store.machine.chance.of("keys").draw, repeatable=True)
+        super().__init__(store.chance.of("keys").draw, repeatable=True)
         self._store = store
 
     def commit(self, record: bytes, keep: frozenset[str]) -> None:
@@ -197,7 +199,7 @@ class InFile(Store):
         self._copy: CrashDisk | None = None
         self._lies = self.chance.happens(plan.of(Trouble.LOST_WRITE))
         self._strays = self.chance.happens(plan.of(Trouble.STRAY_WRITE))
-        self._entropy = machine.chance.of("keys").draw
+        self._entropy = self.chance.of("keys").draw
         self.counter: FileCounter | None = None
         self._prepare()
         about = {"entropy": self._entropy, "files": self._disk}

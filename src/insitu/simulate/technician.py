@@ -74,11 +74,22 @@ class Technician:
         self._phone.establish(f"phone of {name}")
         known = {by_key(self._phone.key.public): "ours"}
         self._board = Switchboard(lambda: known, show=self._show)
-        self._logged = 0
+        self._logged = self._cards = 0
         self._visited: Site | None = None
 
     def _taken(self) -> Card:
         return Card(self.store.open(), entropy=self._draws, now=self.machine.now, show=self._show)
+
+    def replace_card(self) -> None:
+        """The card is lost; there is another one, as blank as any."""
+        self.machine.lose_power()
+        self._cards += 1
+        self.store = InMemory(self.machine, lambda record, vault: None, f"card {self._cards}")
+        self._logged = 0
+        self.machine.on = True
+        self.card = self._taken()
+        self.furnish()
+        self.machine.on = False
 
     def furnish(self) -> None:
         """Take a new card into use, and have the unit certified."""
@@ -160,9 +171,13 @@ class Technician:
     async def _visit(self, unit: Unit, site: Site) -> None:
         self._visited = site
         self.approve(CardRole.MODULE, site.serial)
+        self.book.unlock(site.serial)
         if site.option is TrustOption.TAN:
             self._issue_tan(site)
-        async with await open_link(Address("memory", site.serial)) as link:
+        place = site.serial
+        if self.world.befalls(Trouble.IMPOSTOR, self._people, site.serial):
+            place = site.impostor.place
+        async with await open_link(Address("memory", place)) as link:
             meet = partial(unit.personalize, link.stream, site.serial, site.option, wired=link.attests_wired)
             if site.option is not TrustOption.CONVEYED:
                 await meet()
@@ -193,7 +208,6 @@ class Technician:
     def _issue_tan(self, site: Site) -> None:
         """Put a new TAN into an envelope, in place of one that nobody has used."""
         serial = site.serial
-        self.book.unlock(serial)
         if any(tan.serial == serial for tan in self.book.record().tans):
             self.book.revoke(serial)
         self.book.issue(serial, TanForm(), not_after=self.machine.now() + DAY)
