@@ -145,6 +145,10 @@ class Session(Generic[S, D]):
         self.state, self.data = state, data
         self._before = state, data
 
+    def inform(self, data: D) -> None:
+        """Something beside this session has changed what the party knows: from the next event on, that counts."""
+        self.data = data
+
     @property
     def is_open(self) -> bool:
         """Whether the channel stands, so that the other side is known."""

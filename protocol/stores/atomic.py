@@ -99,6 +99,22 @@ def clear_leftovers(files: Files, path: Path) -> None:
         ) from error
 
 
+def make_names_durable(files: Files, path: Path) -> None:
+    """Call it when the file `path` has been read and before anything is done that rests on what is in it.
+
+    A program that was ended between a rename and its sync leaves a content that is there and may be gone after a power
+    cut; whoever said meanwhile what stands in it would have said something that is not so.
+
+    Raises:
+        StoreFailed: the file system refuses.
+
+    """
+    try:
+        files.sync_directory(path.parent)
+    except OSError as error:
+        raise failure(path, error) from error
+
+
 def failure(path: Path, error: OSError) -> StoreFailed:
     """What the operating system said, as our error."""
     return StoreFailed(f"store cannot be read or written: {path}", who="store", got=_why(error))

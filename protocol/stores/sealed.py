@@ -27,7 +27,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..engine import EnvironmentFault, UsageError
 from ..messages.codec import DecodeError, Item, decode, encode
-from .atomic import LARGEST, StoreFailed, StoreUncertain, clear_leftovers, failure, replace_file
+from .atomic import (
+    LARGEST,
+    StoreFailed,
+    StoreUncertain,
+    clear_leftovers,
+    failure,
+    make_names_durable,
+    replace_file,
+)
 from .files import OS_FILES, Files, Lock
 from .secret import Entropy, Secret, Uncopied, draw
 
@@ -200,6 +208,7 @@ class SealedFile(Uncopied):
             cipher = _cipher(passphrase, salt, cost)
             _decrypt(cipher, protected, nonce, ciphertext, path)
             clear_leftovers(files, path)
+            make_names_durable(files, path)
         except BaseException:
             lock.release()
             raise

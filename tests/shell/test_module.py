@@ -18,7 +18,7 @@ from insitu.protocol.engine import (
 from insitu.protocol.keys.port import KeyMissing
 from insitu.protocol.messages import CardRole, ModuleCondition, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
-from insitu.protocol.parties.work_data import WorkState
+from insitu.protocol.parties.work_data import PayloadGiven, WorkState
 from insitu.protocol.stores.counter import CounterFailed, MemoryCounter, RolledBack
 from insitu.shell.module import Module
 from insitu.shell.trusting import SESSION_KEY
@@ -232,3 +232,26 @@ def test_what_the_counter_did_not_follow_is_not_said(world: World):
     line = personalize(world)
     assert isinstance(line.module.error, CounterFailed)
     assert "Personalized" not in [getattr(note, "message", "") for note in world.shown]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the right secret", "a wrong one"])
+def test_attempts_at_the_secret_are_not_forgotten_by_a_session_with_the_central_system(world: World, known):
+    """It knew an older record, and put it back with its next write: nobody who guessed was ever locked out."""
+    personalize(world)
+    world.equip(TrustOption.SECRET)
+    if not known:
+        world.module.agree_on(b"something quite different")
+    line = contact(world).start()
+    before = world.module.record
+    world.approved(CardRole.MODULE, SERIAL)
+    meeting(world, TrustOption.SECRET).start().finish()
+    wrong = None if known else 1
+    assert (world.module.record.wrong, world.module.record.generation) == (wrong, before.generation + 1 + known)
+    line.module.order(PayloadGiven(1, b"to the host"))
+    assert world.module.record.wrong == wrong
+    assert world.module.record.generation == before.generation + 3 + known  # and the host has it
+    assert world.module.unlock() == (0 if known else 1)
+    line.module.order(PayloadGiven(2, b"another"))
+    assert world.module.record.wrong is None
+    line.finish()
+    assert line.module.error is None or line.module.error.summary == "link lost"

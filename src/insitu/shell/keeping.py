@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ..protocol.engine import InsituError, UsageError
+from ..protocol.engine import InsituError, StateError, UsageError
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import RECORD_LIMITS, decode_record, encode_record
 from ..protocol.ports import Ports
@@ -45,6 +45,7 @@ class Keeping(Generic[R]):
         record: decoded, as last committed; None before the first time.
         before: runs before each write, and may refuse it.
         after: runs after each write, before anything that depends on it.
+        follows: whether a record that a session or desk wants written was made from the one that is there.
 
     """
 
@@ -52,6 +53,7 @@ class Keeping(Generic[R]):
         self.vault = vault
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[R], None] = lambda _: None
+        self.follows: Callable[[R, R], bool] = lambda before, after: True
         self._class = record_class
         self._durable = vault.durable
         self._to_reopen = ""
@@ -100,4 +102,7 @@ class Keeping(Generic[R]):
     def _commit(self, record: object, keep: frozenset[str] | None) -> None:
         if not isinstance(record, self._class):
             raise UsageError("not a record of this party", expected=self._class.__name__, got=type(record).__name__)
+        before = self.record
+        if before is not None and not self.follows(before, record):
+            raise StateError("the record was changed meanwhile", who="store", expected="a record made from the newest")
         self.commit(record, keep)

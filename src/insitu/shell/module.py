@@ -122,6 +122,7 @@ class Module:
         self._show = show
         self._limit = LinkLimit(steady)
         self._running: dict[str, trio.CancelScope] = {}
+        self._keeping.follows = lambda before, after: after.generation == before.generation + 1
         if counter is not None:
             record = self._keeping.record
             guard = Guard(counter, 0 if record is None else record.generation)
@@ -239,7 +240,7 @@ class Module:
         """Attempts at the secret go on; how many were wrong (A6)."""
         wrong = self.record.wrong or 0
         if wrong:
-            self._keeping.commit(self.record.written(wrong=None))
+            self.at_work.note(wrong=None)
         return wrong
 
     def reset_by_hand(self) -> int:
@@ -390,11 +391,11 @@ class Module:
                     self._limit.begin(origin)
                 except LinkPaused as error:
                     return AttemptBarred(str(error))
-                self._keeping.commit(self.record.written(wrong=wrong + 1))
+                self.at_work.note(wrong=wrong + 1)
                 return AttemptAdmitted()
             case AttemptRight():
                 self._limit.right(origin)
-                self._keeping.commit(self.record.written(wrong=None))
+                self.at_work.note(wrong=None)
                 return AttemptsForgotten()
         raise UsageError("not a question for a module", got=type(question).__name__)
 

@@ -7,6 +7,7 @@ next contact. One owner, so that the durable record is never changed from two si
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
@@ -242,6 +243,25 @@ class Work:
                 self._outer_show(OutcomeWanted(each.number, each.instructed))
         for held in self.instructions:
             self._outer_show(InstructionCame(held.number, held.content))
+
+    def note(self, *, wrong: int | None) -> None:
+        """Write down how many attempts at the shared secret were wrong; a session that is open goes on from there.
+
+        Else its next write would put back what it knows, and the attempts would be forgotten (A6).
+
+        Raises:
+            EnvironmentFault: storage failed.
+
+        """
+        before = given(self._keeping.record)
+        self._keeping.commit(before.written(wrong=wrong))
+        session = self._session
+        if session is None or session.closed:
+            return
+        if not session.is_open:
+            session.begin_anew(session.state, self._data())
+        elif session.data.record.generation == before.generation:  # else its own write is under way, and refused
+            session.inform(replace(session.data, record=given(self._keeping.record)))
 
     @property
     def unsettled(self) -> tuple[OpenTransaction, ...]:

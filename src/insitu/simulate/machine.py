@@ -28,6 +28,7 @@ class Machine:
 
     Attributes:
         on: it has power, and its program runs.
+        killed: its program was ended last, and power stayed: what was not synced is there.
         ahead: by how many seconds its clock is ahead of the true time.
 
     """
@@ -36,6 +37,7 @@ class Machine:
         self.world = world
         self.name = name
         self.on = False
+        self.killed = False
         self.ahead = 0
         self.chance = world.chance.of(name)
         self._scope = trio.CancelScope()
@@ -64,11 +66,11 @@ class Machine:
         """Have this called when power goes, before anything of the program can notice."""
         self._unplug.append(unplug)
 
-    def lose_power(self) -> None:
+    def lose_power(self, *, killed: bool = False) -> None:
         """Everything on it stops: at the next checkpoint of each task; nothing it does until then has any effect."""
         if self.on:
-            self.on = False
-            self.world.trace.write(self.name, "loses its power")
+            self.on, self.killed = False, killed
+            self.world.trace.write(self.name, "is killed" if killed else "loses its power")
             for unplug in self._unplug:
                 unplug()
             self._unplug.clear()
@@ -101,7 +103,7 @@ class Machine:
             if not self._is_expected(error):
                 raise
         finally:
-            self.lose_power()
+            self.lose_power(killed=True)
 
     def _is_expected(self, error: BaseException) -> bool:
         """Whether a program may end by this: by what a power cut leads to, or one of our errors."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from ..protocol.channel.trust.operating import SKEW_SECONDS
 from .machine import Machine
 from .plan import Trouble
 from .stores import InFile
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from .world import World
 
 JUMPS: Final = (60, 3600, 24 * 3600)
-"""Seconds by which a clock may jump, at most."""
+"""Seconds by which a clock may jump, at most. That of a unit goes no further ahead than hosts put up with: a card
+certifies nothing for an earlier time than it did before, so that all would wait until that time has come."""
 
 
 class Mishaps:
@@ -42,7 +44,7 @@ class Mishaps:
     async def _crash(self, chance: Chance) -> None:
         machine = chance.one_of(self.world.machines)
         self.world.count(Trouble.CRASH, machine.name)
-        machine.lose_power()
+        machine.lose_power(killed=chance.happens(0.5))
 
     async def _seclude(self, chance: Chance) -> None:
         machine = chance.one_of(self.world.machines)
@@ -50,11 +52,11 @@ class Mishaps:
         self.world.network.seclude(machine, chance.between(10, 600), cut=chance.happens(0.5))
 
     async def _set_clock(self, chance: Chance) -> None:
-        machines = [*(bank.technician.machine for bank in self.world.banks)]
-        machines += [site.machine for site in self.world.sites.values()]
-        machine, most = chance.one_of(machines), chance.one_of(JUMPS)
+        units = [bank.technician.machine for bank in self.world.banks]
+        machine = chance.one_of([*units, *(site.machine for site in self.world.sites.values())])
+        most = chance.one_of(JUMPS)
         self.world.count(Trouble.CLOCK, machine.name)
-        machine.ahead = chance.whole(-most, most)
+        machine.ahead = chance.whole(-most, min(most, SKEW_SECONDS) if machine in units else most)
 
     async def _remove_card(self, chance: Chance) -> None:
         technician = chance.one_of(self.world.banks).technician

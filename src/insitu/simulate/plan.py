@@ -47,7 +47,7 @@ class Trouble(Enum):
     WRITE_ERROR = "write error"
     """A disk refuses a write, or says only afterwards that something was wrong."""
     POWER_CUT = "power cut"
-    """Power goes within a write: what was not synced is torn, old or gone."""
+    """Power goes within a write: what was not synced is torn, old or gone; or the program is killed in it."""
     LOST_WRITE = "lost write"
     """A disk says that something is on the medium that is not."""
     STRAY_WRITE = "stray write"
@@ -100,7 +100,7 @@ MOST: Final[Mapping[Trouble, float]] = {
     Trouble.CRASH: 4.0,
     Trouble.CLOCK: 1.0,
     Trouble.CARD_REMOVED: 2.0,
-    Trouble.OLD_COPY: 0.2,
+    Trouble.OLD_COPY: 4.0,
     # for each look into the database
     Trouble.REGISTRY_AWAY: 0.01,
     # for each time that somebody keys something in

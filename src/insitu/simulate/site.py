@@ -15,6 +15,7 @@ from ..protocol.messages import RECORD_LIMITS, ModuleRecord, ModuleTicket, Trust
 from ..protocol.parties.module_data import IdentityMade, KeyMade, ModuleState
 from ..protocol.parties.work_data import InstructionCame, OutcomeWanted, PayOutInstructed
 from ..protocol.progress import Secured
+from ..protocol.stores.atomic import ErasureFailed, StoreFailed
 from ..protocol.stores.counter import CounterAhead, RolledBack
 from ..shell.keypad import Keypad
 from ..shell.local_link import LocalPort
@@ -82,6 +83,7 @@ class Site:
         self._journal: dict[int, int] = {}
         self._asked, self._requests = trio.open_memory_channel[str](WAITING)
         self._epochs: set[int] = set()
+        self._modules = 0
         self._offline_since = 0.0
         self._must_reset = False
         world.network.places[serial] = world.network.places[self.port.place] = self.machine
@@ -98,7 +100,6 @@ class Site:
     def deliver(self) -> None:
         """At the maker's."""
         maker = self.world.manufacturer
-        self.machine.on = True
 
         def certify(made: IdentityMade) -> bytes:
             return maker.certify_identity(made.serial, made.key.public)
@@ -114,7 +115,6 @@ class Site:
             module.initialize(self.serial, self.world.root, certify, shipped_key=shipped, ticket=by_ticket)
             if self.option is TrustOption.SECRET:
                 module.agree_on(self.secret)
-        self.machine.on = False
 
     # The controller's program, with the module in it
 
@@ -158,9 +158,28 @@ class Site:
     def _opened(self) -> Vault:
         try:
             return self.store.open()
-        except InsituError:
-            self.world.see(StoreFound(self.serial, self.store.can_lie))
+        except (StoreFailed, ErasureFailed):  # the disk did not do its work: it is tried again
             raise
+        except InsituError as error:
+            self.world.see_line(self.machine, str(error))
+            self.world.see(StoreFound(self.serial, self.store.can_lie))
+            self._replace()
+            return self.store.open()
+
+    def _replace(self) -> None:
+        """The module's store is damaged for good: another module takes its place, with a store of another make."""
+        self._modules += 1
+        self.serial, self.record = f"{self.machine.name}-{self._modules}", None
+        self.world.trace.write(self.machine.name, f"is replaced by {self.serial}")
+        self.world.sites[self.serial] = self
+        self.world.network.places[self.serial] = self.machine
+        self.store = InMemory(self.machine, self._wrote, f"store {self._modules}")
+        if self.option is TrustOption.TICKET:  # none is left
+            self.option = TrustOption.CERTIFICATES
+        self._journal.clear()
+        self._epochs.clear()
+        self.deliver()
+        self.store.spared = False
 
     def _adopt(self, error: InsituError, vault: Vault) -> None:
         """An operator is told that the store is an old copy: a new counter, then a reset."""

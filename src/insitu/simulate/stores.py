@@ -219,13 +219,17 @@ class InFile(Store):
 
     def _before_call(self, number: int, name: str) -> None:
         if self.befalls(Trouble.POWER_CUT, times=1 / CALLS):
-            self.machine.lose_power()
+            self.machine.lose_power(killed=self.chance.happens(0.3))
             raise PowerCut
         if self.befalls(Trouble.WRITE_ERROR, times=1 / CALLS):
             raise OSError(self.chance.one_of((errno.EIO, errno.ENOSPC)), "a simulated failure")
 
     def _opened(self) -> Vault:
-        if self._disk.locks or self._disk.broken:  # the machine went off in the middle of it
+        if self._disk.broken and self.machine.killed:
+            for disk in (self._disk, self._token):
+                disk.broken = False
+                disk.locks.clear()
+        elif self._disk.broken:
             after = self.chance.whole(0, 1 << 30)
             self._disk, self._token = self._disk.survivors(after), self._token.survivors(after)
             self._prepare()
@@ -250,7 +254,7 @@ class InFile(Store):
         """Somebody puts his copy back while the machine is off; whether he has one."""
         if self._copy is None:
             return False
-        self._disk = self._copy.survivors(1)
+        self._disk, self._token = self._copy.survivors(1), self._token.survivors(1)
         self._prepare()
         return True
 

@@ -118,7 +118,7 @@ class Technician:
         job = self.card.propose(role, subject, public=public)
         able = [each.name for each in self.card.record.people if each.failures < 4 and each.name not in job.approvals]
         for person in self._people.some_of(able, 2 - len(job.approvals)):
-            if self.world.befalls(Trouble.WRONG_PIN, self._people, person):
+            if not self.store.spared and self.world.befalls(Trouble.WRONG_PIN, self._people, person):
                 self.card.approve(job, person, b"mistyped")
             self.world.history.approved.setdefault(job.number, set()).add(person)
             self.card.approve(job, person, _pin(person))

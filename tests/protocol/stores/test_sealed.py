@@ -459,3 +459,41 @@ def test_content_beyond_the_limit_is_refused(path):
         with pytest.raises(UsageError, match="at most"):
             file.write(bytes(1 << 24))
         assert file.read() == CONTENT
+
+
+class Ended(BaseException):
+    """A program was killed; power stays."""
+
+
+def test_what_was_read_once_is_there_after_a_power_cut():
+    """A program was killed between a rename and its sync; the next one reads the new content, and says so to others."""
+
+    def kill(_: int, name: str) -> None:
+        if name == "sync_directory":
+            raise Ended
+
+    disk = disk_with_store()
+    file = open_on(disk)
+    disk.before_call = kill
+    with pytest.raises(Ended):
+        file.write(b"news")
+    disk.before_call = lambda number, name: None
+    disk.locks.clear()
+    with open_on(disk) as again:
+        read = again.read()
+    assert read == b"news"
+    with open_on(disk.survivors(0)) as after:
+        assert after.read() == read
+
+
+def test_names_that_cannot_be_made_durable_are_not_relied_on():
+    disk = disk_with_store()
+
+    def fail(_: int, name: str) -> None:
+        if name == "sync_directory":
+            raise OSError(5, "Input/output error")
+
+    disk.before_call = fail
+    with pytest.raises(StoreFailed):
+        open_on(disk)
+    assert not disk.locks
