@@ -265,9 +265,10 @@ def test_interrupted_while_the_certificates_are_on_their_way(bank):
         again = insitu(*bank.personalize(at))
         assert again.code == 5
         assert f"no job for {SERIAL}" in again.error
+        assert "the card certified this module last " in again.error
         assert again.json[-1].items() >= {"note": "ModuleAsked", "serial": SERIAL, "state": "waiting"}.items()
         with at_a_terminal(*ready(bank, at)) as terminal:
-            terminal.read("the card certified it last ")
+            terminal.read("the card certified this module last ")
             approve(terminal, "bob", "alice")
             assert terminal.wait().code == 0
         module.end()

@@ -157,7 +157,7 @@ class Personalizing:
             outlook = Outlook.of(card, errand.serial)
             asks_instead = outlook.job is None and outlook.made is not None and not self._is_free
             if not asks_instead:
-                self._unit.check(errand.serial)
+                self._check(outlook)
             self._step("Personalization")
             meet = self._inquire if asks_instead else self._meet
             run_async(partial(while_serving, self._ports, self._teller.mobiles, meet))
@@ -231,6 +231,20 @@ class Personalizing:
         facts = {"note": "Approved", "job": job.number.hex(), "approvals": approvals, "missing": 2 - len(approvals)}
         lacks = MISSING.get(2 - len(approvals), "nothing is missing")
         self._line(facts, f"approved by {' and '.join(approvals)}, {lacks}")
+
+    def _check(self, outlook: Outlook) -> None:
+        """That the job stands; who lacks one is told what the log has last, which may be why.
+
+        Raises:
+            StateError: it does not.
+
+        """
+        try:
+            self._unit.check(outlook.serial)
+        except StateError as error:
+            if outlook.made is not None:
+                error.add_note(outlook.made.text)
+            raise
 
     # The sessions
 
