@@ -27,7 +27,7 @@ def guided(bank: Estate, *options: str | Path) -> list[str]:
 
 def ready(bank: Estate, link: str, *options: str | Path) -> list[str]:
     """The same with everything in options that is no decision."""
-    words = ["--link", link, "--serial", SERIAL, "--central", bank / "central.pem", "--yes", *options]
+    words = ["--link", link, "--serial", SERIAL, "--central", bank / "central.pem", *options]
     return guided(bank, "--passphrase-file", bank / "card.passphrase", *words)
 
 
@@ -106,8 +106,10 @@ def test_over_a_cable_with_fingerprints_that_somebody_compares(bank):
 
 def test_no_is_an_answer(bank):
     with running(*bank.run_module()) as module, unchanged(bank):
-        words = [each for each in ready(bank, place(module)) if each != "--yes"]
-        with at_a_terminal(*words) as terminal:
+        words = ready(bank, place(module))
+        at = words.index("--serial")
+        with at_a_terminal(*words[:at], *words[at + 2 :]) as terminal:
+            terminal.type(SERIAL, "in the order")
             terminal.type("n", "Go on? [y/N]: ")
             ran = terminal.wait()
         module.end()

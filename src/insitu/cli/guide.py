@@ -44,11 +44,17 @@ def somebody_is_there() -> bool:
 
 
 class Guide(Teller):
-    """The steps of one personalization, for the person at this terminal."""
+    """The steps of one personalization, for the person at this terminal.
+
+    Attributes:
+        has_asked: something was left out of the options, and asked for; who said everything has decided.
+
+    """
 
     def __init__(self) -> None:
         super().__init__(as_json=False)
         self._steps = 0
+        self.has_asked = False
 
     def step(self, title: str) -> None:
         """The next part begins."""
@@ -75,12 +81,16 @@ class Guide(Teller):
         if facts is not None and facts["note"] in TOLD:
             self.line(line_of(facts).partition(" ")[2].lstrip())
 
+    def _ask(self, title: str) -> None:
+        self.has_asked = True
+        self.step(title)
+
     def choose_link(self, parse: Callable[[str], Address]) -> Address:
         """Which of the serial ports that are there, or another link."""
         from ..transports.errors import Unsupported
         from ..transports.ports import serial_ports
 
-        self.step("Which port is the module's?")
+        self._ask("Which port is the module's?")
         try:
             found = serial_ports()
         except Unsupported as error:
@@ -104,7 +114,7 @@ class Guide(Teller):
 
     def ask_serial(self) -> str:
         """Which module it is: from its plate or the order, never from the link (A1, A2)."""
-        self.step("Which module is it?")
+        self._ask("Which module is it?")
         while True:
             answer = str(click.prompt("   Serial number, as on its plate or in the order")).strip()
             try:
@@ -114,6 +124,6 @@ class Guide(Teller):
 
     def ask_central(self) -> Path:
         """Which host it is for."""
-        self.step("Which host is it for?")
+        self._ask("Which host is it for?")
         default = "central.pem" if Path("central.pem").is_file() else None
         return Path(str(click.prompt("   File with the central system's certificate", default=default)))

@@ -151,7 +151,7 @@ class Personalizing:
                 self._show_plan(said)
             if errand.dry_run:
                 return
-            if self._guide is not None and not errand.agreed:
+            if self._guide is not None and self._guide.has_asked and not errand.agreed:
                 confirm("   Go on?", who="unit")
             self._have_it_approved()
             outlook = Outlook.of(card, errand.serial)

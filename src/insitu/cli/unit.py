@@ -81,7 +81,12 @@ def unit() -> None:
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
 @click.option("--read-back/--no-read-back", default=None, help="Meet the module once more at the end, and compare.")
-@click.option("--yes", "agreed", is_flag=True, help="Do not ask whether to go on, at a terminal.")
+@click.option(
+    "--yes",
+    "agreed",
+    is_flag=True,
+    help="Do not ask whether to go on, where somebody at a terminal was asked for the rest.",
+)
 @click.option("--dry-run", is_flag=True, help="Ask the module and show the plan; nothing is changed.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line; the last one is the result.")
 def personalize(

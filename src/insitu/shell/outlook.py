@@ -63,7 +63,8 @@ class Made:
         when = time_text(self.at)
         if self.fingerprint is not None:
             return f"the card certified this module last {when}: certificate {fingerprint_text(self.fingerprint)}"
-        return f"the card was about to certify this module {when}, and the log has no signature: {self.reason or 'it was cut off'}"
+        why = self.reason or "it was cut off"
+        return f"the card was about to certify this module {when}, and the log has no signature: {why}"
 
 
 @dataclass(frozen=True, slots=True)
