@@ -6,7 +6,9 @@ against a security module of another make over its own line.
 
 from __future__ import annotations
 
+from . import cast
 from . import targets as _targets
+from .device import Device, drive, replay_on
 from .engine import Report, fuzz, replay
 from .findings import Finding
 from .mutation import Mutator
@@ -15,14 +17,18 @@ from .target import TARGETS, Broken, Shape, Target, check, target
 __all__ = [
     "TARGETS",
     "Broken",
+    "Device",
     "Finding",
     "Mutator",
     "Report",
     "Shape",
     "Target",
+    "cast",
     "check",
+    "drive",
     "fuzz",
     "replay",
+    "replay_on",
     "target",
 ]
 

@@ -23,7 +23,7 @@ from ..protocol.channel.trust import (
     TicketClaim,
 )
 from ..protocol.channel.trust.ticket import TicketAccepted
-from ..protocol.engine import Consult, LookUp, UsageError, given
+from ..protocol.engine import Consult, LookUp, PublicKey, UsageError, given
 from ..protocol.keys.certificates import trusted_root
 from ..protocol.keys.tans import read_tan
 from ..protocol.keys.vault import Vault
@@ -79,7 +79,7 @@ def unit(
     means: Means,
     *,
     wired: bool = True,
-    approve: Callable[[], bytes] | None = None,
+    certify: Callable[[PublicKey], bytes] | None = None,
     entropy: Entropy = secrets.token_bytes,
     now: Callable[[], int],
     show: Show = ignore,
@@ -87,13 +87,13 @@ def unit(
     """A unit with this card, for the module `serial`.
 
     Args:
-        card: with an approved job for the module, unless `approve` gives one.
+        card: with an approved job for the module, unless others certify.
         central: the central system's certificate, DER.
         serial: of the module.
         option: the trust option, pinned.
         means: what people and documents contribute.
         wired: whether the link is a wired local one.
-        approve: answers the number of a job that may be used up, when it comes to that; None: the card's approved job.
+        certify: makes the certificate for the module's key, DER; None: the card does, by its approved job.
         entropy: random bytes.
         now: unix seconds.
         show: gets notes.
@@ -102,7 +102,7 @@ def unit(
     has = UnitHas(card, card.keys, serial, now(), card.heard, means, wired=wired, entropy=entropy)
     purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
     handshake = Handshake.respond(unit_terms(option, has), purposes, entropy(64))
-    job = None if approve else card.approved_job(CardRole.MODULE, serial)
+    job = None if certify else card.approved_job(CardRole.MODULE, serial)
     number, salt = (entropy(16), entropy(32)) if job is None else (job.number, job.salt)
     data = UnitData(number, serial, salt, KeyPolicy.NEW, card.customer.der, central)
 
@@ -114,7 +114,7 @@ def unit(
                 card.take_ticket(claim)
                 return TicketAccepted()
             case CertificateNeeded(job=wanted, public=public):
-                return ModuleCertified(card.certify(approve() if approve else wanted, public))
+                return ModuleCertified(certify(public) if certify else card.certify(wanted, public))
         return AttemptsForgotten()
 
     ports = Ports(card.keys, look_up=look_up, consult=lambda _: FingerprintsAgree(), show=show)

@@ -34,6 +34,7 @@ class Puppet(Session[S, D]):
     Attributes:
         turn: how many messages of its own it says in the channel before.
         says: the payloads that it says then, instead of the next one.
+        twist: makes these payloads of the one that it would have said; None: `says` stands as it is.
         said: the payloads that it said by itself.
         turned: it has turned.
         heard: the payloads that came since.
@@ -43,6 +44,7 @@ class Puppet(Session[S, D]):
 
     turn: int = NEVER
     says: tuple[bytes, ...] = ()
+    twist: Callable[[bytes], tuple[bytes, ...]] | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Session
         super().__init__(*arguments, **options)
@@ -71,6 +73,8 @@ class Puppet(Session[S, D]):
             self.said.append(encode_message(message))  # type: ignore[arg-type]
             return super()._send(message)
         self.turned = True
+        if self.twist is not None:
+            self.says = self.twist(encode_message(message))  # type: ignore[arg-type]
         records = self._records
         frames = () if records is None else tuple(frame for payload in self.says for frame in records.seal(payload))
         return [Transmit(frames)]
