@@ -30,6 +30,7 @@ lint: setup ## all checks that do not run the code
 check: setup ## every search of the protocol in its quick form, minutes; the reports go to CHECKED
 	mkdir -p $(CHECKED)
 	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl
+	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
 CHECKED ?= checked
 
 bench: setup ## what things cost, measured side by side; writes bench.json

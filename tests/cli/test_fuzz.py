@@ -88,3 +88,14 @@ def test_no_target():
     ran = insitu("fuzz")
     assert ran.code == 2
     assert "Commands:" in ran.out + ran.err
+
+
+def test_all_targets_one_after_the_other(monkeypatch, planted, tmp_path):
+    two = {name: TARGETS[name] for name in ("cobs", "planted")}
+    monkeypatch.setattr("insitu.cli.fuzz_targets.TARGETS", two)
+    ran = insitu("fuzz", "all", "--runs", "20", "--engine", "built-in", "--json", "--out", tmp_path)
+    assert ran.code == 1
+    assert [(facts["target"], facts["runs"], len(facts["findings"])) for facts in ran.json] == [
+        ("cobs", 20, 0),
+        ("planted", 20, 1),
+    ]

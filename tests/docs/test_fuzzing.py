@@ -13,7 +13,8 @@ from insitu.fuzz import TARGETS
 from insitu.fuzz.target import FRAME_MEMORY, FRAME_SECONDS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "fuzzing.md").read_text()
-COMMANDS = [line for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+PIECES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 
 
 def shortened(words: list[str]) -> list[str]:
@@ -23,9 +24,10 @@ def shortened(words: list[str]) -> list[str]:
     return words if "--list" in words or "--engine" in words else [*words, "--engine", "built-in"]
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if "--replay" not in line])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "--replay" not in line and "under-test" not in line])
 def test_every_command_runs(line: str, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("insitu.cli.fuzz_targets.TARGETS", {name: TARGETS[name] for name in ("codec", "cobs")})
     name, *words = shlex.split(line)
     assert name == "insitu"
     ran = insitu(*shortened(words))
@@ -33,11 +35,25 @@ def test_every_command_runs(line: str, monkeypatch, tmp_path):
 
 
 def test_the_target_of_ones_own(monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    _, code = PIECES
     monkeypatch.delitem(TARGETS, "my-reader", raising=False)
     scope: dict[str, object] = {}
     exec(code, scope)
     assert TARGETS.pop("my-reader").invariant == "Whatever comes, my reader answers a number or None."
+
+
+def test_a_module_is_driven():
+    scope: dict[str, object] = {}
+    exec(PIECES[0], scope)
+
+
+def test_the_command_for_a_module_is_one():
+    (line,) = (line for line in COMMANDS if "under-test" in line)
+    ran = insitu(*shlex.split(line)[1:])
+    assert (ran.code, ran.error) == (
+        2,
+        "passphrase: file card.pass (expected a file that can be read, got No such file or directory)",
+    )
 
 
 def test_the_numbers():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 import trio
@@ -23,6 +24,8 @@ from ..shell.reaching import reach
 from ..shell.trusting import NOTHING
 from .common import DIRECTORY, OPTIONS, emit, open_store, parse_link, run_async, say, store_options
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 BROKEN: Final = 1
 """Exit code: a fault of this program was found."""
 BROKEN_DEVICE: Final = 3
@@ -33,15 +36,13 @@ ENGINES: Final = ("auto", "built-in", "atheris")
 
 
 def names() -> list[str]:
-    """All targets, in the order of their declaration, and the party that is tested from outside."""
-    return [*TARGETS, module_under_test.name or ""]
+    """All targets, in the order of their declaration, and what is no single target."""
+    return [*TARGETS, *_OTHERS]
 
 
 def command_of(name: str) -> click.Command | None:
     """The command that fuzzes one target."""
-    if name == module_under_test.name:
-        return module_under_test
-    return _command(TARGETS[name]) if name in TARGETS else None
+    return _command(TARGETS[name]) if name in TARGETS else _OTHERS.get(name)
 
 
 def list_targets(*, as_json: bool) -> None:
@@ -51,60 +52,83 @@ def list_targets(*, as_json: bool) -> None:
         say(json.dumps(facts) if as_json else f"{each.name}: {each.invariant}")
 
 
+def _options(command: F) -> F:
+    """What a run over any number of targets takes."""
+    options = (
+        click.option("--seconds", type=click.FloatRange(0.1), help="How long for a target; 10 without --runs."),
+        click.option("--runs", type=click.IntRange(1), help="How many inputs for a target."),
+        click.option("--seed", type=int, default=0, show_default=True, help="The same gives the same (built-in)."),
+        click.option(
+            "--engine",
+            type=click.Choice(ENGINES),
+            default="auto",
+            show_default=True,
+            help="Who chooses the inputs; auto: atheris where it is installed.",
+        ),
+        click.option(
+            "--out",
+            type=DIRECTORY,
+            default=Path("fuzz-findings"),
+            show_default=True,
+            help="Directory for inputs that break a target.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each target."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def _command(target: Target) -> click.Command:
-    @click.option("--seconds", type=click.FloatRange(0.1), help="How long; 10 without --runs.")
-    @click.option("--runs", type=click.IntRange(1), help="How many inputs.")
-    @click.option("--seed", type=int, default=0, show_default=True, help="The same gives the same inputs (built-in).")
-    @click.option(
-        "--engine",
-        type=click.Choice(ENGINES),
-        default="auto",
-        show_default=True,
-        help="Who chooses the inputs; auto: atheris where it is installed.",
-    )
+    @_options
     @click.option("--corpus", type=DIRECTORY, help="Directory of further inputs to begin with; atheris adds to it.")
-    @click.option(
-        "--out",
-        type=DIRECTORY,
-        default=Path("fuzz-findings"),
-        show_default=True,
-        help="Directory for inputs that break it.",
-    )
     @click.option("--replay", type=click.Path(path_type=Path, dir_okay=False), help="Take only the input in this file.")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
-    def command(
-        seconds: float | None,
-        runs: int | None,
-        seed: int,
-        engine: str,
-        corpus: Path | None,
-        out: Path,
-        replay: Path | None,
-        as_json: bool,
-    ) -> None:
+    def command(corpus: Path | None, replay: Path | None, as_json: bool, **about: Any) -> None:  # noqa: ANN401 - _options
         if replay is not None:
             _replay(target, replay, as_json=as_json)
-            return
-        if seconds is None and runs is None:
-            seconds = 10.0
-        begin_with = target.seeds() if corpus is None else [*target.seeds(), *_inputs(corpus)]
-
-        def found(finding: Finding) -> None:
-            path = finding.write(out)
-            if not as_json:
-                say(f"found: {finding.what}; replay it with: {finding.replay(path)}")
-
-        if engine == "built-in" or (engine == "auto" and not guided.is_there()):
-            report = run_fuzz(target, seconds=seconds, runs=runs, seed=seed, corpus=begin_with, found=found)
-        else:
-            report = guided.fuzz_guided(
-                target, seconds=seconds, runs=runs, seed=seed, corpus=begin_with, grows=corpus, found=found
-            )
-        say(json.dumps(report.facts()) if as_json else _told(report))
-        if report.findings:
+        elif _run(target, corpus=corpus, as_json=as_json, **about).findings:
             raise click.exceptions.Exit(BROKEN)
 
     return click.command(target.name, help=target.invariant, short_help=_short(target))(command)
+
+
+@click.command("all")
+@_options
+def every(as_json: bool, **about: Any) -> None:  # noqa: ANN401 - _options
+    """Give inputs to one target after the other."""
+    reports = [_run(target, corpus=None, as_json=as_json, **about) for target in TARGETS.values()]
+    if any(report.findings for report in reports):
+        raise click.exceptions.Exit(BROKEN)
+
+
+def _run(
+    target: Target,
+    *,
+    seconds: float | None,
+    runs: int | None,
+    seed: int,
+    engine: str,
+    corpus: Path | None,
+    out: Path,
+    as_json: bool,
+) -> Report:
+    if seconds is None and runs is None:
+        seconds = 10.0
+    begin_with = target.seeds() if corpus is None else [*target.seeds(), *_inputs(corpus)]
+
+    def found(finding: Finding) -> None:
+        path = finding.write(out)
+        if not as_json:
+            say(f"found: {finding.what}; replay it with: {finding.replay(path)}")
+
+    if engine == "built-in" or (engine == "auto" and not guided.is_there()):
+        report = run_fuzz(target, seconds=seconds, runs=runs, seed=seed, corpus=begin_with, found=found)
+    else:
+        report = guided.fuzz_guided(
+            target, seconds=seconds, runs=runs, seed=seed, corpus=begin_with, grows=corpus, found=found
+        )
+    say(json.dumps(report.facts()) if as_json else _told(report))
+    return report
 
 
 @click.command("module-under-test")
@@ -238,3 +262,6 @@ def _input(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise UsageError("cannot be read", who=str(file), expected="an input", got=error.strerror) from error
+
+
+_OTHERS: Final[dict[str, click.Command]] = {"all": every, "module-under-test": module_under_test}
