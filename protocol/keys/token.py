@@ -474,7 +474,17 @@ def check_kept(label: str, key: TokenObject, must_be: dict[Attribute, bool]) -> 
 
 def _public_of(session: Session, name: str, private: TokenObject) -> PublicKey:
     """The public half: the object with the same label and id. A wrong one is found by the first signature."""
-    found = found_in(session, name, ObjectClass.PUBLIC_KEY, ID=_bytes(private[Attribute.ID]))
+    public = public_in(session, name, ID=_bytes(private[Attribute.ID]))
+    if public is None:
+        raise KeyStoreError(f"public keys of {name!r}", who="token", expected="one", got=0)
+    return public
+
+
+def public_in(session: Session, name: str, **more: bytes) -> PublicKey | None:
+    """The public key with this label; None if there is none. No login is needed for it."""
+    found = found_in(session, name, ObjectClass.PUBLIC_KEY, **more)
+    if not found:
+        return None
     if len(found) != 1:
         raise KeyStoreError(f"public keys of {name!r}", who="token", expected="one", got=len(found))
     try:

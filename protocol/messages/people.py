@@ -22,7 +22,7 @@ class Person:
     Attributes:
         name: of the person.
         salt: of the verifier, 16 random bytes.
-        verifier: scrypt of the PIN, 32 bytes.
+        verifier: scrypt of the PIN, 32 bytes; of half a token's PIN no more than its first.
         failures: wrong PINs in a row; at five the person is locked.
 
     CDDL::
@@ -30,7 +30,7 @@ class Person:
         Person = {
           1: tstr .size (1..64),  ; name
           2: bstr .size 16,       ; salt
-          3: bstr .size 32,       ; verifier
+          3: bstr .size (1..32),  ; verifier
           4: 0..255,              ; failures
         }
 
@@ -38,7 +38,7 @@ class Person:
 
     name: Annotated[str, Key(1), _NAME]
     salt: Annotated[bytes, Key(2), Size(16)]
-    verifier: Annotated[bytes, Key(3), Size(32), Secret()]
+    verifier: Annotated[bytes, Key(3), Size(1, 32), Secret()]
     failures: Annotated[int, Key(4), Within(0, 255)]
 
 

@@ -451,6 +451,8 @@ class CardRecord:
         head: the last head of the log that the authentication key signed, COSE_Sign1 (parties/log_heads.py).
         receipt: the last one by which a central system says how far it has read the log, COSE_Sign1.
         changes: of the people, that wait for approval.
+        signing: PKCS#11 URI of the token with the signing key, whose PIN two people hold together; None: the key is
+            where this record is.
 
     CDDL::
 
@@ -471,6 +473,7 @@ class CardRecord:
           ? 14: bstr .size (1..512),    ; head of the log
           ? 15: bstr .size (1..512),    ; receipt for the log
           16: [*16 PeopleJob],
+          ? 17: tstr .size (1..512),    ; token with the signing key
         }
 
     """
@@ -491,3 +494,4 @@ class CardRecord:
     head: Annotated[bytes | None, Key(14), Size(1, SIGNED_LOG_MAX)] = None
     receipt: Annotated[bytes | None, Key(15), Size(1, SIGNED_LOG_MAX)] = None
     changes: Annotated[tuple[PeopleJob, ...], Key(16), Size(0, MOST_CHANGES)] = ()
+    signing: Annotated[str | None, Key(17), Size(1, 512)] = None

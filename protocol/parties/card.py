@@ -39,7 +39,6 @@ from ..stores.card_log import Failure, Result
 from .card_data import (
     AUTHENTICATION,
     SIGNING,
-    ApprovalWithdrawn,
     Approve,
     CardData,
     CardState,
@@ -54,9 +53,6 @@ from .card_data import (
     ListHeard,
     ListProposed,
     ListWanted,
-    PeopleProposed,
-    PeopleWanted,
-    PinChanged,
     ReceiptCame,
     RequestMade,
     StandingProposed,
@@ -86,9 +82,11 @@ from .card_lists import (
 )
 from .card_people import (
     approval_is_there,
+    approvals_end_with_the_session,
     change_leaves_two,
     change_people,
     count_failure,
+    drop_all_approvals,
     drop_approval,
     note_approval,
     note_change,
@@ -100,6 +98,13 @@ from .card_people import (
     take_new_pin,
     two_people_approved_exactly_this_change,
     two_people_are_named,
+)
+from .card_people_data import (
+    ApprovalsOutlived,
+    ApprovalWithdrawn,
+    PeopleProposed,
+    PeopleWanted,
+    PinChanged,
 )
 from .card_record import begun, circular_customer, customer_of, job_of, kept, log_of, logged
 from .card_standing import (
@@ -203,7 +208,7 @@ def sign_request(data: CardData, event: KeyPairMade) -> tuple[CardData, Effects]
 def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Keep keys and people, then show the request."""
     wish = given(data.wish)
-    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=(), policy=wish.policy)
+    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=(), policy=wish.policy, signing=wish.signing)
     request = given(data.draft).assemble(event.signature)
     known = replace(data, record=record, wish=None, draft=None)
     return known, [Persist(record, frozenset({SIGNING, AUTHENTICATION})), Show(RequestMade(request))]
@@ -293,6 +298,7 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, Approve, pin_is_right, note_approval, STAY),
         row(S.READY, Approve, person_may_try, count_failure, STAY),
         row(S.READY, ApprovalWithdrawn, approval_is_there, drop_approval, STAY),
+        row(S.READY, ApprovalsOutlived, approvals_end_with_the_session, drop_all_approvals, STAY),
         row(S.READY, CertificateWanted, two_people_approved_exactly_this, enter_intent, S.SIGNING),
         row(S.SIGNING, Signed, None, enter_result, S.VOUCHING),
         row((S.SIGNING, S.LISTING), KeyOperationFailed, None, enter_failure, S.READY),

@@ -15,7 +15,6 @@ from ..keys.certificates import Draft
 from ..messages import CardRecord, Job, ListJob, PeopleJob, Person, StandingJob, StandingPolicy
 from ..stores.card_log import (
     LogEntry,
-    PeopleChanged,
     StandingBegun,
     TicketsOrdered,
 )
@@ -56,12 +55,14 @@ class Furnish:
         name: of the customer.
         people: who may approve, at least two (L13).
         policy: what standing approvals there may be, for the card's whole life; None: none.
+        signing: the token with the signing key, if it is one of its own: then there are exactly two people.
 
     """
 
     name: str
     people: tuple[Person, ...]
     policy: StandingPolicy | None = None
+    signing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,6 @@ class StandingProposed:
 
 
 @dataclass(frozen=True, slots=True)
-class PeopleProposed:
-    """Somebody wants the people changed; it takes two people's approval. `at`: unix seconds."""
-
-    job: PeopleJob
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
 class Approve:
     """A person approves exactly this job.
 
@@ -139,41 +132,6 @@ class Approve:
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("a PIN is neither pickled nor copied", who="card")
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalWithdrawn:
-    """A person's approval is to count no more. `number`: of the job; `person`: who."""
-
-    number: bytes
-    person: str
-
-
-@dataclass(frozen=True, slots=True)
-class PinChanged:
-    """A person wants another PIN, and knows the one that counts.
-
-    Attributes:
-        person: who.
-        pin: the one that counts; never stored, never shown.
-        new: that person with the verifier of the new one.
-
-    """
-
-    person: str
-    pin: bytes = field(repr=False)
-    new: Person
-
-    def __reduce__(self) -> NoReturn:
-        raise UsageError("a PIN is neither pickled nor copied", who="card")
-
-
-@dataclass(frozen=True, slots=True)
-class PeopleWanted:
-    """A change of the people is to come into force now. `number`: of the job; `at`: unix seconds."""
-
-    number: bytes
-    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,20 +260,6 @@ class StandingInForce:
     """A standing approval came into force, as the log says."""
 
     begun: StandingBegun
-
-
-@dataclass(frozen=True, slots=True)
-class PinTaken:
-    """The new PIN of this person counts from now on."""
-
-    person: str
-
-
-@dataclass(frozen=True, slots=True)
-class PeopleAre:
-    """The people changed, as the log says."""
-
-    changed: PeopleChanged
 
 
 @dataclass(frozen=True, slots=True)

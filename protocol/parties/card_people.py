@@ -29,19 +29,22 @@ from ..messages import (
 from ..stores.card_log import PeopleChanged
 from .card_data import (
     MAX_FAILURES,
-    ApprovalWithdrawn,
     Approve,
     CardData,
     Furnish,
     JobNoted,
+    PinRefused,
+)
+from .card_heads import entered
+from .card_people_data import (
+    ApprovalsOutlived,
+    ApprovalWithdrawn,
     PeopleAre,
     PeopleProposed,
     PeopleWanted,
     PinChanged,
-    PinRefused,
     PinTaken,
 )
-from .card_heads import entered
 from .card_record import all_jobs, digest_of, job_of, kept, known_log, signing_time
 
 J = TypeVar("J", Job, ListJob, StandingJob, PeopleJob)
@@ -74,9 +77,10 @@ def _changed(person: Person, job: PeopleJob) -> Person:
 
 
 def two_people_are_named(_: CardData, event: Furnish) -> bool:
-    """Four eyes need two different names."""
+    """Four eyes need two different names; a PIN in two halves, exactly two."""
     names = [person.name for person in event.people]
-    return len(names) >= 2 and len(set(names)) == len(names)
+    enough = len(names) == 2 if event.signing is not None else len(names) >= 2
+    return enough and len(set(names)) == len(names)
 
 
 def pin_is_right(data: CardData, event: Approve) -> bool:
@@ -104,6 +108,11 @@ def approval_is_there(data: CardData, event: ApprovalWithdrawn) -> bool:
     return job is not None and event.person in job.approvals
 
 
+def approvals_end_with_the_session(data: CardData, _: ApprovalsOutlived) -> bool:
+    """The signing key is in a token of its own."""
+    return data.held.signing is not None
+
+
 def old_pin_is_right(data: CardData, event: PinChanged) -> bool:
     """The person may have another PIN and knows the one that counts."""
     return person_may_change(data, event) and _knows(_person(data.held, event.person), event.pin)
@@ -112,11 +121,15 @@ def old_pin_is_right(data: CardData, event: PinChanged) -> bool:
 def person_may_change(data: CardData, event: PinChanged) -> bool:
     """The person is on the list and not locked, and stays that person."""
     person, new = _person(data.held, event.person), event.new
-    return person is not None and person.failures < MAX_FAILURES and (new.name, new.failures) == (person.name, 0)
+    if person is None or data.held.signing is not None:  # half a token's PIN: both people change it (RENEW)
+        return False
+    return person.failures < MAX_FAILURES and (new.name, new.failures) == (person.name, 0)
 
 
 def _knows(person: Person | None, pin: bytes) -> bool:
-    return person is not None and compare_digest(pin_verifier(pin, person.salt), person.verifier)
+    if person is None:
+        return False
+    return compare_digest(pin_verifier(pin, person.salt)[: len(person.verifier)], person.verifier)
 
 
 # Guards: who they are ----------------------------------------------------------------------------------------
@@ -140,6 +153,9 @@ def _check_change(record: CardRecord, job: PeopleJob) -> None:
     if (job.new is not None) != job.change.brings_a_pin or (job.new is not None and job.new.failures):
         expected = "a new PIN where somebody gets one, and only there"
         raise UsageError("change of the people", who="card", expected=expected)
+    if record.signing is not None and job.change not in (PeopleChange.REPLACE, PeopleChange.RENEW):
+        expected = "exactly two people, who hold the token's PIN together: replace or change-pin"
+        raise StateError("people of a signing token", who="card", expected=expected, got=job.change.name.lower())
     if job.change is not PeopleChange.ADD and person is None:
         raise StateError("nobody of that name is there", who="card", expected=" or ".join(names), got=job.person)
     if job.change in (PeopleChange.ADD, PeopleChange.REPLACE) and job.comes in names:
@@ -194,6 +210,14 @@ def drop_approval(data: CardData, event: ApprovalWithdrawn) -> tuple[CardData, E
     record = _without_approvals(data.held, event.person, event.number)
     job = next(each for each in all_jobs(record) if each.number == event.number)
     return kept(data, record, Show(JobNoted(job, missing=2 - len(job.approvals))))
+
+
+def drop_all_approvals(data: CardData, _: ApprovalsOutlived) -> tuple[CardData, Effects]:
+    """Who approves is there until the signature, or has not approved."""
+    record = data.held
+    for person in record.people:
+        record = _without_approvals(record, person.name)
+    return kept(data, record)
 
 
 def take_new_pin(data: CardData, event: PinChanged) -> tuple[CardData, Effects]:

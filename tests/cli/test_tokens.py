@@ -11,7 +11,8 @@ from insitu.protocol.keys.certificates import read_fingerprint
 from insitu.protocol.stores.files import StoreLocked
 from insitu.protocol.stores.sealed import StoreKind
 from insitu.shell import pem
-from insitu.shell.places import LIBRARY_VARIABLE, library_of, opener, read_place
+from insitu.shell.places import opener, read_place
+from insitu.shell.token_library import LIBRARY_VARIABLE, library_of
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from networked import approve_queued, call, fresh_card, look, service, with_policy
 from pump import Line, NoStream, Side, contact, enrollment, meeting, personalize
+from two_halves import furnished, two_halves
 from world import DAY, NOW, PINS, SERIAL, Seeded, World, cheap_pins, wanted
 
 from insitu.protocol.channel.trust import TicketClaim
@@ -40,6 +41,7 @@ from insitu.protocol.parties.work_data import (
     TransactionSettled,
 )
 from insitu.protocol.stores.registry import CommandKind
+from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.unit_service import UnitService
 
@@ -478,6 +480,18 @@ def people() -> None:
     card.change_people(job.number)
 
 
+def halves() -> None:
+    """A card with a signing token, taken out after two people have approved, and in again."""
+    world = World()
+    split, _ = two_halves(world)
+    card = furnished(world, split)
+    job = card.propose(CardRole.UNIT, "unit-9", public=card.authentication.public)
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    split.forget()
+    Card(split, now=world.clock)
+
+
 def tickets() -> None:
     """Tickets that are good, another's, shown again; with key memory that fails at the card and at the manufacturer."""
     world = World()
@@ -516,6 +530,7 @@ ALL: tuple[Callable[[], None], ...] = (
     queues,
     standing_approvals,
     people,
+    halves,
 )
 
 

@@ -20,23 +20,25 @@ from insitu.protocol.stores.secret import Secret
 
 RUNTIME_VARIABLE = "INSITU_RUNTIME_DIR"
 PLACES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
-LABELS = ("insitu", "another")
+LABELS = ("insitu", "another", "signing")
 
 
 @dataclass
 class SoftTokens:
-    """Two tokens, labelled as LABELS say.
+    """Three tokens, labelled as LABELS say.
 
     Attributes:
         directory: where they are.
         library: path of SoftHSM.
-        pin: of the users of both.
+        pin: of their users.
+        so_pin: of their security officers.
 
     """
 
     directory: Path
     library: str = field(default_factory=lambda: next(place for place in PLACES if Path(place).exists()))
     pin: str = field(default_factory=lambda: secrets.token_hex(8))
+    so_pin: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def configuration(self) -> Path:
@@ -48,7 +50,7 @@ class SoftTokens:
         for label in LABELS:
             self.run(
                 *("softhsm2-util", "--init-token", "--free", "--label", label),
-                *("--pin", self.pin, "--so-pin", secrets.token_hex(8)),
+                *("--pin", self.pin, "--so-pin", self.so_pin),
             )
 
     def clear(self, label: str = LABELS[0]) -> None:
@@ -59,6 +61,18 @@ class SoftTokens:
         with TokenAccess.open(self.library, uri, pin) as access, access.calling() as session:
             for each in list(session.get_objects()):
                 each.destroy()
+
+    def unlock(self, label: str) -> None:
+        """What its security officer can do: set the user's PIN, whatever it was."""
+        import pkcs11
+
+        token = next(
+            token
+            for slot in pkcs11.lib(self.library).get_slots(token_present=True)
+            if (token := slot.get_token()).label == label
+        )
+        with token.open(rw=True, so_pin=self.so_pin) as session:
+            session.init_pin(self.pin)
 
     def run(self, *words: str) -> str:
         """What the program prints."""

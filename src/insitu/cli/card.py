@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ..shell import pem
 from ..shell.approving import MISSING, enter_approvals
 from ..shell.card import LIST_DAYS, Card
 from ..shell.card_status import status_lines, status_of
-from ..shell.places import Place
+from ..shell.places import Place, pin_of
+from ..shell.signing import recorded, signing_uri, taken_over
 from ..shell.telling import key_fingerprint
 from ..shell.waiting import opened
 from .card_people import change_pin, people
@@ -74,6 +76,11 @@ card.add_command(change_pin)
     show_default=True,
     help="How long a standing approval may last; never to be changed.",
 )
+@click.option(
+    "--signing",
+    help="pkcs11:... of a token for the signing key: its PIN becomes what two people hold together, half each.",
+)
+@click.option("--signing-pin-file", type=PATH, help="File of mode 0600 or 0400 with that token's present PIN.")
 def init(
     store: Place,
     passphrase_file: Path | None,
@@ -84,14 +91,29 @@ def init(
     request: Path,
     standing_most: int,
     standing_days: int,
+    signing: str | None,
+    signing_pin_file: Path | None,
 ) -> None:
-    """Take a card into use: make its keys, set the people's PINs."""
+    """Take a card into use: make its keys, set the people's PINs.
+
+    With --signing, the signing key is made in that token and takes both people at every signature; its PIN is set anew,
+    so that neither of them, nor who set it up, knows all of it. Who has its security officer's PIN can undo that.
+    """
     if len(set(people)) < 2:
         raise UsageError("who may approve", expected="--person for two different people", got=", ".join(people))
+    if signing is not None and standing_most:
+        raise UsageError(
+            "standing approvals", expected="none with --signing: both people are there each time", got="some"
+        )
+    uri = None if signing is None else signing_uri(signing)
     pins = Approvers(people, pin_files).pins(new=True)
-    with create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+    with ExitStack() as stack:
+        vault = stack.enter_context(create_store(store, StoreKind.CARD, passphrase_file, passphrase_hook))
+        if uri is not None:
+            present = pin_of(uri, signing_pin_file)
+            vault = stack.enter_context(taken_over(vault, uri, present, pins))
         policy = StandingPolicy(standing_most, standing_days) if standing_most else None
-        made = Card(vault).furnish(name, pins, policy=policy)
+        made = Card(vault).furnish(name, pins, policy=policy, signing=None if uri is None else recorded(uri))
         pem.write_request(request, made)
     say(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
     say(f"our key {key_fingerprint(read_request(made).public)}: tell it to them over another path")
@@ -178,6 +200,9 @@ def approve(
 
     def propose(owner: Card) -> list[Job]:
         jobs: list[Job] = []
+        if serial is not None and owner.split is not None:
+            expected = "both people as it is personalized: insitu unit personalize --person"
+            raise StateError("approvals of a signing token do not last", who="card", expected=expected)
         if unit is not None:
             jobs.append(owner.propose(CardRole.UNIT, unit, public=owner.authentication.public, days=days))
             keys[jobs[-1].number] = owner.authentication.public

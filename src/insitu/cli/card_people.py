@@ -14,7 +14,9 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell.approving import MISSING, change_text, enter_approvals
 from ..shell.card import Card
 from ..shell.card_status import people_facts, people_lines
+from ..shell.passphrase import passphrase
 from ..shell.places import Place
+from ..shell.waiting import opened
 from .common import PATH, Group, emit, open_store, say, store_opener, store_options
 from .people import Approvers, approving, people_options
 from .standing import read_number
@@ -165,13 +167,13 @@ def _change(
         return [owner.propose_change(change, person, comes=by, pin=pin)]
 
     with approving(reopen, propose, approvers) as (owner, (job,), pins):
-        _settle(owner, job, pins)
+        _settle(owner, job, pins, pin)
 
 
-def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes]) -> None:
+def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes], pin: bytes | None = None) -> None:
     approvals = enter_approvals(owner, job, pins) if pins else list(job.approvals)
     if len(approvals) == 2:
-        owner.change_people(job.number)
+        owner.change_people(job.number, pin)
     state = MISSING.get(2 - len(approvals), "in force")
     say(f"{change_text(job)}, job {job.number.hex()}: approved by {' and '.join(approvals) or 'nobody'}, {state}")
 
@@ -181,6 +183,8 @@ def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes]) -> None:
 @click.option("--person", required=True, help="Whose PIN; the one that counts is asked for first.")
 @click.option("--pin-file", type=PATH, help="File of mode 0600 or 0400 with the PIN that counts.")
 @click.option("--new-pin-file", type=PATH, help="File of mode 0600 or 0400 with the new one.")
+@click.option("--with", "other", help="The other person, where the PIN is half of a signing token's: both agree.")
+@click.option("--with-pin-file", "other_pin_file", type=PATH, help="File of mode 0600 or 0400 with that person's PIN.")
 def change_pin(
     store: Place,
     passphrase_file: Path | None,
@@ -188,12 +192,23 @@ def change_pin(
     person: str,
     pin_file: Path | None,
     new_pin_file: Path | None,
+    other: str | None,
+    other_pin_file: Path | None,
 ) -> None:
-    """Set another PIN for a person who knows the one that counts."""
-    from ..shell.passphrase import passphrase
+    """Set another PIN for a person who knows the one that counts.
 
+    Where the signing key is in a token of its own, that is half of the token's PIN: it is set anew with both people
+    present. An attempt that was cut off is made again with the same PINs.
+    """
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
     old = passphrase(file=pin_file, prompt=f"PIN of {person}: ")
     new = passphrase(file=new_pin_file, prompt=f"New PIN of {person}: ", new=True)
-    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        Card(vault).change_pin(person, old.reveal(), new.reveal())
+    others = {} if other is None else {other: passphrase(file=other_pin_file, prompt=f"PIN of {other}: ").reveal()}
+    with opened(reopen) as vault:
+        owner = Card(vault)
+        if owner.split is None or not others:
+            owner.change_pin(person, old.reveal(), new.reveal())
+        else:
+            job = owner.propose_change(PeopleChange.RENEW, person, pin=new.reveal())
+            _settle(owner, job, {person: old.reveal(), **others}, new.reveal())
     say(f"the new PIN of {person} counts")

@@ -48,22 +48,22 @@ class Approvers:
         files = dict(_pin_file(pair) for pair in pin_files)
         if unknown := files.keys() - {*people, *others}:
             raise UsageError("PIN of nobody", expected=f"--person {min(unknown)}", got=f"--pin-file {min(unknown)}=...")
-        self._people = people
+        self.people = tuple(people)
         named = [person for person in (*people, *others) if person in files]
         self._pins = {person: passphrase(file=files[person]).reveal() for person in named}
 
     def __bool__(self) -> bool:
         """Whether there are any."""
-        return bool(self._people)
+        return bool(self.people)
 
     @property
     def are_known(self) -> bool:
         """Whether all PINs are here."""
-        return self._pins.keys() >= set(self._people)
+        return self._pins.keys() >= set(self.people)
 
     def pins(self, *, new: bool = False) -> dict[str, bytes]:
         """The PIN of each; who is missing is asked, twice where it is a new one."""
-        return {person: self.pin(person, new=new) for person in self._people}
+        return {person: self.pin(person, new=new) for person in self.people}
 
     def pin(self, person: str, *, new: bool = False) -> bytes:
         """The PIN of one; asked for where there was no file."""
@@ -91,6 +91,11 @@ def approving(
     """
     with opened(reopen) as vault:
         owner = Card(vault)
+        if approvers and owner.split is not None and len(approvers.people) < 2:
+            expected = "both people at once, who hold the signing token's PIN together"
+            raise StateError(
+                "approvals of a signing token do not last", who="card", expected=expected, got="one person"
+            )
         jobs = propose(owner)
         for job in jobs if approvers else ():
             say(described(job))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from ..protocol.engine import UsageError
+from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.profile import time_text
 from ..protocol.messages import LONGEST_WAIT, CardRole, Job, TrustOption
 from ..protocol.stores.sealed import StoreKind
@@ -189,6 +189,9 @@ def unit_service(
     with opened(reopen) as vault:
         owner = Card(vault)
         _ = owner.unit  # say now that it lacks
+        if owner.split is not None:
+            expected = "a card that signs without them, or insitu unit personalize --person"
+            raise StateError("both people are there at each signature of this card", who="card", expected=expected)
         allowed(owner)
         rules = Rules(central, jobs, serving.days, serving.seconds, partial(allowed, owner))
         book = None if serving.book is None else open_book(serving.book, serving.book_passphrase, None)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..protocol.engine import EnvironmentFault, UsageError
 from ..protocol.keys.pkcs11_uri import read_uri
-from ..shell.places import library_of
+from ..shell.token_library import library_of
 from .report import DemoFailed, Report
 from .stage import Stage
 

@@ -9,6 +9,7 @@ from typing import Final
 from ..protocol.desk import Desk
 from ..protocol.engine import KeyHandle, ProtocolError, StateError, UsageError, given
 from ..protocol.keys.certificates import Role, VerifiedCertificate, trusted_root, verify_issued
+from ..protocol.keys.split_vault import CHECK_BYTES, SHORTEST_PART, SplitVault
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import CardRecord, Person, StandingPolicy
 from ..protocol.parties.card import CARD, customer_of, pin_verifier, resting_state
@@ -21,7 +22,10 @@ from ..protocol.parties.card_data import (
     Furnish,
     RequestMade,
 )
-from ..protocol.parties.card_record import circular_customer
+from ..protocol.parties.card_people_data import (
+    ApprovalsOutlived,
+)
+from ..protocol.parties.card_record import all_jobs, circular_customer
 from .keeping import Keeping, Show, ignore, wall_clock
 
 SHORTEST_PIN: Final = 4
@@ -50,6 +54,19 @@ class KeptCard:
         self._entropy = entropy
         self._now = now
         self._show = show
+        self._end_earlier_session()
+
+    def _end_earlier_session(self) -> None:
+        """With a token that signs, approvals live as long as the session in which they were given."""
+        record = self._keeping.record
+        if self.split is not None and record is not None and any(job.approvals for job in all_jobs(record)):
+            self._submit(ApprovalsOutlived())
+
+    @property
+    def split(self) -> SplitVault | None:
+        """The vault with the halves of the signing token's PIN; None: this card has no such token."""
+        vault = self._keeping.vault
+        return vault if isinstance(vault, SplitVault) else None
 
     @property
     def record(self) -> CardRecord:
@@ -119,22 +136,31 @@ class KeptCard:
         """Key memory, for the channel's signatures."""
         return self._keeping.vault
 
-    def furnish(self, name: str, pins: Mapping[str, bytes], *, policy: StandingPolicy | None = None) -> bytes:
+    def furnish(
+        self,
+        name: str,
+        pins: Mapping[str, bytes],
+        *,
+        policy: StandingPolicy | None = None,
+        signing: str | None = None,
+    ) -> bytes:
         """Take the card into use for the customer `name`; a PKCS#10 request (DER) for the manufacturer.
 
         Args:
             name: of the customer.
             pins: of the people who may approve, at least two.
             policy: what standing approvals there may be, for its whole life; None: none.
+            signing: URI of the token with the signing key, where the vault has one (`SplitVault`), whose PIN the two
+                people hold already.
 
         Raises:
-            StateError: the card is in use, or fewer than two people are named.
+            StateError: the card is in use, or fewer than two people are named; or not two, for a token that signs.
             UsageError: a PIN is too short, or a name that no certificate can carry.
 
         """
         people = tuple(self._with_pin(person, pin) for person, pin in pins.items())
         try:
-            notes = self._submit(Furnish(name, people, policy))
+            notes = self._submit(Furnish(name, people, policy, signing))
         finally:
             self._keeping.vault.roll_back()
         return next(note.request for note in notes if isinstance(note, RequestMade))
@@ -184,12 +210,11 @@ class KeptCard:
             UsageError: it is too short.
 
         """
-        if len(pin) < SHORTEST_PIN:
-            raise UsageError(
-                f"PIN of {person}", who="card", expected=f"at least {SHORTEST_PIN} characters", got=len(pin)
-            )
+        shortest, kept = (SHORTEST_PIN, None) if self.split is None else (SHORTEST_PART, CHECK_BYTES)
+        if len(pin) < shortest:
+            raise UsageError(f"PIN of {person}", who="card", expected=f"at least {shortest} characters", got=len(pin))
         salt = self._entropy(16)
-        return Person(name=person, salt=salt, verifier=pin_verifier(pin, salt), failures=0)
+        return Person(name=person, salt=salt, verifier=pin_verifier(pin, salt)[:kept], failures=0)
 
     def _installed(self) -> CardRecord:
         record = self.record

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from ..protocol.engine import StateError, UsageError
+from ..protocol.engine import InsituError, StateError, UsageError
 from ..protocol.keys.profile import checked_name
 from ..protocol.messages import CardRecord, PeopleChange, PeopleJob
 from ..protocol.parties.card_data import (
     MAX_FAILURES,
     AnyJob,
-    ApprovalWithdrawn,
     Approve,
     JobNoted,
+    PinRefused,
+)
+from ..protocol.parties.card_people import can_approve, change_job
+from ..protocol.parties.card_people_data import (
+    ApprovalsOutlived,
+    ApprovalWithdrawn,
     PeopleAre,
     PeopleProposed,
     PeopleWanted,
     PinChanged,
-    PinRefused,
 )
-from ..protocol.parties.card_people import can_approve, change_job
 from ..protocol.parties.card_record import digest_of, job_of
 from ..protocol.stores.card_log import PeopleChanged
+from ..protocol.stores.secret import Secret
 from .kept_card import KeptCard
 
 APPROVAL_SECONDS: Final = 24 * 3600
@@ -58,8 +62,22 @@ class PeopledCard(KeptCard):
             if isinstance(note, PinRefused):
                 _wrong(note)
             if isinstance(note, JobNoted):
+                self._hold(note, person, pin)
                 return note.missing
         raise StateError("no approval", who="card")
+
+    def _hold(self, noted: JobNoted, person: str, pin: bytes) -> None:
+        """With a token that signs, the PIN is half of the token's, which says itself whether both are right."""
+        if self.split is None:
+            return
+        self.split.hold(person, Secret(pin))
+        if noted.missing or isinstance(noted.job, PeopleJob):  # a change of the PIN itself asks the token as it is made
+            return
+        try:
+            self.split.check()
+        except InsituError:
+            self._submit(ApprovalsOutlived())
+            raise
 
     def _refuse_approval(self, shown: AnyJob, person: str, now: int) -> None:
         """Say what the card would refuse an approval for, in words that a person can use."""
@@ -112,6 +130,9 @@ class PeopledCard(KeptCard):
 
         """
         self._refuse_person(self._installed(), person)
+        if self.split is not None:
+            expected = "both people, who set the token's PIN anew: --with"
+            raise StateError("the PIN is half of the signing token's", who="card", expected=expected, got="one person")
         for note in self._submit(PinChanged(person, pin, self._with_pin(person, new))):
             if isinstance(note, PinRefused):
                 _wrong(note)
@@ -164,13 +185,25 @@ class PeopledCard(KeptCard):
             raise StateError("no such change is open", who="card", expected=expected, got=number.hex())
         return job
 
-    def change_people(self, number: bytes) -> PeopleChanged:
+    def change_people(self, number: bytes, pin: bytes | None = None) -> PeopleChanged:
         """Let an approved change count from now on; as the log has it.
+
+        With a token that signs, its PIN is set anew first; an attempt that is cut off is made again as it was.
+
+        Args:
+            number: of the job.
+            pin: of whom gets one, where half of a token's PIN is to be set.
 
         Raises:
             StateError: not approved by two people, out of date, or it cannot be any more.
+            UsageError: the token refuses the PIN.
 
         """
+        job = self.change(number)
+        if self.split is not None and len(set(job.approvals)) == 2:
+            if pin is None:
+                raise StateError("half of the token's PIN", who="card", expected=f"that of {job.comes}", got="none")
+            self.split.change(job.person, job.comes, Secret(pin))
         notes = self._submit(PeopleWanted(number, self._now()))
         return next(note.changed for note in notes if isinstance(note, PeopleAre))
 

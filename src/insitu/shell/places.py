@@ -7,13 +7,11 @@ is an error, and no file takes its place.
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from ..protocol.engine import UsageError
 from ..protocol.keys.pkcs11_uri import TokenUri, is_uri, read_uri
@@ -21,19 +19,11 @@ from ..protocol.keys.vault import SealedVault, Vault
 from ..protocol.stores.sealed import StoreKind, StoreMissing
 from ..protocol.stores.secret import Secret
 from .passphrase import from_file, passphrase
+from .signing import with_signing_token
+from .token_library import library_of
 
 Place: TypeAlias = Path | TokenUri
 """A sealed file, or a token."""
-
-LIBRARY_VARIABLE: Final = "INSITU_PKCS11_MODULE"
-"""Names the PKCS#11 library where a URI does not."""
-_DIRECTORIES: Final = (
-    *("/usr/lib/pkcs11", "/usr/lib64/pkcs11", "/usr/local/lib/pkcs11", "/usr/lib/softhsm", "/usr/lib64/softhsm"),
-    *("/usr/lib/x86_64-linux-gnu/pkcs11", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu/pkcs11"),
-    *("/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"),
-)
-"""Where libraries are looked for that a URI names without a path."""
-_ENDINGS: Final = {"win32": (".dll",), "darwin": (".dylib", ".so")}
 
 
 class Opener(Protocol):
@@ -78,7 +68,7 @@ def opener(place: Place, kind: StoreKind, *, file: Path | None = None, command: 
 
     """
     if isinstance(place, TokenUri):
-        return _InToken(place, library_of(place), kind, _pin(place, file, command))
+        return _InToken(place, library_of(place), kind, pin_of(place, file, command))
     return _InFile(place, kind, passphrase(file=file, command=command, prompt=f"Passphrase of {place}: "))
 
 
@@ -93,7 +83,7 @@ def created(
 
     """
     if isinstance(place, TokenUri):
-        with _created_in_token(_InToken(place, library_of(place), kind, _pin(place, file, command))) as vault:
+        with _created_in_token(_InToken(place, library_of(place), kind, pin_of(place, file, command))) as vault:
             yield vault
         return
     secret = passphrase(file=file, command=command, prompt=f"New passphrase of {place}: ", new=True)
@@ -130,7 +120,8 @@ class _InFile:
     secret: Secret
 
     def __call__(self) -> Vault:
-        return SealedVault.open(self.path, self.kind, self.secret, entropy=secrets.token_bytes)
+        vault = SealedVault.open(self.path, self.kind, self.secret, entropy=secrets.token_bytes)
+        return _whole(vault, self.kind)
 
     def stamp(self) -> tuple[int, ...]:
         try:
@@ -150,12 +141,23 @@ class _InToken:
     def __call__(self) -> Vault:
         from ..protocol.keys.token_vault import TokenVault
 
-        return TokenVault.open(self.library, self.uri, self.kind, self.pin)
+        return _whole(TokenVault.open(self.library, self.uri, self.kind, self.pin), self.kind)
 
     def stamp(self) -> tuple[int, ...]:
         from ..protocol.keys.token_access import last_owned
 
         return last_owned(self.library, self.uri)
+
+
+def _whole(vault: Vault, kind: StoreKind) -> Vault:
+    """With what of it lies in a token of its own."""
+    if kind is not StoreKind.CARD:
+        return vault
+    try:
+        return with_signing_token(vault)
+    except BaseException:
+        vault.close()
+        raise
 
 
 @contextmanager
@@ -185,39 +187,10 @@ def _created_in_token(there: _InToken) -> Iterator[Vault]:
         vault.close()
 
 
-def _pin(uri: TokenUri, file: Path | None, command: Sequence[str] | None) -> Secret:
+def pin_of(uri: TokenUri, file: Path | None, command: Sequence[str] | None = None) -> Secret:
     """The PIN, from one source: the URI's, a file, a command, or a person."""
     if not uri.pin_source:
         return passphrase(file=file, command=command, prompt=f"PIN of {uri}: ")
     if file is not None or command is not None:
         raise UsageError("two sources of a PIN", who="token", expected="pin-source or an option", got="both")
     return from_file(Path(uri.pin_source))
-
-
-def library_of(uri: TokenUri) -> str:
-    """The path of the PKCS#11 library: `module-path`, or `module-name`, or else what INSITU_PKCS11_MODULE names.
-
-    Raises:
-        UsageError: none is named, or the one that is named by `module-name` is nowhere.
-
-    """
-    if uri.module_name:
-        places = (uri.module_path,) if uri.module_path else _DIRECTORIES
-        return _library_named(uri.module_name, places)
-    path = uri.module_path or environ.get(LIBRARY_VARIABLE, "")
-    if not path:
-        expected = f"module-path or module-name in the URI, or {LIBRARY_VARIABLE}"
-        raise UsageError("which PKCS#11 library?", who="token", expected=expected, got="none")
-    return path
-
-
-def _library_named(name: str, places: Sequence[str]) -> str:
-    if "/" in name or "\\" in name:
-        raise UsageError("PKCS#11 URI: module-name", who="token", expected="a name without a path", got=name)
-    endings = _ENDINGS.get(sys.platform, (".so",))
-    for place in places:
-        for ending in endings:
-            for file in (f"{name}{ending}", f"lib{name}{ending}"):
-                if (Path(place) / file).is_file():
-                    return str(Path(place) / file)
-    raise UsageError(f"no PKCS#11 library {name}", who="token", expected="one in a usual place, or module-path")

@@ -13,16 +13,18 @@ from insitu.protocol.messages import MOST_CHANGES, CardRole, Job, PeopleChange, 
 from insitu.protocol.parties.card import CARD, log_of, pin_verifier
 from insitu.protocol.parties.card_data import (
     MAX_FAILURES,
-    ApprovalWithdrawn,
     Approve,
     CardData,
     CardState,
     CertificateWanted,
+    PinRefused,
+)
+from insitu.protocol.parties.card_people_data import (
+    ApprovalWithdrawn,
     PeopleAre,
     PeopleProposed,
     PeopleWanted,
     PinChanged,
-    PinRefused,
     PinTaken,
 )
 from insitu.protocol.parties.card_record import digest_of

@@ -1,0 +1,167 @@
+"""A token of its own for a card's signing key (L13): PKCS#11, a login for each signature and no longer.
+
+The key is made with CKA_ALWAYS_AUTHENTICATE where the token takes that: then the token itself asks for the PIN at each
+signature (C_Login with CKU_CONTEXT_SPECIFIC). Where it does not, the login and logout around each signature are all
+there is. The public key is read without any PIN; a signature that does not hold for it is not given out.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+
+from ..engine import KeyHandle, PublicKey
+from ..stores.secret import Entropy, Secret, Uncopied
+from .pkcs11_uri import TokenUri
+from .port import KeyExists, KeyMismatch, KeyMissing, KeyStoreError, brief
+from .public import signature_holds
+from .token import check_kept, found_in, public_in
+from .token_access import PinWrong, TokenAccess, find_token, typed
+from .token_secrets import MADE_MUST_BE, SECRET_MUST_BE, TokenObject
+
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions  # isort: skip
+from pkcs11.types import Session  # isort: skip
+
+_P256: Final = bytes.fromhex("06082a8648ce3d030107")
+_SPACE: Final = "insitu card "
+"""How the labels of a card's keys begin in a token, here as where a whole card is in one."""
+_REFUSED: Final = (exceptions.TemplateInconsistent, exceptions.AttributeTypeInvalid, exceptions.AttributeValueInvalid)
+"""What a token says that does not know CKA_ALWAYS_AUTHENTICATE."""
+
+
+class SigningToken(Uncopied):
+    """SigningKeys in a token.
+
+    Args:
+        library: path of the token's PKCS#11 library.
+        uri: which token.
+        entropy: names pairs.
+
+    """
+
+    def __init__(self, library: str, uri: TokenUri, entropy: Entropy) -> None:
+        self._library = library
+        self._uri = uri
+        self._entropy = entropy
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._library}>"
+
+    def find(self, label: str) -> KeyHandle | None:
+        """See SigningKeys."""
+        try:
+            with find_token(self._library, self._uri).open() as session:
+                public = public_in(session, _SPACE + label)
+        except exceptions.PKCS11Error as error:
+            raise typed(error) from error
+        return None if public is None else KeyHandle(label, public)
+
+    def check(self, pin: Secret) -> None:
+        """See SigningKeys."""
+        self._open(pin).close()
+
+    def generate(self, label: str, salt: bytes, pin: Secret) -> KeyHandle:
+        """See SigningKeys; a pair that could leave the token is destroyed and refused (M1)."""
+        with self._open(pin) as access, access.calling() as session:
+            if found_in(session, _SPACE + label, ObjectClass.PRIVATE_KEY):
+                raise KeyExists("label is taken", who="token", expected="a new label", got=label)
+            if salt:
+                session.seed_random(salt)
+            public, private, is_asked_each_time = self._made(session, label)
+            try:
+                made = self._checked(session, label, private, is_asked_each_time=is_asked_each_time)
+            except BaseException:
+                with suppress(exceptions.PKCS11Error):
+                    public.destroy()
+                private.destroy()
+                raise
+            return KeyHandle(label, made)
+
+    @staticmethod
+    def _checked(session: Session, label: str, private: TokenObject, *, is_asked_each_time: bool) -> PublicKey:
+        """The public key of a pair that is as it must be; what was asked for is looked for."""
+        check_kept(label, private, MADE_MUST_BE)
+        if is_asked_each_time and not _asks_each_time(private):
+            raise KeyStoreError("the signing key does not ask for the PIN", who="token", expected="each time")
+        public = public_in(session, _SPACE + label)
+        if public is None:
+            raise KeyMissing("no public key was made", who="token", expected=label)
+        return public
+
+    def _made(self, session: Session, label: str) -> tuple[TokenObject, TokenObject, bool]:
+        parameters = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: _P256}, local=True)
+        for each_time in ({Attribute.ALWAYS_AUTHENTICATE: True}, {}):
+            try:
+                public, private = parameters.generate_keypair(
+                    id=self._entropy(16),
+                    label=_SPACE + label,
+                    store=True,
+                    capabilities=MechanismFlag.SIGN,
+                    mechanism=Mechanism.EC_KEY_PAIR_GEN,
+                    private_template={**SECRET_MUST_BE, **each_time},
+                )
+            except _REFUSED:
+                if not each_time:
+                    raise
+                continue
+            return public, private, bool(each_time)
+        raise KeyStoreError("the token makes no signing key", who="token")
+
+    def sign(self, key: KeyHandle, message: bytes, pin: Secret) -> bytes:
+        """See SigningKeys; hashed here, signed there, and verified here before it is given out."""
+        digest = Hash(SHA256())
+        digest.update(message)
+        with self._open(pin) as access, access.calling() as session:
+            found = found_in(session, _SPACE + key.label, ObjectClass.PRIVATE_KEY)
+            if len(found) != 1:
+                raise KeyMissing("no such key", who="token", expected=key.label, got=f"{len(found)} of that label")
+            check_kept(key.label, found[0], MADE_MUST_BE)
+            there = public_in(session, _SPACE + key.label)
+            if there != key.public:
+                raise KeyMismatch("another signing key", who="token", expected=brief(key.public))
+            again = {"pin": _text(pin)} if _asks_each_time(found[0]) else {}
+            signature = bytes(found[0].sign(digest.finalize(), mechanism=Mechanism.ECDSA, **again))
+        if not signature_holds(key.public, message, signature):
+            raise KeyStoreError("the token's signature does not hold", who="token", expected=brief(key.public))
+        return signature
+
+    def set_pin(self, old: Secret, new: Secret) -> None:
+        """See SigningKeys (C_SetPIN by the user)."""
+        try:
+            access = self._open(old)
+        except PinWrong:
+            self.check(new)  # an attempt before this one was cut off when the token had done it
+            return
+        with access, access.calling() as session:
+            session.set_pin(_text(old), _text(new))
+
+    def destroy(self, label: str, pin: Secret) -> None:
+        """See SigningKeys; the private key goes first."""
+        with self._open(pin) as access, access.calling() as session:
+            for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
+                for each in found_in(session, _SPACE + label, kind):
+                    each.destroy()
+
+    def asks_each_time(self, label: str, pin: Secret) -> bool:
+        """Whether the token itself asks for the PIN at each signature."""
+        with self._open(pin) as access, access.calling() as session:
+            return all(_asks_each_time(each) for each in found_in(session, _SPACE + label, ObjectClass.PRIVATE_KEY))
+
+    def _open(self, pin: Secret) -> TokenAccess:
+        return TokenAccess.open(self._library, self._uri, pin)
+
+
+def _text(pin: Secret) -> str:
+    try:
+        return pin.reveal().decode()
+    except UnicodeDecodeError:
+        raise PinWrong("PIN", who="token", expected="UTF-8") from None
+
+
+def _asks_each_time(private: TokenObject) -> bool:
+    try:
+        return bool(private[Attribute.ALWAYS_AUTHENTICATE])
+    except exceptions.AttributeTypeInvalid:
+        return False

@@ -1,0 +1,173 @@
+"""A signing key under a PIN in two halves: what is done with the halves, with a token in memory (L13)."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import replace
+
+import pytest
+from two_halves import PRESENT, furnished, held, two_halves
+from world import PINS, World
+
+from insitu.protocol.engine import EnvironmentFault, InsituError, KeyKind, StateError, UsageError
+from insitu.protocol.keys.port import KeyRefused
+from insitu.protocol.keys.split_vault import SignersAbsent, SplitVault
+from insitu.protocol.messages import CardRole, PeopleChange
+from insitu.protocol.parties.card import log_of
+from insitu.protocol.parties.card_data import SIGNING
+from insitu.protocol.stores.card_log import Failure, Intent
+from insitu.protocol.stores.secret import Secret
+from insitu.shell.card import Card
+
+ALICE, BOB = PINS
+
+
+def unit_job(card: Card):
+    return card.propose(CardRole.UNIT, "unit-9", public=card.authentication.public)
+
+
+def test_a_signature_takes_both_halves_each_time(world: World) -> None:
+    split, token = two_halves(world)
+    card = furnished(world, split)
+    job = unit_job(card)
+    before = token.signed
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    assert card.certify(job.number, card.authentication.public)
+    assert token.signed == before + 1
+    key = split.find(SIGNING)
+    assert key is not None
+    with pytest.raises(SignersAbsent):
+        split.sign(key, b"one more")
+    split.hold(ALICE, Secret(PINS[ALICE]))
+    with pytest.raises(SignersAbsent):
+        split.sign(key, b"with one half")
+    assert token.signed == before + 1
+
+
+def test_a_signature_that_fails_has_used_up_the_halves(world: World) -> None:
+    split, token = two_halves(world)
+    card = furnished(world, split)
+    job = unit_job(card)
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    token.set_pin(Secret(PINS[ALICE] + PINS[BOB]), PRESENT)
+    with pytest.raises(EnvironmentFault, match="PIN refused"):
+        card.certify(job.number, card.authentication.public)
+    with pytest.raises(SignersAbsent):
+        split.check()
+
+
+def test_the_authentication_key_needs_no_halves(world: World) -> None:
+    """Channels are opened by one person alone."""
+    split, _ = two_halves(world)
+    card = furnished(world, split)
+    assert len(split.sign(card.authentication, b"x")) == 64
+    assert split.labels() == split.durable == {"signing", "authentication"}
+    assert not split.answers_at_once
+
+
+def test_halves_are_put_together_in_one_order(world: World) -> None:
+    split, token = two_halves(world)
+    split.forget()
+    for person in (BOB, ALICE):
+        split.hold(person, Secret(PINS[person]))
+    split.check()
+    assert token.wrong == 0
+
+
+def test_a_wrong_half_is_forgotten_with_the_right_one_and_no_approval_is_left(world: World) -> None:
+    split, token = two_halves(world)
+    card = furnished(world, split)
+    token.set_pin(Secret(PINS[ALICE] + PINS[BOB]), Secret(b"another"))
+    job = unit_job(card)
+    card.approve(job, ALICE, PINS[ALICE])
+    with pytest.raises(UsageError, match="PIN refused"):
+        card.approve(job, BOB, PINS[BOB])
+    assert token.wrong == 1, "one try of the token's, and no other by itself"
+    assert unit_job(card).approvals == ()
+    with pytest.raises(StateError, match="both halves"):
+        split.check()
+
+
+def test_approvals_end_with_the_session(world: World) -> None:
+    split, _ = two_halves(world)
+    card = furnished(world, split)
+    job = unit_job(card)
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    again = Card(split, now=world.clock)
+    assert unit_job(again) == replace(job, approvals=())
+    with pytest.raises(StateError):
+        again.certify(job.number, again.authentication.public)
+
+
+def test_nobody_can_use_an_approval_that_the_halves_do_not_come_with(world: World) -> None:
+    """Somebody wrote them into the record: the token does not care."""
+    split, token = two_halves(world)
+    card = furnished(world, split)
+    job = unit_job(card)
+    forged = replace(card.record, jobs=(replace(job, approvals=(ALICE, BOB)),))
+    card._keeping.commit(forged)
+    signed = token.signed
+    with pytest.raises(EnvironmentFault, match="both halves"):
+        card.certify(job.number, card.authentication.public)
+    assert token.signed == signed
+    assert [type(entry.what) for entry in log_of(card.record)] == [Intent, Failure]
+
+
+def test_a_change_of_the_pin_that_was_cut_off_is_done_again(world: World) -> None:
+    split, token = two_halves(world)
+    held(split)
+    for _ in range(2):
+        held(split)
+        split.change(ALICE, ALICE, Secret(b"a new half"))
+    token.check(Secret(b"a new half" + PINS[BOB]))
+    with pytest.raises(StateError):
+        split.change(ALICE, ALICE, Secret(b"another"))
+
+
+def test_exactly_two_people_and_no_one_of_them_alone(world: World) -> None:
+    split, _ = two_halves(world)
+    card = furnished(world, split)
+    with pytest.raises(StateError, match="half of the signing token's"):
+        card.change_pin(ALICE, PINS[ALICE], b"a new half")
+    for change, person, pin in (
+        (PeopleChange.ADD, "carol", b"carols half"),
+        (PeopleChange.REMOVE, BOB, None),
+        (PeopleChange.UNLOCK, BOB, None),
+    ):
+        with pytest.raises(InsituError, match="exactly two people"):
+            card.propose_change(change, person, pin=pin)
+    with pytest.raises(UsageError, match="at least 8"):
+        card.propose_change(PeopleChange.REPLACE, BOB, comes="carol", pin=b"1234567")
+    other, _ = two_halves(world, "three")
+    with pytest.raises(StateError):
+        Card(other, now=world.clock).furnish("Bank", {**PINS, "carol": b"carols half"}, signing="pkcs11:token=x")
+
+
+def test_a_card_that_could_not_be_made_leaves_the_token_as_it_was(world: World) -> None:
+    split, token = two_halves(world)
+    split.generate(SIGNING, KeyKind.P256, b"")
+    split.roll_back()
+    assert token.find(SIGNING) is None
+    split.give_back(PRESENT)
+    token.check(PRESENT)
+    furnished_split, furnished_token = two_halves(world, "used")
+    furnished(world, furnished_split)
+    with pytest.raises(StateError, match="in use"):
+        SplitVault(world.vault("next"), furnished_token, SIGNING, (ALICE, BOB)).begin(PRESENT)
+
+
+def test_nothing_of_a_half_shows(world: World) -> None:
+    split, _ = two_halves(world)
+    assert "2580" not in repr(split)
+    for away in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(UsageError):
+            away(split)
+    with pytest.raises(KeyRefused):
+        split.destroy(SIGNING)
+    split.close()
+    with pytest.raises(StateError):
+        split.check()
