@@ -10,7 +10,7 @@ PYTEST ?=
 WORKERS ?= auto
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test lint check bench specs lock coverage system clean help
+.PHONY: setup demo test lint check bench specs lock coverage mutation system clean help
 
 setup: .venv/made ## the virtual environment in .venv (the default); .venv/bin/insitu is the command
 
@@ -27,10 +27,12 @@ test: setup system ## all checks and the whole test suite
 lint: setup ## all checks that do not run the code
 	scripts/lint
 
-check: setup ## every search of the protocol in its quick form, minutes; the reports go to CHECKED
+check: setup system ## every search of the protocol in its quick form, minutes; the reports go to CHECKED
 	mkdir -p $(CHECKED)
 	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl
 	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
+	$(BIN)/python specs/spin/search.py --whole > $(CHECKED)/spin.txt
+	$(BIN)/python -m pytest -m long tests/protocol > $(CHECKED)/long.txt
 CHECKED ?= checked
 
 bench: setup ## what things cost, measured side by side; writes bench.json
@@ -45,9 +47,14 @@ specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, P
 	$(BIN)/python -m insitu.embed.xfs > docs/xfs4iot.md
 	$(BIN)/python tests/plugins/fuzz_corpus.py
 
-coverage: setup system ## the whole test suite with branch coverage
-	$(BIN)/python -m coverage run -m pytest $(PYTEST)
+coverage: setup system ## the whole test suite with branch coverage, and which rows of which tables it took
+	$(BIN)/python -m coverage run -m pytest -p rows_taken $(PYTEST)
 	$(BIN)/python -m coverage report
+
+mutation: setup ## small mistakes made on purpose in PART (engine, codec or channel): does a test notice? Minutes to hours
+	$(BIN)/python tests/mutation.py $(PART) $(SAMPLE)
+PART ?= engine
+SAMPLE ?= --sample 100
 
 lock: setup ## write the lock files anew; UPGRADE=--upgrade takes newer versions
 	$(LOCK) --extra serial --extra central --extra postgres --extra pake --extra qr --extra pkcs11 --output-file requirements.lock

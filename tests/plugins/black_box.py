@@ -5,8 +5,8 @@ action sends and asks (as recorded when the parties were led through their lives
 only thing said by hand is what a letter of the alphabet is worth: which guards hold for it.
 
 The learner (AALpy) sees letters and answers only. It asks until its machine and the promise are bisimilar, or until a
-word is found on which the party says something else: the distinguishing word. Then, if wanted, the W-method looks for a
-state that neither of them has.
+word is found on which the party says something else: the distinguishing word. Then, if wanted, the W-method goes
+through every transition again.
 """
 
 from __future__ import annotations
