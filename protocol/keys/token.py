@@ -397,6 +397,16 @@ class TokenKeyStore(Uncopied):
                 each.destroy()
             self._forget(label)
 
+    def destroy_all_but(self, labels: frozenset[str]) -> None:
+        """Destroy all other keys, and public halves that a power cut left alone."""
+        with self._access.calling() as session:
+            for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY, ObjectClass.PUBLIC_KEY):
+                for each in list(session.get_objects({Attribute.CLASS: kind})):
+                    name = str(each[Attribute.LABEL])
+                    if name.startswith(self._space) and name[len(self._space) :] not in labels:
+                        each.destroy()
+                        self._forget(name[len(self._space) :])
+
     def _check_new(self, session: Session, label: str) -> None:
         checked_label(label)
         for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY):

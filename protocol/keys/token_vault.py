@@ -287,8 +287,7 @@ class TokenVault(Vault):
                 for each, name, value in parts:
                     if _digest_of(name, value) not in self._parts:
                         each.destroy()
-            for label in self._token.labels() - self._root.labels:
-                self._token.destroy(label)
+            self._token.destroy_all_but(self._root.labels)
         except InsituError as error:
             raise ErasureFailed("leftovers of an interrupted write", who=_WHO, got=error.summary) from error
 
@@ -403,8 +402,7 @@ def _begun(contents: _Contents, keys: TokenKeyStore) -> bytes:
 
 def _destroy_rest(contents: _Contents, keys: TokenKeyStore) -> None:
     """What is left of a vault that has neither root nor seal."""
-    for label in keys.labels():
-        keys.destroy(label)
+    keys.destroy_all_but(frozenset())
     for _, name, _ in contents.everything()[1]:
         contents.destroy_data(contents.part_label + name)
 

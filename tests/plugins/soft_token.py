@@ -74,6 +74,14 @@ class SoftTokens:
         with token.open(rw=True, so_pin=self.so_pin) as session:
             session.init_pin(self.pin)
 
+    def count(self, label: str = LABELS[0]) -> int:
+        """How many objects are in the token, which this process has open."""
+        from insitu.protocol.keys.token_access import find_token
+
+        token = find_token(self.library, read_uri(f"pkcs11:token={label}"))
+        with token.open() as session:  # the login of this process holds for this session, too
+            return len(list(session.get_objects()))
+
     def run(self, *words: str) -> str:
         """What the program prints."""
         return subprocess.run(
