@@ -205,9 +205,9 @@ def new(bank: Estate, name: str) -> list[str]:
     return ["--store", str(bank.store(name)), "--passphrase-file", str(bank / "module.passphrase")]
 
 
-def establish(directory: Path, name: str, *card_options: str) -> Estate:
+def establish(directory: Path, name: str, *card_options: str, made: Callable[[Path], Estate] | None = None) -> Estate:
     """Everything up to a delivered module, by the commands; `card_options`: as the card is taken into use."""
-    estate = Estate(directory)
+    estate = (made or Estate)(directory)
     for party, secret in PASSPHRASES.items():
         write_secret(estate / f"{party}.passphrase", secret)
     for person, pin in PINS.items():

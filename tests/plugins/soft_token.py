@@ -82,6 +82,15 @@ class SoftTokens:
         with token.open() as session:  # the login of this process holds for this session, too
             return len(list(session.get_objects()))
 
+    def labels(self, label: str) -> set[str]:
+        """The labels of the private and secret keys in the token."""
+        from insitu.protocol.keys.token import TokenKeyStore
+        from insitu.protocol.keys.token_access import TokenAccess
+
+        uri, pin = read_uri(f"pkcs11:token={label}"), Secret(self.pin.encode())
+        with TokenAccess.open(self.library, uri, pin) as access:
+            return set(TokenKeyStore(access).labels())
+
     def run(self, *words: str) -> str:
         """What the program prints."""
         return subprocess.run(
