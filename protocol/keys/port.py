@@ -182,7 +182,17 @@ class KeyStore(Protocol):
 
 
 class Storage(Protocol):
-    """Where symmetric keys are made, brought in and given away: for those who deliver modules and run hosts."""
+    """Where symmetric keys are made, brought in and given away: for those who deliver modules and run hosts.
+
+    Attributes:
+        keeps_passwords: secrets that are short enough to be guessed are used here, too.
+
+    """
+
+    @property
+    def keeps_passwords(self) -> bool:
+        """Whether `share_password` is for this memory."""
+        ...
 
     def make_storage_key(self) -> SecretHandle:
         """Make the key under which this memory gives symmetric keys away to be kept; the one that is there, if any.

@@ -184,6 +184,11 @@ class SoftwareKeyStore(Uncopied):
         found = self._secrets.get(label)
         return None if found is None else found[0]
 
+    @property
+    def keeps_passwords(self) -> bool:
+        """It does."""
+        return True
+
     def make_storage_key(self) -> SecretHandle:
         """See Storage."""
         return self._own(STORAGE, SecretUsage.WRAPPING, SecretAlgorithm.AES, WRAPPING_BYTES)

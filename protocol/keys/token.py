@@ -357,6 +357,11 @@ class TokenKeyStore(Uncopied):
         """See Storage: refused."""
         _gives_nothing_out()
 
+    @property
+    def keeps_passwords(self) -> bool:
+        """No token does an exchange by password."""
+        return False
+
     def share_password(self, label: str, password: bytes) -> SecretHandle:
         """See Storage: refused."""
         _does_no_pake()

@@ -103,3 +103,26 @@ def test_a_secret_for_exchanges_is_not_for_a_token(estate):
     words = ["module", "secret", *estate.unsealed("module"), "--secret-file", secret]
     refused(2, *words, says=("a token does no exchange by password",))
     assert estate.status()["state"] == "delivered"
+
+
+def test_the_operators_token(bank, soft_tokens, tmp_path):
+    """A TAN that is a key goes into the token and does its work there; one that could be keyed in is not for it."""
+    soft_tokens.clear("another")
+    opening = ["--passphrase-file", str(write_secret(bank / "book.pass", "opens the book 71"))]
+    book = ["--store", str(bank / "book"), *opening]
+    pin = write_secret(tmp_path / "token.pin", soft_tokens.pin)
+    token = ["--token", f"pkcs11:token=another?module-path={soft_tokens.library}&pin-source=file:{pin}"]
+    done("tan", "init", *book)
+    done("tan", "issue", *book, "--serial", SERIAL)
+    refused(2, "tan", "seal", *book, "--serial", SERIAL, *token, says=("--form key",))
+    assert done("tan", "status", *book).out.endswith("not given out\n")
+    done("tan", "revoke", *book, "--serial", SERIAL)
+    done("tan", "issue", *book, "--serial", SERIAL, "--form", "key")
+    done("tan", "seal", *book, "--serial", SERIAL, *token)
+    assert soft_tokens.labels("another") == {f"insitu token {SERIAL}", "insitu token: seal"}
+    bank.approved("--module", SERIAL)
+    with running(*bank.run_module("--trust", "tan", *token, "--once")) as module:
+        unit = ["--book", str(bank / "book"), "--book-passphrase-file", opening[1]]
+        done(*bank.personalize(module.note("Ready")["at"], "--trust", "tan", *unit))
+        assert module.wait().code == 0
+    assert bank.status()["state"] == "operating"

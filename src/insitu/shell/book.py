@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from ..protocol.engine import StateError
+from ..protocol.engine import StateError, UsageError
 from ..protocol.keys.tans import TanForm, draw_tan
 from ..protocol.keys.vault import SealedVault, Vault
 from ..protocol.messages.tans import Tan, UnitRecord
@@ -132,11 +132,14 @@ class Book:
 
         Raises:
             StateError: there is none, or it was given out.
+            UsageError: it is one that a person could key in, and the token is for keys only.
             EnvironmentFault: the token cannot be written.
 
         """
         with self._keeping() as keeping:
             record = tans.printed(keeping.record or UnitRecord(), serial)
+            if not (_tan(record, serial).key or token.storage.keeps_passwords):
+                raise UsageError("TAN for this token", who="book", expected="insitu tan issue --form key", got="digits")
             self._commit(keeping, record)
             tan, value = _tan(record, serial), _value(keeping, record, serial)
         others = token.labels() - {serial}
