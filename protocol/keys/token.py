@@ -93,6 +93,9 @@ _NEEDED: Final = {
     KeyKind.ED25519: (Mechanism.EC_EDWARDS_KEY_PAIR_GEN, Mechanism.EDDSA),
 }
 
+_PAIR_TYPES: Final = (KeyType.EC, KeyType.EC_EDWARDS)
+_SECRET_TYPES: Final = (KeyType.GENERIC_SECRET, KeyType.AES, KeyType.DES3)
+
 _ASKED: Final = dict(SECRET_MUST_BE)
 _MUST_BE: Final = MADE_MUST_BE
 """What a private key here is and always was. _ASKED is asked for; the rest only the token can set."""
@@ -385,8 +388,7 @@ class TokenKeyStore(Uncopied):
             self._look_anew()
             if self._labels is None:
                 wanted = (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY)
-                found = [each for kind in wanted for each in list(session.get_objects({Attribute.CLASS: kind}))]
-                names = {str(each[Attribute.LABEL]) for each in found}
+                names = {str(each[Attribute.LABEL]) for kind in wanted for each in _all_of(session, kind)}
                 self._labels = {name[len(self._space) :] for name in names if name.startswith(self._space)}
             return frozenset(self._labels)
 
@@ -403,12 +405,17 @@ class TokenKeyStore(Uncopied):
             self._forget(label)
 
     def destroy_all_but(self, labels: frozenset[str]) -> None:
-        """Destroy all other keys, and public halves that a power cut left alone."""
+        """Destroy all other keys, and halves of pairs that were being made when power went.
+
+        Such halves may have no label yet, nor the mark of what is kept; nobody makes pairs that are not kept.
+        """
         with self._access.calling() as session:
             for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY, ObjectClass.PUBLIC_KEY):
-                for each in list(session.get_objects({Attribute.CLASS: kind})):
+                for each in _all_of(session, kind):
                     name = str(each[Attribute.LABEL])
-                    if name.startswith(self._space) and name[len(self._space) :] not in labels:
+                    unfinished = kind is not ObjectClass.SECRET_KEY and not each[Attribute.TOKEN]
+                    outdated = name.startswith(self._space) and name[len(self._space) :] not in labels
+                    if unfinished or outdated:
                         each.destroy()
                         self._forget(name[len(self._space) :])
 
@@ -452,6 +459,13 @@ class TokenKeyStore(Uncopied):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _all_of(session: Session, kind: ObjectClass) -> list[TokenObject]:
+    """All keys of that class; not those of which a power cut left not even the type, which no library can name."""
+    types = _SECRET_TYPES if kind is ObjectClass.SECRET_KEY else _PAIR_TYPES
+    wanted = ({Attribute.CLASS: kind, Attribute.KEY_TYPE: each} for each in types)
+    return [each for template in wanted for each in list(session.get_objects(template))]
 
 
 def found_in(session: Session, name: str, kind: ObjectClass, **more: bytes) -> list[TokenObject]:

@@ -75,12 +75,18 @@ class SoftTokens:
             session.init_pin(self.pin)
 
     def count(self, label: str = LABELS[0]) -> int:
-        """How many objects are in the token, which this process has open."""
+        """How many objects are in the token, which this process has open; not what has not even a class.
+
+        Such ones SoftHSM leaves when it is killed as it makes an object, and lists, and can do nothing with.
+        """
+        from pkcs11 import Attribute, ObjectClass
+
         from insitu.protocol.keys.token_access import find_token
 
         token = find_token(self.library, read_uri(f"pkcs11:token={label}"))
         with token.open() as session:  # the login of this process holds for this session, too
-            return len(list(session.get_objects()))
+            kinds = (ObjectClass.DATA, ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY, ObjectClass.SECRET_KEY)
+            return sum(len(list(session.get_objects({Attribute.CLASS: kind}))) for kind in kinds)
 
     def labels(self, label: str) -> set[str]:
         """The labels of the private and secret keys in the token."""
