@@ -31,6 +31,7 @@ RUNS = {
     "key-blocks": 400,
     "codes": 300,
     "pkcs11-uris": 500,
+    "mobile": 200,
     "records": 200,
     "record-payloads": 100,
     "cobs": 1_000,
