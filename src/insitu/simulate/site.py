@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -138,7 +137,7 @@ class Site:
             )
             self._asked, self._requests = trio.open_memory_channel[str](WAITING)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(partial(program.run, ready=lambda _: None, requests=self._lines()))
+                nursery.start_soon(partial(program.run, ready=lambda _: None, requests=self._requests))
                 nursery.start_soon(partial(serve_links, self.port, port.attend))
                 nursery.start_soon(self._trade)
                 nursery.start_soon(self._look_after)
@@ -188,10 +187,6 @@ class Site:
             self.world.see(StoreFound(self.serial, self.store.can_lie))
             self.store.replace_counter(record.generation)
         self._must_reset = True
-
-    async def _lines(self) -> AsyncIterator[str]:
-        while True:
-            yield await self._requests.receive()
 
     def _ask(self, **request: object) -> None:
         try:
