@@ -10,8 +10,9 @@ import json
 import pytest
 from commands import insitu
 
-from insitu.check.attacks import ATTACKS
+from insitu.check.attacks import ATTACKS, WITHSTOOD
 from insitu.check.invariants import invariants
+from insitu.check.mutants import LIMITS
 from insitu.check.report import SMALL, Finding, find
 from insitu.check.scenario import Scenario
 from insitu.check.search import Search
@@ -24,12 +25,27 @@ OPTIONS = list(TrustOption)
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name.lower())
 def test_nothing_is_wrong_in_a_small_world(option):
-    """One session of the module and of two units, one crash, one reset, one more job, and the intruder at each."""
-    report = Search(Scenario(option, limits=SMALL), most=6000).run()
+    """One session of the module and of a unit, one crash, one reset, one more job, and the intruder: to the end."""
+    report = Search(Scenario(option, WITHSTOOD[option], limits=LIMITS)).run()
     assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.states > 900
+    assert report.states > 150
+    assert report.complete
     assert report.liveness == report.states - 1
-    assert report.complete == (option is not TrustOption.CONVEYED)
+
+
+@pytest.mark.parametrize("option", Variant.NETWORKED.options, ids=lambda option: option.name.lower())
+def test_nothing_is_wrong_in_a_small_world_with_a_unit_in_the_network(option):
+    """Two lines at once, and people who approve what waits; the beginning of it."""
+    report = Search(Scenario(option, WITHSTOOD[option], variant=Variant.NETWORKED, limits=SMALL), most=1500).run()
+    assert report.violation is None, mermaid(report.trace, report.violation)
+    assert report.states >= 1500
+
+
+def test_which_variants_an_option_has():
+    """A cable is in no network, and of a module with documents nobody knows beforehand who calls."""
+    cable = {TrustOption.PHYSICAL, TrustOption.SHIPPED_KEY}
+    assert set(Variant.FIELD.options) == set(OPTIONS)
+    assert set(Variant.NETWORKED.options) == set(OPTIONS) - cable
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.option.text}, {attack.by}")
@@ -62,13 +78,12 @@ def test_the_invariants_say_what_they_are():
 
 
 def test_a_command_for_it(tmp_path):
-    ran = insitu(
-        "check", "--option", "ticket", "--variant", "field", "--states", "300", "--depth", "4", "--small", "--json"
-    )
+    ran = insitu("check", "--option", "ticket", "--variant", "field", "--states", "200", "--depth", "4", "--json")
     assert ran.code == 0
-    first, *attacks = [json.loads(line) for line in ran.out.splitlines()]
-    assert (first["option"], first["powers"], first["violation"]) == ("ticket", [], None)
-    assert 100 < first["states"] <= 301
+    first, second, *attacks = [json.loads(line) for line in ran.out.splitlines()]
+    assert (first["option"], first["powers"], first["violation"]) == ("ticket", ["documents"], None)
+    assert {first["world"], second["world"]} == {"side by side", "one after the other"}
+    assert 100 < first["states"] <= 201
     assert first["depth"] <= 4
     assert [each["as_expected"] for each in attacks] == [True] * len(attacks)
 
@@ -78,7 +93,7 @@ def test_a_fault_is_told_with_the_way_to_it(tmp_path, monkeypatch):
     from insitu.check import report as reports
 
     attack = ATTACKS[0]
-    broken = Finding(attack.option, Variant.FIELD, None, find(attack))
+    broken = Finding(attack.option, Variant.FIELD, "an attack", None, find(attack))
     monkeypatch.setattr("insitu.cli.check.search", lambda *_, **__: iter([broken]))
     kept = tmp_path / "trace.mmd"
     ran = insitu("check", "--option", "physical", "--variant", "field", "--trace", str(kept))

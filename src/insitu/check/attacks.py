@@ -65,6 +65,19 @@ ATTACKS: Final = (
 """In the order of the options."""
 
 
+WITHSTOOD: Final = {
+    T.PHYSICAL: frozenset[Power](),
+    T.CERTIFICATES: frozenset({P.DOCUMENTS}),
+    T.CERTIFICATES_ONE_WAY: frozenset({P.DOCUMENTS}),
+    T.TICKET: frozenset({P.DOCUMENTS}),
+    T.SHIPPED_KEY: frozenset({P.IDENTITY, P.RIVAL}),
+    T.SECRET: frozenset({P.IDENTITY, P.RIVAL}),
+    T.TAN: frozenset({P.IDENTITY, P.RIVAL}),
+    T.CONVEYED: frozenset({P.IDENTITY, P.RIVAL}),
+}
+"""What the intruder has, besides what he always has, where nothing may be found."""
+
+
 def attacks_on(option: TrustOption) -> tuple[Attack, ...]:
     """Those on this option."""
     return tuple(attack for attack in ATTACKS if attack.option is option)

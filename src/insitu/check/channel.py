@@ -263,11 +263,15 @@ class SymbolicRecords(Records):
 class CheckedSession(Session[Any, Any]):
     """A session of the product that can be gone on with from the same place more than once."""
 
+    company: Any = None
+    """What the session has of its own besides, at a unit in the network."""
+
     def fork(self) -> CheckedSession:
         """The same once more, from here."""
         other = object.__new__(type(self))
         for name in Session.__slots__:
             setattr(other, name, getattr(self, name))
+        other.company = self.company
         other.renew()
         return other
 
@@ -320,4 +324,4 @@ class CheckedSession(Session[Any, Any]):
         records = None if self.records is None else self.records.identity
         shaken = None if self._records is not None and self._stage is None else self.handshake.identity
         about = self.party, self.state, canonical(self.data), self.closed, canonical(self.error)
-        return *about, stage, records, shaken
+        return *about, stage, records, shaken, self.company and self.company.identity

@@ -21,7 +21,7 @@ from ..protocol.stores.card_log import Intent, Result
 from .channel import CheckedSession
 from .parties import Done
 from .scenario import Scenario
-from .state import IDLE, Fact, Move, State
+from .state import IDLE, Fact, Move, State, Variant
 from .values import canonical
 from .world import BANKS, SERIAL, card_of
 
@@ -100,7 +100,8 @@ class Seen:
     @property
     def jobs(self) -> int:
         """How many jobs two people approved, over all."""
-        return len(self.state.stores) - 1 + self.scenario.limits.jobs - self.state.left[2]
+        beforehand = len(BANKS) - (self.scenario.variant is Variant.NETWORKED)
+        return beforehand + self.scenario.limits.jobs - self.state.left[2]
 
 
 # Of a state ------------------------------------------------------------------------------------------------------

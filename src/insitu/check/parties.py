@@ -91,6 +91,10 @@ class Party(Protocol):
         """
         ...
 
+    def take_up(self, store: Store, session: CheckedSession) -> None:
+        """`session`, which was forked, goes on with `store`, which was forked."""
+        ...
+
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """Its ports."""
         ...
@@ -112,6 +116,7 @@ def begin(party: Party, store: Store, name: str) -> Done:
 def move(party: Party, end: End, store: Store, do: Callable[[CheckedSession], Outcome]) -> Done:
     """What comes of `do`; `end` and `store` are as before."""
     store, session = store.fork(), end.session.fork()
+    party.take_up(store, session)
     try:
         outcome = do(session)
     except InsituError as error:  # an order that is refused changes nothing
@@ -123,6 +128,7 @@ def answer(party: Party, end: End, store: Store, reply: Callable[[Ports, Consult
     """A person answers what was asked first."""
     asked, *others = end.asked
     store, session = store.fork(), end.session.fork()
+    party.take_up(store, session)
     ports = party.surroundings(store, session, [])
     event = reply(ports, asked)
     outcome = session.answer(event, NOW)
@@ -223,6 +229,9 @@ class ModuleParty:
         """See Party."""
         return self.program(store).session(self.option, name)
 
+    def take_up(self, store: Store, session: CheckedSession) -> None:
+        """Nothing is kept from one event to the next."""
+
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
         return self.program(store).surroundings(self.option, session, forwarded.append)
@@ -276,6 +285,9 @@ class UnitParty:
     def begin(self, store: Store, name: str) -> CheckedSession:
         """See Party."""
         return self.program(store).session(self.option, name, self.means(store, lambda _: None))
+
+    def take_up(self, store: Store, session: CheckedSession) -> None:
+        """Nothing is kept from one event to the next."""
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..protocol.engine import StateError
 from ..protocol.messages import CardRole, TrustOption
+from .networked import NetworkedUnit, approve_what_waits
 from .parties import Done, ModuleParty, Party, UnitParty
 from .world import SERIAL, Store, approve, card_of, issue_again
 
@@ -26,7 +27,7 @@ def see_to_module(party: Party, store: Store) -> Done:
 
 def see_to_unit(party: Party, store: Store) -> Done:
     """Whoever looks after a unit issues a TAN, unlocks, and has a job approved."""
-    assert isinstance(party, UnitParty)  # noqa: S101 - a unit's
+    assert isinstance(party, (UnitParty, NetworkedUnit))  # noqa: S101 - a unit's
     if party.option in (TrustOption.TAN, TrustOption.SECRET):
         issue_again(store, party.bank, party.option)
     approve(card_of(store.vault), CardRole.MODULE, SERIAL)
@@ -35,7 +36,11 @@ def see_to_unit(party: Party, store: Store) -> Done:
 
 
 def approve_another(party: Party, store: Store) -> Done:
-    """Two people approve another job for the module, where none is open."""
+    """Two people approve another job for the module, where none is open; in the network, a key that waits."""
+    if isinstance(party, NetworkedUnit):
+        if not approve_what_waits(store):
+            raise StateError("nothing waits", who="check")
+        return Done(None, store)
     card = card_of(store.vault)
     if any(job.role is CardRole.MODULE for job in card.record.jobs):
         raise StateError("there is one", who="check")

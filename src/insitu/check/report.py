@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..protocol.engine import InsituError
 from ..protocol.messages import TrustOption
-from .attacks import Attack, attacks_on
+from .attacks import WITHSTOOD, Attack, attacks_on
 from .intruder import Power
 from .scenario import Scenario
 from .search import Report, Search
@@ -16,8 +16,14 @@ from .state import Limits, Variant
 from .trace import mermaid
 
 SMALL: Final = Limits(module=1, first=1, second=1)
-"""One session a party, besides the intruder's: enough for every known attack, and searched to the end in a second."""
-FULL: Final = Limits()
+"""Side by side: one session of the module, one at either unit, the intruder at each of them; searched to the end."""
+DEEP: Final = Limits(module=2, first=2, second=0)
+"""One after the other: two sessions of the module and of one unit, a reset between them; searched to the end."""
+TINY: Final = Limits(module=1, first=1, second=0, crashes=0, resets=0)
+"""One session of the module and one of a unit: an attack needs no more."""
+WORLDS: Final = {"side by side": SMALL, "one after the other": DEEP}
+LARGE: Final = {"all of it": Limits()}
+"""Both at once: two sessions of the module and of one unit, one of the other."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Finding:
     """One search and what it came to.
 
     Attributes:
-        option, variant: in which world.
+        option, variant, world: where.
         attack: what had to be found; None: nothing may be.
         report: what came of it.
 
@@ -33,6 +39,7 @@ class Finding:
 
     option: TrustOption
     variant: Variant
+    world: str
     attack: Attack | None
     report: Report
 
@@ -45,6 +52,11 @@ class Finding:
         return violation is not None and violation.invariant == self.attack.breaks
 
     @property
+    def powers(self) -> frozenset[Power]:
+        """What the intruder had besides."""
+        return WITHSTOOD[self.option] if self.attack is None else self.attack.powers
+
+    @property
     def diagram(self) -> str:
         """The way to what was found."""
         return mermaid(self.report.trace, self.report.violation)
@@ -55,7 +67,8 @@ class Finding:
         return {
             "option": self.option.text,
             "variant": self.variant.value,
-            "powers": sorted(power.name.lower() for power in self.attack.powers) if self.attack else [],
+            "world": self.world,
+            "powers": sorted(power.name.lower() for power in self.powers),
             "as_expected": self.as_expected,
             "states": report.states,
             "transitions": report.transitions,
@@ -69,12 +82,12 @@ class Finding:
 
     def line(self) -> str:
         """It, for people."""
-        report, where = self.report, f"{self.option.text}, {self.variant.value}"
+        report, where = self.report, f"{self.option.text}, {self.variant.value}, {self.world}"
         how_far = "all there are" if report.complete else f"to depth {report.depth}"
         size = f"{report.states} states ({how_far}), {report.transitions} moves, {report.seconds:.1f} s"
         if self.attack is not None:
             found = f"{len(report.trace)} moves" if self.as_expected else f"NOT FOUND in {size}"
-            return f"{where}: attack by {self.attack.by}: {found}"
+            return f"{where}, by {self.attack.by}: {found}"
         if report.violation is None:
             return f"{where}: {size}: nothing wrong"
         return f"{where}: {size}: WRONG: {report.violation.what} ({report.violation.invariant})"
@@ -90,30 +103,26 @@ def search(
     *,
     states: int,
     depth: int | None = None,
-    limits: Limits = FULL,
-    attacks: bool = True,
+    worlds: Mapping[str, Limits] = WORLDS,
 ) -> Iterator[Finding]:
-    """Search the world of an option, then for each attack on it that is known.
+    """Search the worlds of an option, then for each attack on it that is known.
 
     Args:
-        option: which world.
-        variant: of it.
-        states: after so many, the first search ends; attacks are looked for as far as they may be.
+        option: whose worlds.
+        variant: of them.
+        states: after so many, a search ends; attacks are looked for as far as they may be.
         depth: after so many moves, it goes no further.
-        limits: how often what may happen any number of times happens.
-        attacks: search for them.
+        worlds: by name.
 
     """
-    plain = Search(Scenario(option, variant=variant, limits=limits), most=states, deepest=depth).run()
-    yield Finding(option, variant, None, plain)
-    for attack in attacks_on(option) if attacks else ():
-        yield Finding(option, variant, attack, find(attack, variant))
+    for name, limits in worlds.items():
+        scenario = Scenario(option, WITHSTOOD[option], variant=variant, limits=limits)
+        yield Finding(option, variant, name, None, Search(scenario, most=states, deepest=depth).run())
+    for attack in attacks_on(option):
+        yield Finding(option, variant, "an attack", attack, find(attack, variant))
 
 
 def find(attack: Attack, variant: Variant = Variant.FIELD, *, states: int = 50_000) -> Report:
     """The shortest way to a known attack."""
-    scenario = Scenario(attack.option, attack.powers, variant=variant, limits=SMALL)
+    scenario = Scenario(attack.option, attack.powers, variant=variant, limits=TINY)
     return Search(scenario, most=states, live=False, only=frozenset({attack.breaks})).run()
-
-
-__all__ = ["FULL", "SMALL", "Finding", "InvariantBroken", "Power", "find", "search"]

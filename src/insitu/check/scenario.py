@@ -30,12 +30,13 @@ from ..protocol.messages import (
 )
 from ..protocol.parties.mobile import MOBILE, Begun, MobileData, MobileState, at_module
 from ..protocol.parties.module_data import KeyMade
-from ..protocol.parties.unit import FingerprintsAgree, FingerprintsDiffer, ModulePersonalized
+from ..protocol.parties.unit import FingerprintsAgree, FingerprintsDiffer, JobApproved, ModulePersonalized
 from ..protocol.ports import Ports
 from ..protocol.session import Outcome
 from .channel import CheckedSession, Frame
 from .intruder import Intruder, Power
 from .memory import Repeated
+from .networked import NetworkedUnit
 from .parties import MOBILE as MOBILE_NAME
 from .parties import Done, End, ModuleParty, Party, UnitParty, answer, begin, move
 from .people import approve_another, reset_by_hand, see_to_module, see_to_unit
@@ -76,17 +77,21 @@ class Scenario:
         self.start = beginning(self.option)
         module = ModuleParty(self.option, self.start)
         units = [UnitParty(self.option, self.start, bank, self.maker) for bank in BANKS]
-        self.places = (
-            Place("module", module, 0, self.limits.module),
-            Place("unit 1", units[0], 1, self.limits.first),
-            Place("unit 2", units[1], 2, self.limits.second),
-        )
+        here = Place("module", module, 0, self.limits.module)
+        if self.variant is Variant.FIELD:
+            first = Place("unit 1", units[0], 1, self.limits.first)
+            self.places = (here, first, Place("unit 2", units[1], 2, self.limits.second))
+        else:
+            service = NetworkedUnit(self.option, self.start, BANKS[0], self.maker)
+            lines = (("unit, line 1", self.limits.first), ("unit, line 2", self.limits.second))
+            self.places = (here, *(Place(name, service, 1, runs) for name, runs in lines))
         self.intruder = Intruder(self.start, self.option, self.powers)
         self._locals: dict[Hashable, Local | None] = {}
         self._done: list[tuple[Done, dict[str, bytes]]] = []
         self._sayings: dict[tuple[int, int], list[tuple[str, Message, int]]] = {}
         self._operating: dict[int, tuple[Fact, ...]] = {}
         self._intruded: dict[tuple[int, int, int], list[tuple[Move, Local]]] = {}
+        self._told: dict[tuple[int, int], object | None] = {}
         self._restarted: dict[int, int] = {}
         self._described: dict[int, str] = {}
         self.frames.number(Frame("cut"), "cut")
@@ -95,7 +100,10 @@ class Scenario:
 
     def initial(self) -> State:
         """Before anything happened."""
-        stores = (self.start.module, *(self.start.units[bank] for bank in BANKS))
+        units = [self.start.units[bank] for bank in BANKS]
+        if self.variant is Variant.NETWORKED:
+            units[0] = self.start.networked
+        stores = (self.start.module, *units)
         return State(
             tuple(self.store_number(store) for store in stores),
             tuple(Slot(IDLE, NOBODY, (), (), place.runs) for place in self.places),
@@ -444,6 +452,8 @@ class Scenario:
                 local = given(self.local(place, slot.end, store, ("answer", text), do))
                 after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
                 yield Move("answer", about.name, "person", text), after
+        if isinstance(about.party, NetworkedUnit) and JobApproved in end.session.accepted:
+            yield from self._news(state, place, slot, about.party)
         if slot.orders:
             order, *rest = slot.orders
             event = self.orders[order]
@@ -452,6 +462,18 @@ class Scenario:
             )
             after = self.applied(state, place, local, inbox=slot.inbox, orders=tuple(rest))
             yield Move("order", about.name, "mobile", type(event).__name__), after
+
+    def _news(self, state: State, place: int, slot: Slot, unit: NetworkedUnit) -> Iterator[tuple[Move, State]]:
+        """The unit looks what people did, and tells the session that waits for them."""
+        number = state.stores[self.places[place].store]
+        key = slot.end, number
+        if key not in self._told:
+            self._told[key] = unit.news(self.stores[number], self.ends[slot.end].session)
+        told = self._told[key]
+        if told is not None:
+            local = self.event(place, slot, number, "news", lambda session: session.submit(told, NOW))
+            after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
+            yield Move("answer", self.places[place].name, "person", type(told).__name__), after
 
     def _replies(self, state: State, place: int, end: End) -> Iterator[tuple[str, Callable[[Ports, Consult], object]]]:
         """What the person says who is asked; an honest one says what is so."""
@@ -484,11 +506,14 @@ class Scenario:
     def _crashes_at_rest(self, state: State) -> Iterator[tuple[Move, State]]:
         if not state.left[0]:
             return
-        for place, slot in enumerate(state.slots):
-            if slot.end != IDLE:
-                local = Local(IDLE, self._came_up(state.stores[self.places[place].store]), (), (), (), (), (), _NOTHING)
-                after = self.applied(state, place, local, inbox=(), orders=())
-                yield Move("crash", self.places[place].name, "", "and comes up again"), self._less(after, 0)
+        running = {self.places[place].store: place for place, slot in enumerate(state.slots) if slot.end != IDLE}
+        for store, first in running.items():
+            after, came_up = state, self._came_up(state.stores[store])
+            for place, about in enumerate(self.places):
+                if about.store == store and state.slots[place].end != IDLE:
+                    local = Local(IDLE, came_up, (), (), (), (), (), _NOTHING)
+                    after = self.applied(after, place, local, inbox=(), orders=())
+            yield Move("crash", self.places[first].name, "", "and comes up again"), self._less(after, 0)
 
     def _came_up(self, store: int) -> int:
         if store not in self._restarted:
@@ -508,7 +533,7 @@ class Scenario:
                 yield Move("people", "module", "person", "resets it by hand"), self._less(after, 1)
         if state.left[2]:
             for place in range(1, len(state.slots)):
-                if state.slots[place].end == IDLE:
+                if state.slots[place].end == IDLE or self.variant is Variant.NETWORKED:
                     after = self._people(state, place, "job", approve_another)
                     if after is not None:
                         yield (
@@ -522,7 +547,9 @@ class Scenario:
         local = self.local(place, IDLE, store, what, lambda: do(about.party, self.stores[store].fork()))
         if local is None:
             return None
-        return self.applied(state, place, local, inbox=(), orders=())
+        stores = list(state.stores)
+        stores[about.store] = local.store
+        return state._replace(stores=tuple(stores))
 
     def described(self, frame: int) -> str:
         """A frame, for people."""

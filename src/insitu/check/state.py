@@ -16,6 +16,7 @@ from ..protocol.messages import (
     Personalized,
     Proof,
     Ticket,
+    TrustOption,
 )
 from .parties import Done, Party
 
@@ -127,6 +128,14 @@ class Variant(Enum):
 
     FIELD = "field"
     """It goes to one module at a time, whose job two people approved before."""
+    NETWORKED = "networked"
+    """It listens, two sessions run at a time, and people approve a module's key while it waits."""
+
+    @property
+    def options(self) -> tuple[TrustOption, ...]:
+        """Those that such a unit can have."""
+        cable = (TrustOption.PHYSICAL, TrustOption.SHIPPED_KEY)
+        return tuple(option for option in TrustOption if self is Variant.FIELD or option not in cable)
 
 
 @dataclass

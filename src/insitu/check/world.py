@@ -172,10 +172,13 @@ class _Set:
         self.foreign, self.rival = self.other.customer(BANKS[0]), self.maker.customer(RIVAL)
         _, host = fresh_pair("host")
         self.central: dict[str, bytes] = {}
+        self.bare: dict[str, CheckedVault] = {}
         for name, vault in (*self.cards.items(), (RIVAL, self.rival), ("foreign", self.foreign)):
             card = card_of(vault)
             key = host if name in BANKS else fresh_pair("host of the intruder")[1]
             self.central[name] = card.certify(approve(card, CardRole.CENTRAL, "Host", key.public), key.public)
+            vault.restart()
+            self.bare[name] = vault.fork()
             approve(card, CardRole.MODULE, SERIAL)
             vault.restart()
 
@@ -191,6 +194,7 @@ class Beginning:
     Attributes:
         module: the store of SN-1.
         units: the stores of the units, one a bank.
+        networked: that of the first bank's, where no job was approved beforehand.
         central: DER of the central system's certificate, by bank, the rival included.
         envelopes: what the operator at SN-1 finds in the envelope of a bank.
         root: of the manufacturer.
@@ -215,6 +219,11 @@ class Beginning:
                 self.envelopes[bank] = issue_tan(book, bank)
                 book.restart()
             self.units[bank] = Store(vault.fork(), book)
+        bank = BANKS[0]
+        self.networked = Store(every.bare[bank].fork(), given(self.units[bank].book).fork())
+        if option is TrustOption.SECRET:
+            book_of(given(self.networked.book), bank).agree(SERIAL, shared_secret(SERIAL))
+            given(self.networked.book).restart()
         self.loot = self._loot(self.stolen, other, option)
         self._maker = maker
 

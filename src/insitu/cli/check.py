@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..check.report import FULL, SMALL, InvariantBroken, search
+from ..check.report import LARGE, WORLDS, InvariantBroken, search
 from ..check.state import Variant
 from ..check.trace import DIAGRAM
 from ..protocol.engine import UsageError
@@ -25,12 +25,12 @@ from .common import OPTIONS, PATH, say
 @click.option(
     "--states",
     type=click.IntRange(1, 100_000_000),
-    default=100_000,
+    default=200_000,
     show_default=True,
     help="End each search after so many states.",
 )
 @click.option("--depth", type=click.IntRange(1, 1000), help="Go no further than so many moves.")
-@click.option("--small", is_flag=True, help="One session a party only, which is searched to the end within seconds.")
+@click.option("--large", is_flag=True, help="Everything at once, more than can be searched to the end.")
 @click.option("--trace", type=PATH, help="Write the way to the first thing found wrong, a Mermaid diagram.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one object a search.")
 def check(
@@ -38,7 +38,7 @@ def check(
     variant: tuple[str, ...],
     states: int,
     depth: int | None,
-    small: bool,
+    large: bool,
     trace: Path | None,
     as_json: bool,
 ) -> None:
@@ -53,8 +53,10 @@ def check(
         raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
     for name in option or sorted(OPTIONS):
         for kind in variant or [each.value for each in Variant]:
-            limits = SMALL if small else FULL
-            for finding in search(OPTIONS[name], Variant(kind), states=states, depth=depth, limits=limits):
+            if OPTIONS[name] not in Variant(kind).options:
+                continue
+            worlds = LARGE if large else WORLDS
+            for finding in search(OPTIONS[name], Variant(kind), states=states, depth=depth, worlds=worlds):
                 say(json.dumps(finding.facts()) if as_json else finding.line())
                 if not finding.as_expected:
                     if trace is not None:

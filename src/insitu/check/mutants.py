@@ -1,0 +1,332 @@
+"""Mutants: the tables with one thing wrong, to see whether the checker would notice.
+
+Each guard dropped, each destination redirected, each Persist moved behind what it has to come before; one at a time. A
+mutant is killed by the table itself, which refuses to be built; by the ordinary course, which does not come to its end
+any more; or by an invariant in a small world. One that survives must be explained, in survivors.json, by a reason why
+it is harmless; rows that these worlds never take are told as what they are, out of reach.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import wraps
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+from ..protocol.channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
+from ..protocol.channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
+from ..protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE
+from ..protocol.channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
+from ..protocol.engine import STAY, ChannelLost, Close, Effects, Persist, Row, Table, TableError
+from ..protocol.messages import NumberMaker, TrustOption
+from ..protocol.parties.card import CARD
+from ..protocol.parties.mobile import MOBILE
+from ..protocol.parties.module import MODULE
+from ..protocol.parties.unit import UNIT
+from .attacks import WITHSTOOD
+from .liveness import Liveness
+from .scenario import Scenario
+from .search import Search
+from .state import Limits
+
+AnyTable = Table[Any, Any]
+LIMITS: Final = Limits(module=1, first=1, second=0)
+"""Of a small world: one session each, a crash, a reset, another job, and the intruder; it is searched to its end."""
+STATES: Final = 3000
+"""At most so many, where the intruder has much to say."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A small world in which a mutant of some table is tried."""
+
+    option: TrustOption
+    maker: NumberMaker = NumberMaker.UNIT
+
+    def scenario(self) -> Scenario:
+        """It, anew: nothing that was remembered under another table."""
+        return Scenario(self.option, WITHSTOOD[self.option], maker=self.maker, limits=LIMITS)
+
+
+_T = TrustOption
+_CONVEYED: Final = tuple(World(_T.CONVEYED, maker) for maker in NumberMaker)
+WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
+    "module": (MODULE, (World(_T.CERTIFICATES), World(_T.PHYSICAL))),
+    "unit": (UNIT, (World(_T.CERTIFICATES), World(_T.PHYSICAL), World(_T.SHIPPED_KEY))),
+    "card": (CARD, (World(_T.TICKET), World(_T.CERTIFICATES))),
+    "proof-module": (MODULE_PROOF, (World(_T.SHIPPED_KEY),)),
+    "proof-unit": (UNIT_PROOF, (World(_T.SHIPPED_KEY),)),
+    "pake-module": (MODULE_PAKE, (World(_T.SECRET), World(_T.TAN))),
+    "pake-unit": (UNIT_PAKE, (World(_T.SECRET), World(_T.TAN))),
+    "ticket-module": (TICKET_MODULE, (World(_T.TICKET),)),
+    "ticket-unit": (TICKET_UNIT, (World(_T.TICKET),)),
+    "conveyed-module": (MODULE_CONVEYED, _CONVEYED),
+    "conveyed-unit": (UNIT_CONVEYED, _CONVEYED),
+    "mobile": (MOBILE, _CONVEYED),
+}
+"""Tables by name, and the worlds that use them."""
+
+
+# Mutants -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One thing wrong in one row.
+
+    Attributes:
+        table: name.
+        row: number, from 0.
+        what: "guard dropped", "to STATE", "Persist last".
+
+    """
+
+    table: str
+    row: int
+    what: str
+
+    @property
+    def name(self) -> str:
+        """With the row in words, for people and for survivors.json."""
+        table, _ = WORLDS[self.table]
+        row = table.rows[self.row]
+        source = "/".join(state.name for state in row.sources[:2]) + ("/.." if len(row.sources) > 2 else "")
+        guard = "" if row.when is None else f" if {row.when.__name__}"
+        return f"{self.table}: {source} on {row.on.__name__}{guard}: {self.what}"
+
+    def rows(self) -> tuple[Row[Any], ...]:
+        """The table's rows, with it."""
+        table, _ = WORLDS[self.table]
+        rows = list(table.rows)
+        before = rows[self.row]
+        if self.what == "guard dropped":
+            rows[self.row] = replace(before, when=_always())
+        elif self.what == "Persist last":
+            assert before.do is not None  # noqa: S101 - such a mutant is made of rows with an action only
+            rows[self.row] = replace(before, do=_late(before.do))
+        else:
+            name = self.what.removeprefix("to ")
+            rows[self.row] = replace(before, then=next(state for state in table.states if state.name == name))
+        return tuple(rows)
+
+
+def _always() -> Callable[[Any, Any], bool]:
+    """A guard that admits everything, and is no other guard: rows behind it are looked at no more."""
+
+    def admitted(data: object, event: object) -> bool:
+        return True
+
+    return admitted
+
+
+def _late(do: Callable[[Any, Any], tuple[Any, Effects]]) -> Callable[[Any, Any], tuple[Any, Effects]]:
+    @wraps(do)
+    def late(data: Any, event: Any) -> tuple[Any, Effects]:  # noqa: ANN401 - of any table
+        after, effects = do(data, event)
+        early = [effect for effect in effects if not isinstance(effect, Persist)]
+        return after, [*early, *(effect for effect in effects if isinstance(effect, Persist))]
+
+    return late
+
+
+def mutants_of(name: str, how: Taken) -> Iterator[Mutant]:
+    """Those of a table that its worlds can tell from it: of rows that they take, of guards that had to refuse."""
+    table, _ = WORLDS[name]
+    for number, row in enumerate(table.rows):
+        if number in how.refusing:
+            yield Mutant(name, number, "guard dropped")
+        if number in how.rows:
+            yield from (Mutant(name, number, f"to {state.name}") for state in _elsewhere(table, row))
+        if number in how.persisting:
+            yield Mutant(name, number, "Persist last")
+
+
+def beyond(name: str, how: Taken) -> Iterator[str]:
+    """What its worlds cannot tell: rows that they never take, guards that never had to refuse."""
+    table, _ = WORLDS[name]
+    for number, row in enumerate(table.rows):
+        words = Mutant(name, number, "").name.removesuffix(": ")
+        if number not in how.rows:
+            yield f"{words}: never taken"
+        elif row.when is not None and number not in how.refusing:
+            yield f"{words}: nothing comes that it would refuse"
+
+
+def _elsewhere(table: AnyTable, row: Row[Any]) -> tuple[Enum, ...]:
+    """Two other destinations: where the row comes from, and the state that follows in the table's order."""
+    then = row.sources[0] if row.then is STAY else row.then
+    at = table.states.index(then)
+    others = dict.fromkeys((row.sources[0], table.states[(at + 1) % len(table.states)], table.states[at - 1]))
+    return tuple(state for state in others if state is not then)[:2]
+
+
+@contextmanager
+def instead(table: AnyTable, rows: tuple[Row[Any], ...]) -> Iterator[None]:
+    """These rows take the place of the table's, wherever it is used in this process.
+
+    Raises:
+        TableError: no table can be built of them.
+
+    """
+    before = dict(vars(table))
+    made: AnyTable = Table(
+        table.party, type(table.initial), table.initial, rows, entries=table.entries, name=table.name
+    )
+    vars(table).update(vars(made))
+    try:
+        yield
+    finally:
+        vars(table).update(before)
+
+
+# Trying them -------------------------------------------------------------------------------------------------------
+
+
+class Fate(Enum):
+    """What became of a mutant."""
+
+    REFUSED = "the table refuses to be built"
+    STUCK = "the ordinary course comes to no end"
+    CAUGHT = "an invariant breaks"
+    SURVIVED = "nothing is noticed"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A mutant, and what became of it; `by`: what noticed it."""
+
+    mutant: Mutant
+    fate: Fate
+    by: str = ""
+
+
+def tried(mutant: Mutant) -> Tried:
+    """Plant it, look, and take it out again."""
+    table, worlds = WORLDS[mutant.table]
+    for world in worlds:
+        world.scenario()
+    try:
+        with instead(table, mutant.rows()):
+            for world in worlds:
+                scenario = world.scenario()
+                violation = Liveness(scenario).stuck(scenario.initial())
+                if violation is not None:
+                    return Tried(mutant, Fate.STUCK, violation.what)
+            for world in worlds:
+                report = Search(world.scenario(), most=STATES).run()
+                if report.violation is not None:
+                    return Tried(mutant, Fate.CAUGHT, report.violation.invariant)
+    except TableError as error:
+        return Tried(mutant, Fate.REFUSED, error.summary)
+    return Tried(mutant, Fate.SURVIVED)
+
+
+class Taken(NamedTuple):
+    """The rows of a table, by number, that its worlds take.
+
+    Attributes:
+        rows: all of them.
+        persisting: that persist before they do something else.
+        going_on: after which the session was seen to go on.
+        refusing: whose guard had to refuse something.
+
+    """
+
+    rows: frozenset[int]
+    persisting: frozenset[int]
+    going_on: frozenset[int]
+    refusing: frozenset[int]
+
+
+def taken(name: str) -> Taken:
+    """Which rows its worlds take, and how."""
+    table, worlds = WORLDS[name]
+    for world in worlds:
+        world.scenario()  # how it begins is not part of it
+    fired: Counter[int] = Counter()
+    persisting: set[int] = set()
+    going_on: set[int] = set()
+    refusing: set[int] = set()
+
+    def watched(number: int, row: Row[Any]) -> Row[Any]:
+        def do(data: Any, event: Any) -> tuple[Any, Effects]:  # noqa: ANN401 - of any table
+            fired[number] += 1
+            after, effects = (data, ()) if row.do is None else row.do(data, event)
+            kinds = [isinstance(effect, Persist) for effect in effects]
+            if any(kinds) and not kinds[-1]:
+                persisting.add(number)
+            if row.on is not ChannelLost and not any(isinstance(effect, Close) for effect in effects):
+                going_on.add(number)
+            return after, effects
+
+        def when(data: Any, event: Any) -> bool:  # noqa: ANN401 - of any table
+            assert row.when is not None  # noqa: S101 - put in where there is one
+            admitted = False
+            try:
+                admitted = row.when(data, event)
+            finally:
+                if not admitted:
+                    refusing.add(number)
+            return admitted
+
+        return replace(row, do=do, when=row.when and when)
+
+    with instead(table, tuple(watched(number, row) for number, row in enumerate(table.rows))):
+        for world in worlds:
+            Search(world.scenario(), most=STATES).run()
+    return Taken(frozenset(fired), frozenset(persisting), frozenset(going_on), frozenset(refusing))
+
+
+def explained() -> dict[str, str]:
+    """Why a mutant that survives is harmless, by its name."""
+    text = (files(__package__) / "survivors.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+@dataclass
+class Score:
+    """What became of all mutants of some tables.
+
+    Attributes:
+        outcomes: one by one.
+        beyond: rows that no world takes and guards that nothing tries, in words; they have no mutants here.
+        over: mutants of where a session goes that is over with that very step: nobody goes on from there.
+
+    """
+
+    outcomes: list[Tried]
+    beyond: list[str]
+    over: frozenset[Mutant] = frozenset()
+
+    @property
+    def survivors(self) -> list[Mutant]:
+        """Those that nobody noticed."""
+        return [each.mutant for each in self.outcomes if each.fate is Fate.SURVIVED]
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Survivors without a reason, and reasons without a survivor."""
+        names, reasons = {each.name for each in self.survivors}, explained()
+        tables = {each.mutant.table for each in self.outcomes}
+        stale = {name for name in reasons if name.split(":")[0] in tables} - names
+        return sorted((names - reasons.keys() - {each.name for each in self.over}) | stale)
+
+
+def score(names: Iterator[str] | list[str], *, told: Callable[[Tried], None] = lambda _: None) -> Score:
+    """Try all mutants of these tables."""
+    result = Score([], [])
+    for name in names:
+        how = taken(name)
+        result.beyond += beyond(name, how)
+        for mutant in mutants_of(name, how):
+            if mutant.what.startswith("to ") and mutant.row not in how.going_on:
+                result.over |= {mutant}
+            result.outcomes.append(tried(mutant))
+            told(result.outcomes[-1])
+    return result
