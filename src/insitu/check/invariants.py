@@ -245,6 +245,12 @@ def s9_no_secret_is_told(done: Done, before: dict[str, bytes]) -> str:
     return ""
 
 
+def s6_what_is_signed_was_announced(done: Done) -> str:
+    """S6: the entry in the log is durable before the signature is made."""
+    is_early = done.store is not None and done.store.vault.early
+    return "a card signed before its log said so" if is_early else ""
+
+
 OF_A_STATE: Final[tuple[Callable[[Seen], str], ...]] = (
     s2_operating_means_a_whole_chain_and_its_key,
     s3_after_a_reset_nothing_of_before_is_left,
@@ -314,6 +320,8 @@ class Judge:
             self._looked_at += 1
             if what := s9_no_secret_is_told(done, before):
                 return Violation(s9_no_secret_is_told.__name__, what)
+            if what := s6_what_is_signed_was_announced(done):
+                return Violation(s6_what_is_signed_was_announced.__name__, what)
         return None
 
     def _link(self, state: State) -> Violation | None:
@@ -331,5 +339,11 @@ class Judge:
 
 def invariants() -> Iterator[tuple[str, str]]:
     """Name and first line of what each says."""
-    for each in (*OF_A_STATE, *OF_A_MOVE, s13_both_ends_want_the_same, s9_no_secret_is_told):
+    for each in (
+        *OF_A_STATE,
+        *OF_A_MOVE,
+        s13_both_ends_want_the_same,
+        s9_no_secret_is_told,
+        s6_what_is_signed_was_announced,
+    ):
         yield each.__name__, (each.__doc__ or "").split("\n", 1)[0]

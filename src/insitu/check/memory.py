@@ -15,6 +15,10 @@ from ..protocol.engine import KeyHandle, KeyKind, PublicKey, SecretHandle
 from ..protocol.keys.exchange import begin_exchange
 from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import Vault
+from ..protocol.messages import RECORD_LIMITS, CardRecord, decode_record
+from ..protocol.parties.card_data import SIGNING
+from ..protocol.parties.card_record import log_of
+from ..protocol.stores.card_log import Intent
 
 
 class Repeated:
@@ -122,6 +126,16 @@ class CheckedVault(Vault):
     def _store(self) -> CheckedKeys:
         assert isinstance(self._keys, CheckedKeys)  # noqa: S101 - nothing else is put in
         return self._keys
+
+    early = False
+    """A customer's signing key signed what no entry in the card's durable log had announced (S6)."""
+
+    def sign(self, key: KeyHandle, message: bytes) -> bytes:
+        """See KeyStore."""
+        if key.label == SIGNING and self._record is not None:
+            log = log_of(decode_record(CardRecord, self._record, **RECORD_LIMITS))
+            self.early |= not any(isinstance(each.what, Intent) and each.what.to_be_signed == message for each in log)
+        return super().sign(key, message)
 
     def fork(self) -> CheckedVault:
         """The same once more, from here."""

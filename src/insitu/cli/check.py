@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ..check.mutants import WORLDS as TABLES
+from ..check.mutants import Fate, Tried, score
 from ..check.report import LARGE, WORLDS, InvariantBroken, search
 from ..check.state import Variant
 from ..check.trace import DIAGRAM
@@ -31,6 +33,8 @@ from .common import OPTIONS, PATH, say
 )
 @click.option("--depth", type=click.IntRange(1, 1000), help="Go no further than so many moves.")
 @click.option("--large", is_flag=True, help="Everything at once, more than can be searched to the end.")
+@click.option("--mutants", is_flag=True, help="Plant faults in the tables instead, one by one, and see what notices.")
+@click.option("--table", type=click.Choice(list(TABLES)), multiple=True, help="Only faults in this table.")
 @click.option("--trace", type=PATH, help="Write the way to the first thing found wrong, a Mermaid diagram.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one object a search.")
 def check(
@@ -39,6 +43,8 @@ def check(
     states: int,
     depth: int | None,
     large: bool,
+    mutants: bool,
+    table: tuple[str, ...],
     trace: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,8 +53,12 @@ def check(
     What runs are the tables and sessions of this program itself. Where an option is known not to withstand somebody,
     that must be found, too. Takes minutes, unless told to be less thorough.
 
-    Exit code 1: an invariant does not hold, or a known attack was not found.
+    Exit code 1: an invariant does not hold, a known attack was not found, or a planted fault is not noticed and nobody
+    has explained why it is harmless.
     """
+    if mutants:
+        _plant(list(table) or list(TABLES), as_json=as_json)
+        return
     if trace is not None and trace.is_file() and not trace.read_text(errors="replace").startswith(DIAGRAM):
         raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
     for name in option or sorted(OPTIONS):
@@ -62,3 +72,30 @@ def check(
                     if trace is not None:
                         trace.write_text(finding.diagram, encoding="utf-8")
                     raise InvariantBroken("the check found a fault", who="check", got=finding.line())
+
+
+def _plant(tables: list[str], *, as_json: bool) -> None:
+    def tell(each: Tried) -> None:
+        facts = {"mutant": each.mutant.name, "fate": each.fate.name.lower(), "by": each.by}
+        told = f"{each.mutant.name}: {each.fate.value}{f' ({each.by})' if each.by else ''}"
+        say(json.dumps(facts) if as_json else told)
+
+    result = score(tables, told=tell)
+    killed = sum(each.fate is not Fate.SURVIVED for each in result.outcomes)
+    facts = {
+        "mutants": len(result.outcomes),
+        "killed": killed,
+        **{fate.name.lower(): sum(each.fate is fate for each in result.outcomes) for fate in Fate},
+        "over": len(set(result.survivors) & result.over),
+        "explained": len(result.outcomes) - killed - len(result.unexplained),
+        "unexplained": result.unexplained,
+        "beyond": result.beyond,
+    }
+    if as_json:
+        say(json.dumps(facts))
+    else:
+        for words in result.beyond:
+            say(f"beyond these worlds: {words}")
+        say(f"{facts['mutants']} mutants, {killed} killed, {facts['explained']} survivors explained")
+    if result.unexplained:
+        raise InvariantBroken("a planted fault is not noticed", who="check", got="; ".join(result.unexplained))

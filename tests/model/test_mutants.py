@@ -1,0 +1,80 @@
+"""Faults planted in the tables: a few of them here, all of them by `insitu check --mutants`."""
+
+from __future__ import annotations
+
+import pytest
+from commands import insitu
+
+from insitu.check.mutants import WORLDS, Fate, Mutant, explained, instead, taken, tried
+from insitu.protocol.engine import TableError
+from insitu.protocol.parties.module import MODULE
+from insitu.protocol.parties.unit import UNIT
+
+
+def row_of(table: str, guard: str) -> int:
+    rows = WORLDS[table][0].rows
+    return next(number for number, row in enumerate(rows) if row.when is not None and row.when.__name__ == guard)
+
+
+@pytest.mark.parametrize(
+    ("table", "guard", "what", "fate"),
+    [
+        ("module", "chain_is_complete", "guard dropped", Fate.CAUGHT),
+        ("unit", "a_known_module_proves_possession", "guard dropped", Fate.CAUGHT),
+        ("proof-unit", "the_mac_is_right", "guard dropped", Fate.CAUGHT),
+        ("unit", "it_wants_personalization", "to AWAITING_CONFIRMATION", Fate.REFUSED),
+        ("unit", "people_are_to_approve_it", "guard dropped", Fate.STUCK),
+    ],
+)
+def test_what_notices_a_fault(table, guard, what, fate):
+    before = WORLDS[table][0].rows
+    outcome = tried(Mutant(table, row_of(table, guard), what))
+    assert (outcome.fate, bool(outcome.by)) == (fate, True)
+    assert WORLDS[table][0].rows is before
+
+
+def test_a_commit_that_comes_after_its_message_is_noticed():
+    """The power fails between them: the unit believes what is not so (L7)."""
+    number = next(
+        number for number, row in enumerate(MODULE.rows) if row.do is not None and row.do.__name__ == "commit"
+    )
+    outcome = tried(Mutant("module", number, "Persist last"))
+    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, "a_unit_is_right_about_what_it_did")
+
+
+def test_a_signature_before_its_entry_in_the_log_is_noticed():
+    number = row_of("card", "two_people_approved_exactly_this")
+    outcome = tried(Mutant("card", number, "Persist last"))
+    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, "s6_what_is_signed_was_announced")
+
+
+def test_a_table_is_itself_again_after_a_mutant_that_could_not_be_built():
+    rows = UNIT.rows
+    with pytest.raises(TableError), instead(UNIT, rows[:1]):
+        pytest.fail("built")
+    assert UNIT.rows is rows
+
+
+def test_every_explained_survivor_is_still_a_mutant_of_a_row_that_is_there():
+    """That each still survives, and no other does, the whole run says."""
+    there = {
+        Mutant(name, number, "").name.removesuffix(": ")
+        for name, (table, _) in WORLDS.items()
+        for number in range(len(table.rows))
+    }
+    for name, reason in explained().items():
+        assert name.rsplit(": ", 1)[0] in there, name
+        assert len(reason) > 40
+
+
+def test_which_rows_a_world_takes():
+    how = taken("ticket-unit")
+    assert how.rows == frozenset(range(len(WORLDS["ticket-unit"][0].rows)))
+    assert how.persisting == how.refusing == frozenset()
+    assert len(how.going_on) == len(how.rows) - 1, "a refusal ends the session"
+
+
+def test_a_command_for_it():
+    ran = insitu("check", "--mutants", "--table", "ticket-module", "--json")
+    assert ran.code == 0
+    assert '"unexplained": []' in ran.out.splitlines()[-1]
