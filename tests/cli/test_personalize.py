@@ -229,15 +229,21 @@ def test_interrupted_at_the_card(bank, at, monkeypatch, call, when, step):
 def test_a_card_whose_disk_fails(bank, at, monkeypatch, durable, step):
     """Before the intent is there, as it is replaced, before the result: what is known is said; later the log tells."""
     bank.approved("--module", SERIAL)
-    real, calls = os.fsync, iter(range(1000))
+    real, certify, left = os.fsync, Card.certify, [1000]
 
     def fsync(descriptor: int) -> None:
         real(descriptor)
-        if next(calls) >= durable:
+        left[0] -= 1
+        if left[0] < 0:
             raise OSError(errno.EIO, "Input/output error")
+
+    def fails_from_here(*given: object) -> bytes:
+        left[0] = durable
+        return certify(*given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
+        patch.setattr(Card, "certify", fails_from_here)
         ran = insitu(*bank.personalize(at))
     assert ran.code == 4
     assert "Input/output error" in ran.error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from world import SERIAL, World
 
@@ -75,3 +77,11 @@ def test_every_step_is_put_in_words():
     assert len(set(texts.values())) == len(Step) - 1, "approving and approved read alike"
     assert "66666 6666" not in texts[Step.CERTIFIED]
     assert "6666 6666" in texts[Step.CERTIFIED]
+
+
+def test_approvals_that_do_not_last_are_not_promised(world: World):
+    """With a signing token they end with the program."""
+    world.approved(CardRole.MODULE, SERIAL)
+    outlook = replace(Outlook.of(world.card, SERIAL), lasts=False)
+    assert "asks for both again" in outlook.next_text(Step.APPROVED)
+    assert "goes on with it" in replace(outlook, lasts=True).next_text(Step.APPROVED)

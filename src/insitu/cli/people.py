@@ -80,6 +80,18 @@ def _pin_file(pair: str) -> tuple[str, Path]:
     return person, Path(file)
 
 
+def check_together(owner: Card, people: Sequence[str]) -> None:
+    """Make sure that two people are there where approvals do not last.
+
+    Raises:
+        StateError: one person is there, for a signing token.
+
+    """
+    if owner.split is not None and len(people) < 2:
+        expected = "both people at once, who hold the signing token's PIN together"
+        raise StateError("approvals of a signing token do not last", who="card", expected=expected, got="one person")
+
+
 @contextmanager
 def approving(
     reopen: Callable[[], Vault], propose: Callable[[Card], Sequence[J]], approvers: Approvers
@@ -91,11 +103,8 @@ def approving(
     """
     with opened(reopen) as vault:
         owner = Card(vault)
-        if approvers and owner.split is not None and len(approvers.people) < 2:
-            expected = "both people at once, who hold the signing token's PIN together"
-            raise StateError(
-                "approvals of a signing token do not last", who="card", expected=expected, got="one person"
-            )
+        if approvers:
+            check_together(owner, approvers.people)
         jobs = propose(owner)
         for job in jobs if approvers else ():
             say(described(job))

@@ -35,7 +35,7 @@ from ..shell.telling import status_facts
 from ..transports.errors import TransportError
 from ..transports.tap import Tap
 from .common import Teller, confirm, emit, is_ours, run_async, say
-from .people import Approvers, ask_for_approvals
+from .people import Approvers, ask_for_approvals, check_together
 
 if TYPE_CHECKING:
     from ..shell.unit import Unit
@@ -219,6 +219,8 @@ class Personalizing:
         if is_approved or not (errand.people or self._guide):
             return
         self._step("Two people approve exactly this job")
+        if errand.people:
+            check_together(card, errand.people)
         self._begun = True
         job = card.propose(CardRole.MODULE, errand.serial, days=errand.days)
         if not errand.as_json:

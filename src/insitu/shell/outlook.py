@@ -76,6 +76,7 @@ class Outlook:
         job: the open one for whatever key it will make, in time; None if there is none.
         made: what the log has last; None if nothing.
         entries: of the log.
+        lasts: approvals outlive the program; with a signing token they do not.
 
     """
 
@@ -83,6 +84,7 @@ class Outlook:
     job: Job | None
     made: Made | None
     entries: int = 0
+    lasts: bool = True
 
     @classmethod
     def of(cls, card: Card, serial: str) -> Outlook:
@@ -95,7 +97,8 @@ class Outlook:
         fits = (job for job in card.record.jobs if job.role is CardRole.MODULE and job.subject == serial)
         job = next((job for job in fits if job.public_key is None and card.now <= job.expires), None)
         log = log_of(card.record)
-        return cls(serial, job, last_made(log, serial), log[-1].number + 1 if log else 0)
+        entries = log[-1].number + 1 if log else 0
+        return cls(serial, job, last_made(log, serial), entries, lasts=card.split is None)
 
     @property
     def is_approved(self) -> bool:
@@ -128,6 +131,8 @@ class Outlook:
         match step:
             case Step.NOTHING:
                 return "nothing was approved or signed"
+            case Step.APPROVING | Step.APPROVED if not self.lasts:
+                return "nothing was signed, and approvals end with this program: the same command asks for both again"
             case Step.APPROVING | Step.APPROVED:
                 return f"nothing was signed; {self.job_text}: the same command goes on with it"
             case Step.SIGNING:
