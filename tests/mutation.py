@@ -234,7 +234,7 @@ def main() -> int:
             noticed += 1
         else:
             print(f"not noticed: {path.relative_to(ROOT)}:{line}: {way}", flush=True)
-        if count % 25 == 0:
+        if count % 5 == 0:
             print(f"{noticed} of {count}", flush=True)
     print(f"{given.part}: {noticed} of {len(chosen)} mutants noticed ({noticed / len(chosen):.1%}), {len(made)} in all")
     return 0
