@@ -83,6 +83,7 @@ class Site:
         self._asked, self._requests = trio.open_memory_channel[str](WAITING)
         self._epochs: set[int] = set()
         self._modules = 0
+        self._to_replace = False
         self._offline_since = 0.0
         self._must_reset = False
         world.network.places[serial] = world.network.places[self.port.place] = self.machine
@@ -120,6 +121,9 @@ class Site:
     async def run(self) -> None:
         """From the start."""
         self.store.spared = False
+        if self._to_replace:
+            self._to_replace = False
+            self._replace()
         with self._opened() as vault:
             port = LocalPort(tell=partial(self.world.see_line, self.machine))
             try:
@@ -166,7 +170,7 @@ class Site:
             return self.store.open()
 
     def _replace(self) -> None:
-        """The module's store is damaged for good: another module takes its place, with a store of another make."""
+        """The module's store is of no use any more: another module takes its place, with a store of another make."""
         self._modules += 1
         self.serial, self.record = f"{self.machine.name}-{self._modules}", None
         self.world.trace.write(self.machine.name, f"is replaced by {self.serial}")
@@ -246,6 +250,9 @@ class Site:
             elif trio.current_time() - self._offline_since > OFFLINE_SECONDS:
                 self._offline_since = trio.current_time()
                 self._must_reset = True
+                if self.serial in self.world.history.tainted:  # its host never forgets how far its numbers were
+                    self._to_replace = True
+                    self.machine.lose_power(killed=True)
             if self._must_reset and module.state is ModuleState.OPERATING:
                 self.reset_by_hand("it cannot work")
 
