@@ -30,7 +30,17 @@ from .conveyed import (
     Passage,
     Verdict,
 )
-from .enrollment import Enroll, Enrolled
+from .enrollment import (
+    LOG_ENTRY_MAX,
+    LOG_PART_MAX,
+    MOST_LOG_ENTRIES,
+    Enroll,
+    Enrolled,
+    LogOffered,
+    LogPart,
+    LogRead,
+    LogWanted,
+)
 from .fields import Key, Matches, RefusedAs, Secret, Size, Within
 from .intent import VERSION, Intent, Purpose, TrustOption, decode_intent, encode_intent
 from .notice import FaultNotice
@@ -75,12 +85,15 @@ from .wire import FieldError, array, decode_record, encode_record, message, reco
 
 __all__ = [
     "IDENTITY",
+    "LOG_ENTRY_MAX",
+    "LOG_PART_MAX",
     "LONGEST_PASSAGE",
     "LONGEST_WAIT",
     "MESSAGES",
     "MOST_BY_STANDING",
     "MOST_CHANGES",
     "MOST_LISTS",
+    "MOST_LOG_ENTRIES",
     "MOST_OPEN",
     "MOST_PEOPLE",
     "MOST_REVOKED",
@@ -121,6 +134,10 @@ __all__ = [
     "KeyPolicy",
     "ListJob",
     "LoadKey",
+    "LogOffered",
+    "LogPart",
+    "LogRead",
+    "LogWanted",
     "ManufacturerRecord",
     "Matches",
     "Message",

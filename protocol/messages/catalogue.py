@@ -8,6 +8,7 @@ CDDL::
             / Proof / PakeShare / Ticket / ApprovalAwaited
             / NumberWanted / Number / NumberSettled / Conveyance / Verdict / Passage
             / FaultNotice / Revocations / Beat / TimeTold / CallReported / Enroll / Enrolled
+            / LogOffered / LogWanted / LogPart / LogRead
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .business import (
 )
 from .codec import DecodeError, Item, decode, kind_of
 from .conveyed import CallReported, Conveyance, Number, NumberSettled, NumberWanted, Passage, Verdict
-from .enrollment import Enroll, Enrolled
+from .enrollment import Enroll, Enrolled, LogOffered, LogPart, LogRead, LogWanted
 from .fields import shown
 from .notice import FaultNotice
 from .operating import Authorize, PayOut, ResetChallenge, ResetCommand, ResetDone, ResetRequest
@@ -79,6 +80,10 @@ Message: TypeAlias = (
     | CallReported
     | Enroll
     | Enrolled
+    | LogOffered
+    | LogWanted
+    | LogPart
+    | LogRead
 )
 
 MESSAGES: Final[tuple[type[Message], ...]] = get_args(Message)

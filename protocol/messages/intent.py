@@ -33,6 +33,7 @@ class Purpose(IntEnum):
           status: 2,
           enroll: 3,
           convey: 4,
+          sync: 5,
         )
     """
 
@@ -43,6 +44,8 @@ class Purpose(IntEnum):
     """A card enrols at a central system (L14)."""
     CONVEY = 4
     """A mobile brings the unit a number, over a channel of its own (A9)."""
+    SYNC = 5
+    """A card brings a central system its log (L12)."""
 
 
 class TrustOption(IntEnum):

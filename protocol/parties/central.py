@@ -95,6 +95,14 @@ from .central_data import (
     ModuleReset,
     TransactionFound,
 )
+from .central_logs import (
+    doubt_its_card,
+    is_on_time,
+    it_was_certified_outside_the_log,
+    its_certificate_is_unlogged,
+    objection_to_log,
+    with_look,
+)
 
 S = CentralState
 
@@ -122,7 +130,7 @@ def nothing_speaks_against_it(data: CentralData, event: ModuleFound) -> bool:
         ProtocolError: it may not, and why.
 
     """
-    return _unobjected(_objection(data, event.known))
+    return _unobjected(_objection(data, event.known) or objection_to_log(data, event.known))
 
 
 def it_may_stay(data: CentralData, event: ModuleFound) -> bool:
@@ -134,7 +142,8 @@ def it_may_stay(data: CentralData, event: ModuleFound) -> bool:
     """
     known = event.known
     same = known.entry is not None and known.entry.fingerprint == data.held.fingerprint
-    return _unobjected(_objection_to_issuer(data, known) or ("" if same else "another certificate counts by now"))
+    other = "" if same else "another certificate counts by now"
+    return _unobjected(_objection_to_issuer(data, known) or other or objection_to_log(data, known))
 
 
 def its_certificate_has_expired(data: CentralData, _: Beat) -> bool:
@@ -244,7 +253,7 @@ def register(data: CentralData, event: ModuleFound) -> tuple[CentralData, Effect
         version=0 if known is None else known.version,
     )
     note = None if stays else ("registered", f"epoch {entry.epoch}, certificate {entry.fingerprint.hex()}")
-    written, persist = entered(data, entry, note=note)
+    written, persist = entered(replace(data, unlogged=is_on_time(data, event.known)), entry, note=note)
     welcome = Send(Welcome(data.at, entry.last_number))
     return written, [persist, welcome, _AWAIT_BEAT, Show(ModuleContacted(entry)), LookUp("command", entry.serial)]
 
@@ -260,6 +269,11 @@ def note_generation(data: CentralData, event: Beat) -> tuple[CentralData, Effect
     return written, [persist, Send(TimeTold(data.at)), _AWAIT_BEAT]
 
 
+def beat_and_look(data: CentralData, event: Beat) -> tuple[CentralData, Effects]:
+    """The same, and ask the registry whether a log has its certificate by now, or its time is over."""
+    return with_look(*(note_generation if its_store_has_changed(data, event) else tell_time)(data, event))
+
+
 def look_again(data: CentralData, _: AttentionCalled) -> tuple[CentralData, Effects]:
     """Ask the registry what changed about this module."""
     return data, [LookUp("module", data.query)]
@@ -268,7 +282,7 @@ def look_again(data: CentralData, _: AttentionCalled) -> tuple[CentralData, Effe
 def look_for_command(data: CentralData, event: ModuleFound) -> tuple[CentralData, Effects]:
     """All is well; look whether there is something to send."""
     entry = given(event.known.entry)
-    return replace(data, entry=entry), [LookUp("command", entry.serial)]
+    return replace(data, entry=entry, unlogged=is_on_time(data, event.known)), [LookUp("command", entry.serial)]
 
 
 def part(data: CentralData, event: object) -> tuple[CentralData, Effects]:
@@ -327,12 +341,15 @@ CENTRAL: Final = Table[CentralState, CentralData](
         row(S.LISTENING, ChannelOpened, module_is_certified, greet, S.GREETING),
         row(S.GREETING, Greeting, None, look_it_up, S.RECOGNIZING),
         row(S.RECOGNIZING, ModuleFound, a_reset_is_due, request_reset, S.RESETTING),
+        row(S.RECOGNIZING, ModuleFound, it_was_certified_outside_the_log, doubt_its_card, S.ENDED),
         row(S.RECOGNIZING, ModuleFound, nothing_speaks_against_it, register, S.ONLINE),
         row(S.ONLINE, Beat, its_certificate_has_expired, part_with_expired, S.ENDED),
+        row(S.ONLINE, Beat, its_certificate_is_unlogged, beat_and_look, STAY),
         row(S.ONLINE, Beat, its_store_has_changed, note_generation, STAY),
         row(S.ONLINE, Beat, None, tell_time, STAY),
         row(S.ONLINE, AttentionCalled, None, look_again, STAY),
         row(S.ONLINE, ModuleFound, a_reset_is_due, send_away, S.ENDED),
+        row(S.ONLINE, ModuleFound, it_was_certified_outside_the_log, doubt_its_card, S.ENDED),
         row(S.ONLINE, ModuleFound, it_may_stay, look_for_command, STAY),
         # business (L10)
         row(S.ONLINE, Authorize, number_is_new, have_it_decided, S.DECIDING),

@@ -153,6 +153,8 @@ class CentralData:
         outcome: the outcome that is being entered.
         command: what was sent to the module and is not acknowledged.
         order: what is in it, where it is a key.
+        grace: seconds that a certificate may work which its card's log does not have yet; None: nobody asks for logs.
+        unlogged: the module works on such time.
 
     """
 
@@ -167,6 +169,8 @@ class CentralData:
     outcome: Outcome | None = None
     command: Command | None = None
     order: KeyOrder | None = None
+    grace: int | None = None
+    unlogged: bool = False
 
     def at_time(self, at: int) -> CentralData:
         """The same, later."""

@@ -15,6 +15,7 @@ from ..keys.certificates import Role, VerifiedCertificate, verify_issued
 from ..keys.drafting import put_together
 from ..keys.revocation import draft_crl, read_crl
 from ..stores.card_log import Intent, ListIntent, LogBroken, LogEntry, Result
+from ..stores.log_lines import read_entries
 from .card_lists import revoked_in
 from .log_heads import LogHead
 
@@ -156,3 +157,29 @@ def check_head(log: Sequence[LogEntry], signed: bytes, card: bytes, public: Publ
             got="another",
         )
     return head
+
+
+def read_further(
+    known: Sequence[bytes], further: Sequence[bytes], signed: bytes, customer: VerifiedCertificate, public: PublicKey
+) -> tuple[LogEntry, ...]:
+    """The whole log, if what comes goes on where what is known ends, and its card has signed all of it.
+
+    Args:
+        known: entries that were read before, one a line.
+        further: those that come after, likewise.
+        signed: the head of all of them.
+        customer: the certificate of the card's signing key.
+        public: the card's authentication key.
+
+    Raises:
+        LogBroken: an entry does not fit, or what it says was signed was not.
+        LogDoubted: the head is not of this log.
+
+    """
+    log = read_entries((*known, *further))
+    head = check_head(log, signed, customer.fingerprint, public)
+    if head.entries != len(log):
+        raise LogDoubted("entries without a head", who="card log", expected=f"{len(log)} signed", got=head.entries)
+    for _ in made_in(log, customer, after=len(known)):
+        pass  # each is verified as it is made
+    return log

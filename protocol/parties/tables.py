@@ -14,8 +14,10 @@ from ..channel.trust.token import UNIT_TOKEN
 from ..engine import Table
 from .card import CARD
 from .card_enrolling import CARD_ENROLLING
+from .card_syncing import CARD_SYNCING
 from .central import CENTRAL
 from .central_enrolling import CENTRAL_ENROLLING
+from .central_syncing import CENTRAL_SYNCING
 from .keypad import KEYPAD
 from .manufacturer import MANUFACTURER
 from .mobile import MOBILE
@@ -25,7 +27,8 @@ from .unit import UNIT
 from .work import WORK
 
 TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING, MOBILE, KEYPAD),
+    *(MANUFACTURER, MODULE, WORK, UNIT, CARD, CENTRAL, CARD_ENROLLING, CENTRAL_ENROLLING),
+    *(CARD_SYNCING, CENTRAL_SYNCING, MOBILE, KEYPAD),
     *(INITIATOR, RESPONDER, MODULE_PROOF, UNIT_PROOF, MODULE_PAKE, UNIT_PAKE, TICKET_MODULE, TICKET_UNIT),
     *(UNIT_TOKEN, MODULE_CONVEYED, UNIT_CONVEYED, CALLING, CALLED),
 )

@@ -12,6 +12,8 @@ from threading import RLock
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from ..engine import StateError
+from .card_log import LogEntry
+from .card_logs import CardLog, LogDoubt, Logged, LogGrowth, check_may_grow, fingerprints
 from .registry import (
     Attention,
     AuditEntry,
@@ -31,6 +33,7 @@ from .registry import (
     audit_digest,
     check_crl_is_newer,
     check_may_be_reset,
+    how_read,
     how_trusted,
 )
 
@@ -64,6 +67,9 @@ class MemoryRegistry:
         self._commands: dict[tuple[str, int], Command] = {}
         self._crls: dict[bytes, Crl] = {}
         self._audit: list[AuditEntry] = []
+        self._logs: dict[bytes, CardLog] = {}
+        self._log_entries: dict[bytes, list[LogEntry]] = {}
+        self._in_log: set[tuple[bytes, bytes]] = set()
 
     # What sessions ask and write
 
@@ -78,6 +84,7 @@ class MemoryRegistry:
             retired=(serial, fingerprint) in self._retired,
             revoked=revoked or (by is not None and self._is_revoked(by)),
             issuer=by,
+            logged=self._logged(issuer, fingerprint),
         )
 
     @_alone
@@ -145,9 +152,7 @@ class MemoryRegistry:
     @_alone
     def disable_issuer(self, fingerprint: bytes, *, lost: int, keep_known: bool, actor: str, at: int) -> None:
         """See Registry."""
-        known = self._issuers.get(fingerprint)
-        if known is None:
-            raise NotInRegistry("no such issuer", who="registry", got=fingerprint.hex())
+        known = self._known_issuer(fingerprint)
         if known.lost is not None:
             lost, keep_known = min(lost, known.lost), keep_known and known.keep_known
         self._issuers[fingerprint] = replace(known, lost=lost, keep_known=keep_known)
@@ -242,6 +247,49 @@ class MemoryRegistry:
     def audit(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """See Registry."""
         return tuple(self._audit[after : after + limit])
+
+    # Logs of cards
+
+    @_alone
+    def card_log(self, issuer: bytes) -> CardLog:
+        """See CardLogs."""
+        return self._logs.get(issuer, CardLog(issuer))
+
+    @_alone
+    def card_log_lines(self, issuer: bytes, *, after: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
+        """See CardLogs."""
+        return tuple(entry.line for entry in self._log_entries.get(issuer, [])[after : after + limit])
+
+    @_alone
+    def grow_log(self, growth: LogGrowth, *, actor: str, at: int) -> None:
+        """See CardLogs."""
+        issuer, known = self._known_issuer(growth.log.issuer), self.card_log(growth.log.issuer)
+        check_may_grow(known)
+        if known.entries != growth.before:
+            raise RegistryConflict("the card's log was read elsewhere", who="registry", got=f"{known.entries} entries")
+        self._logs[known.issuer] = growth.log
+        self._log_entries.setdefault(known.issuer, []).extend(growth.entries)
+        self._in_log |= {(known.issuer, each) for each in fingerprints(growth.entries).values()}
+        if growth.entries:
+            self._enter(at, actor, "log read", issuer.owner, how_read(growth.log, growth.before))
+
+    @_alone
+    def doubt_log(self, doubt: LogDoubt, *, actor: str, at: int) -> None:
+        """See CardLogs."""
+        issuer, known = self._known_issuer(doubt.issuer), self.card_log(doubt.issuer)
+        if not known.doubt:
+            self._logs[known.issuer] = replace(known, doubt=doubt.reason)
+            self._enter(at, actor, "log doubted", issuer.owner, f"{doubt.issuer.hex()}, {doubt.reason}")
+
+    def _logged(self, issuer: bytes, fingerprint: bytes) -> Logged:
+        log = self.card_log(issuer)
+        return Logged((issuer, fingerprint) in self._in_log, log.through, log.doubt)
+
+    def _known_issuer(self, fingerprint: bytes) -> Issuer:
+        issuer = self._issuers.get(fingerprint)
+        if issuer is None:
+            raise NotInRegistry("no such issuer", who="registry", got=fingerprint.hex())
+        return issuer
 
     def check(self) -> None:
         """See Registry."""

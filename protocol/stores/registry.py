@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from ..engine import EnvironmentFault, StateError
+from .card_logs import CardLog, CardLogs, Logged
 
 # Errors ------------------------------------------------------------------------------------------------------
 
@@ -286,6 +287,7 @@ class Known:
         retired: the certificate counted in an earlier epoch.
         revoked: the newest list of its issuer has it, or that of the manufacturer has its issuer.
         issuer: the key that certified it, as it stands now; None: it was never trusted.
+        logged: what that key's card has in its log, as far as it was read.
 
     """
 
@@ -293,6 +295,7 @@ class Known:
     retired: bool
     revoked: bool
     issuer: Issuer | None
+    logged: Logged = field(default_factory=lambda: Logged(holds=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +314,7 @@ class Attention:
     lost: frozenset[bytes]
 
 
-class Registry(Protocol):
+class Registry(CardLogs, Protocol):
     """The port. Every call is one transaction and may take time; calls may come from any thread, several at once.
 
     Every method may raise RegistryAway; what was not written then may be tried again. `actor` is who wants it, for
@@ -517,6 +520,11 @@ def check_may_be_reset(entry: ModuleEntry) -> None:
         raise StateError(
             f"module {entry.serial} cannot be reset", who="registry", expected="operating", got=entry.standing.value
         )
+
+
+def how_read(log: CardLog, before: int) -> str:
+    """The detail of the audit entry of a card's log that was read further."""
+    return f"{log.issuer.hex()}, entries {before} to {log.entries - 1}, last {log.digest.hex()}"
 
 
 def how_trusted(issuer: Issuer, how: str) -> str:

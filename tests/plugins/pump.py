@@ -26,6 +26,7 @@ from insitu.protocol.session import Session, Transmit
 from insitu.shell import central as central_shell
 from insitu.shell import enrolling as enrolling_shell
 from insitu.shell import module as module_shell
+from insitu.shell import syncing as syncing_shell
 from insitu.shell import unit as unit_shell
 from insitu.shell import unit_service as service_shell
 from insitu.shell import work as work_shell
@@ -90,7 +91,8 @@ class Side:
         self.name = name
         self._work = work
         with pytest.MonkeyPatch.context() as patch:
-            for shell in (module_shell, unit_shell, service_shell, central_shell, work_shell, enrolling_shell):
+            shells = module_shell, unit_shell, service_shell, central_shell, work_shell, enrolling_shell, syncing_shell
+            for shell in shells:
                 patch.setattr(shell, "run", _handed_over)
             running: Running = work.send(None)
         self.session = running.session
@@ -342,6 +344,38 @@ def enrollment(
         hook=hook,
         cut_after=cut_after,
     )
+
+
+def syncing(
+    world: World,
+    *,
+    central: Central | None = None,
+    card: Card | None = None,
+    meant_central: bytes | None = None,
+    hook: Hook | None = None,
+    cut_after: int | None = None,
+) -> Line:
+    """A card brings its log to a central system, not begun yet; it is told the other's fingerprint or another one."""
+    central, card = central or world.central, card or world.card
+    theirs = key_digest(central.key.public) if meant_central is None else meant_central
+    about: dict[str, Any] = {"entropy": Seeded("syncing card"), "now": world.clock, "show": world.shown.append}
+    stream: Any = NoStream()
+    return Line(
+        Side("card", syncing_shell.sync(card, stream, theirs, **about)),
+        Side("central", syncing_shell.take_in(central, stream, show=world.shown.append)),
+        hook=hook,
+        cut_after=cut_after,
+    )
+
+
+def personalized_by_a_thief(world: World) -> None:
+    """The module gets a certificate by a copy of the card, whose owner's log knows nothing of it."""
+    vault = world.vault("card")
+    then = vault.record
+    personalize(world)
+    assert then is not None
+    vault.commit(then, vault.labels())
+    world.card = world.blank_card()
 
 
 def sent_to_reset(world: World, **about: Any) -> Line:

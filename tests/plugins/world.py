@@ -314,6 +314,20 @@ class World:
         central.install(certificate)
         return central, certificate
 
+    def asking_for_logs(self, *, grace: int = 0) -> Central:
+        """The same central system, from now on with the policy that a module's certificate is in its card's log."""
+        central = self.central
+        self.central = Central(
+            central.keys,
+            central.registry,
+            decide=approve_all,
+            grace=grace,
+            blocking=False,
+            now=self.clock,
+            **self._about("central that asks for logs"),
+        )
+        return self.central
+
     def close_circle(self, serial: str = SERIAL, *, admitted: bool = True, identity: bool = True) -> None:
         """From now on: a card that only its own central system certified, and a module by policy (L6)."""
         self.card = self.blank_card("circular card")

@@ -15,7 +15,7 @@ from .attempts import (
 from .calling import MobileCalling, UnitCalled
 from .certificates import ModuleByIdentity, UnitByCertificate
 from .conveyed import ModuleByConveyed, UnitByConveyed
-from .enrolling import CardEnrolling, CentralEnrolling
+from .enrolling import CardEnrolling, CentralEnrolling, CentralSyncing
 from .one_way import ModuleOneWay, UnitOneWay
 from .operating import CentralAtWork, ModuleAtWork
 from .physical import ByCable
@@ -46,6 +46,7 @@ __all__ = [
     "CardEnrolling",
     "CentralAtWork",
     "CentralEnrolling",
+    "CentralSyncing",
     "MobileCalling",
     "ModuleAtWork",
     "ModuleByConveyed",

@@ -1,9 +1,10 @@
-"""A card enrols at a central system (L14): what both knew before the link opened is all they trust.
+"""A card enrols at a central system (L14), or brings it its log (L12): what both knew beforehand is all they trust.
 
 People tell each side one fingerprint beforehand, over another path than the link: the card's side that of the central
 system's key, the central system's side that of the certificate of the card's signing key. The central system has no
 certificate yet, since this card is to make it; the card has one for its authentication key, by the signing key and
-under four eyes, so that no signature by the signing key is needed here (L13).
+under four eyes, so that no signature by the signing key is needed here (L13). A card that brings its log meets a
+central system whose key it knows, be it from its own log; the other way round, it is one of those that enrolled.
 """
 
 from __future__ import annotations
@@ -134,11 +135,59 @@ class CentralEnrolling:
             )
         customer = verify_issued(customer_der, self.root, Role.CUSTOMER, now=at)
         check_unrevoked(customer, self.crl)
-        unit = verify_issued(unit_der, customer, Role.UNIT, now=None)
-        check_time(unit, max(at, min(unit.not_before, at + SKEW_SECONDS)))
-        peer = Peer(unit.subject, Role.UNIT, unit.public, (unit, customer))
-        return Credential.x5chain((unit_der, customer_der), unit.public), peer
+        return _card(unit_der, customer, at)
 
     def stage(self, opened: ChannelOpened) -> ProofStage | None:
         """Nothing besides."""
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class CentralSyncing:
+    """The central system's side for a card that brings its log.
+
+    Attributes:
+        customers: the certificates of the signing keys that are known here. Whether one of them is lost by now, the
+            registry knows, and the central system's table asks it.
+
+    """
+
+    customers: tuple[VerifiedCertificate, ...]
+    own: Credential = field(repr=False)
+    key: KeyHandle
+    option: TrustOption = TrustOption.CERTIFICATES
+    method: int = Method.SIGNATURES
+
+    @classmethod
+    def of(cls, name: str, key: KeyHandle, customers: tuple[VerifiedCertificate, ...]) -> CentralSyncing:
+        """The terms of the central system called `name`, with the pair `key`; for the others see the class."""
+        return cls(customers, fresh_credential(name, key), key)
+
+    def judge(self, claim: IdCred, at: int) -> tuple[Credential, Peer]:
+        """One of the cards, if need be with a clock that is a little ahead.
+
+        Raises:
+            ProtocolError: another's, one that does not hold or has expired.
+
+        """
+        unit_der, customer_der = chain_of(claim, 2, "central")
+        for customer in self.customers:
+            if customer.der == customer_der:
+                check_time(customer, at)
+                return _card(unit_der, customer, at)
+        got = fingerprint_text(sha256(customer_der).digest())
+        raise CertificateRefused(
+            "fingerprint", "certificate of a card's signing key", expected="one that is known here", got=got
+        )
+
+    def stage(self, opened: ChannelOpened) -> ProofStage | None:
+        """Nothing besides."""
+        return None
+
+
+def _card(unit_der: bytes, customer: VerifiedCertificate, at: int) -> tuple[Credential, Peer]:
+    """The holder of the authentication key that this signing key has certified."""
+    unit = verify_issued(unit_der, customer, Role.UNIT, now=None)
+    check_time(unit, max(at, min(unit.not_before, at + SKEW_SECONDS)))
+    peer = Peer(unit.subject, Role.UNIT, unit.public, (unit, customer))
+    return Credential.x5chain((unit_der, customer.der), unit.public), peer

@@ -284,6 +284,43 @@ def enroll(
 
 @card.command()
 @store_options()
+@click.option("--link", required=True, help="tcp:HOST:PORT where insitu central serve --card-listen waits.")
+@click.option("--central", help="SHA-256 of the central system's key; without it, the one that this card certified.")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach it.")
+@click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
+def sync(
+    store: Path,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    link: str,
+    central: str | None,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Bring our log to the central system, and keep its receipt for what it has read.
+
+    It takes what it has not read yet. Where it asks for logs (central serve --require-logged), it lets modules in once
+    their certificates have come.
+    """
+    from ..shell.reaching import reach
+    from ..shell.syncing import sync as bring
+    from ..transports.links import Address
+
+    teller, where = Teller(as_json=as_json), Address.parse(link)
+    told = None if central is None else read_fingerprint(central)
+    with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
+        owner = Card(vault)
+        meant = told or owner.central_key
+
+        async def main() -> None:
+            connection = await reach(where, seconds=wait)
+            await bring(owner, connection.stream, meant, show=teller.show)
+
+        run_async(main)
+
+
+@card.command()
+@store_options()
 @click.option("--module", "serials", multiple=True, help="All certificates of the module with this serial number.")
 @click.option("--certificate", "files", type=PATH, multiple=True, help="This certificate, made by the card (PEM).")
 @partial(people_options, required=False)

@@ -27,6 +27,7 @@ from ..shell.telling import key_fingerprint
 from ..transports.links import Address
 from .affected import affected
 from .calls import CallOptions, call_options, call_ports
+from .card_logs import card_log, card_logs
 from .common import (
     PATH,
     STORE,
@@ -210,6 +211,15 @@ def install(
 @click.option("--unit-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the card.")
 @click.option("--unit-passphrase-hook", help="Command whose output unseals the card.")
 @click.option("--unit-listen", help="tcp:HOST:PORT where modules call for their personalization.")
+@click.option("--card-listen", help="tcp:HOST:PORT where cards bring their logs (insitu card sync).")
+@click.option("--require-logged", is_flag=True, help="Let modules in only whose certificate its card's log has.")
+@click.option(
+    "--log-grace",
+    type=click.IntRange(0, 366 * 86400),
+    default=0,
+    show_default=True,
+    help="Seconds that a module may work meanwhile whose card's log was not read so far yet.",
+)
 @serving_options("unit-")
 @call_options("unit-")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
@@ -227,6 +237,9 @@ def serve(
     unit_passphrase_file: Path | None,
     unit_passphrase_hook: str | None,
     unit_listen: str | None,
+    card_listen: str | None,
+    require_logged: bool,
+    log_grace: int,
     unit_trust: str,
     unit_jobs: Path | None,
     unit_days: int,
@@ -239,8 +252,14 @@ def serve(
     """Work with the modules that connect. Runs until it is interrupted.
 
     With a unit in it (--with-unit), modules are personalized as by insitu unit serve. Its card must have made the
-    central system's certificate; once its signing key is disabled here, it certifies nothing more.
+    central system's certificate; once its signing key is disabled here, it certifies nothing more. Its log is read
+    after each personalization; other cards bring theirs (--card-listen).
     """
+    from ..shell.syncing import read_at_once, serve_cards
+
+    if log_grace and not require_logged:
+        raise UsageError("--log-grace", who="central", expected="--require-logged as well", got="it alone")
+    cards = None if card_listen is None else Address.parse(card_listen)
     teller = Teller(as_json=as_json)
     where = Address.parse(listen)
     serving = None
@@ -275,6 +294,7 @@ def serve(
 
     shown = None if certificate is None else pem.read_certificate(certificate)
     about_it: dict[str, Any] = {"serves": True, "certificate": shown, "decide": decide, "show": show}
+    about_it["grace"] = log_grace if require_logged else None
     with ExitStack() as stack:
         with nullcontext() if certificate is None else about(certificate):
             opening = open_central(store, registry, passphrase_file, passphrase_hook, **about_it)
@@ -287,7 +307,11 @@ def serve(
             def allowed(card: Card) -> None:
                 here.check_trusted(card.customer)
 
-            rest: dict[str, Any] = {"allowed": allowed, "board": serving.board(show), "tell": tell, "show": show}
+            def read_log(card: Card) -> None:
+                read_at_once(here, card, show=show)
+
+            rest: dict[str, Any] = {"allowed": allowed, "read": read_log, "tell": tell, "show": show}
+            rest["board"] = serving.board(show)
             unit = unit_service(reopen, here.certificate, store, serving, **rest)
             units.append(stack.enter_context(unit))
             gauges |= unit_gauges(units[0][0])
@@ -303,6 +327,9 @@ def serve(
                         at: list[Address] = await nursery.start(port)
                         teller.mobiles(str(at[0]))
                     nursery.start_soon(partial(each.run, place, ready=lambda at: teller.ready("SERVING_UNIT", at)))
+                if cards is not None:
+                    ready = partial(teller.ready, "SERVING_CARDS")
+                    nursery.start_soon(partial(serve_cards, here, cards, ready=ready, tell=teller.error, show=show))
                 lines = input_lines() if commands else None
                 await program.run(ready=lambda at: teller.ready("SERVING", at), requests=lines)
 
@@ -311,3 +338,5 @@ def serve(
 
 add_commands(central)
 central.add_command(affected)
+central.add_command(card_logs)
+central.add_command(card_log)

@@ -158,6 +158,7 @@ def unit_service(
     serving: Serving,
     *,
     allowed: Callable[[Card], None] = ignore,
+    read: Callable[[Card], None] | None = None,
     board: Switchboard | None = None,
     tell: Callable[[str], None],
     show: Show,
@@ -170,6 +171,7 @@ def unit_service(
         source: where it comes from.
         serving: the options.
         allowed: is shown the card before anything is opened and certified, and may raise an InsituError.
+        read: is given the card whenever its log has grown; None: nobody reads it here.
         board: where sessions and mobiles meet, under trust option conveyed.
         tell: gets a line for each error.
         show: gets notes.
@@ -197,7 +199,8 @@ def unit_service(
         book = None if serving.book is None else open_book(serving.book, serving.book_passphrase, None)
         with about(source):
             more: dict[str, Any] = {"board": board, "book": book, "tell": tell, "show": show}
-            here = UnitService(CardDesk(reopen, reopen.stamp, owner), owner, option, rules, **more)
+            desk = CardDesk(reopen, reopen.stamp, owner, read=read, tell=tell)
+            here = UnitService(desk, owner, option, rules, **more)
         here.check()
         vault.detach()
         yield here, where

@@ -124,6 +124,30 @@ REVOKED: Final = Table(
     Column("certificate_number", String(40), primary_key=True),
 )
 
+CARD_LOGS: Final = Table(
+    "card_logs",
+    METADATA,
+    Column("issuer", LargeBinary(32), primary_key=True),
+    Column("entries", BigInteger, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("signatures", BigInteger, nullable=False),
+    Column("through", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+    Column("read", BigInteger, nullable=False),
+    Column("doubt", Text, nullable=False),
+)
+
+CARD_LOG_ENTRIES: Final = Table(
+    "card_log_entries",
+    METADATA,
+    Column("issuer", LargeBinary(32), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("line", LargeBinary, nullable=False),
+    Column("fingerprint", LargeBinary(32)),
+)
+Index("card_log_entries_by_fingerprint", CARD_LOG_ENTRIES.c.fingerprint)
+
 AUDIT: Final = Table(
     "audit",
     METADATA,

@@ -33,6 +33,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, SQLAlchemy
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..protocol.engine import StateError
+from ..protocol.stores.card_logs import CardLog, LogDoubt, LogGrowth, check_may_grow
 from ..protocol.stores.registry import (
     Attention,
     AuditEntry,
@@ -54,8 +55,10 @@ from ..protocol.stores.registry import (
     audit_digest,
     check_crl_is_newer,
     check_may_be_reset,
+    how_read,
     how_trusted,
 )
+from . import card_logs
 from .schema import AUDIT, COMMANDS, CRLS, DELIVERIES, ISSUERS, MODULES, RETIRED, REVOKED, TRANSACTIONS
 
 WHO: Final = "registry"
@@ -169,7 +172,8 @@ class SqlRegistry:
             revoked = _is_revoked(connection, issuer, certificate_number) or (
                 by is not None and _is_revoked(connection, by.root, by.certificate_number)
             )
-        return Known(entry=entry, retired=retired, revoked=revoked, issuer=by)
+            logged = card_logs.logged(connection, issuer, fingerprint)
+        return Known(entry=entry, retired=retired, revoked=revoked, issuer=by, logged=logged)
 
     def commit(self, change: Change, *, at: int) -> None:
         """See Registry."""
@@ -244,9 +248,7 @@ class SqlRegistry:
         """See Registry."""
         with self._write() as connection:
             self._lock_numbers(connection)
-            known = _one_issuer(connection, fingerprint)
-            if known is None:
-                raise NotInRegistry("no such issuer", who=WHO, got=fingerprint.hex())
+            known = _known_issuer(connection, fingerprint)
             if known.lost is not None:
                 lost, keep_known = min(lost, known.lost), keep_known and known.keep_known
             values = {"lost": lost, "keep_known": keep_known}
@@ -363,6 +365,42 @@ class SqlRegistry:
         with self._read() as connection:
             return tuple(_audit_entry(row) for row in connection.execute(chosen))
 
+    # Logs of cards
+
+    def card_log(self, issuer: bytes) -> CardLog:
+        """See CardLogs."""
+        with self._read() as connection:
+            return card_logs.card_log(connection, issuer)
+
+    def card_log_lines(self, issuer: bytes, *, after: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
+        """See CardLogs."""
+        with self._read() as connection:
+            return card_logs.lines(connection, issuer, after, limit)
+
+    def grow_log(self, growth: LogGrowth, *, actor: str, at: int) -> None:
+        """See CardLogs."""
+        log = growth.log
+        with self._write() as connection:
+            self._lock_numbers(connection)
+            issuer, known = _known_issuer(connection, log.issuer), card_logs.card_log(connection, log.issuer)
+            check_may_grow(known)
+            if known.entries != growth.before:
+                raise RegistryConflict("the card's log was read elsewhere", who=WHO, got=f"{known.entries} entries")
+            card_logs.put_log(connection, log)
+            card_logs.add_entries(connection, log.issuer, growth.entries)
+            if growth.entries:
+                self._enter(connection, at, actor, "log read", issuer.owner, how_read(log, growth.before))
+
+    def doubt_log(self, doubt: LogDoubt, *, actor: str, at: int) -> None:
+        """See CardLogs."""
+        with self._write() as connection:
+            self._lock_numbers(connection)
+            issuer, known = _known_issuer(connection, doubt.issuer), card_logs.card_log(connection, doubt.issuer)
+            if not known.doubt:
+                card_logs.put_log(connection, replace(known, doubt=doubt.reason))
+                detail = f"{doubt.issuer.hex()}, {doubt.reason}"
+                self._enter(connection, at, actor, "log doubted", issuer.owner, detail)
+
     def check(self) -> None:
         """See Registry."""
         with self._read() as connection:
@@ -403,6 +441,13 @@ def _hex(number: int) -> str:
 def _one_issuer(connection: Connection, fingerprint: bytes) -> Issuer | None:
     row = connection.execute(_ISSUER, {"fingerprint": fingerprint}).one_or_none()
     return None if row is None else _issuer(row)
+
+
+def _known_issuer(connection: Connection, fingerprint: bytes) -> Issuer:
+    issuer = _one_issuer(connection, fingerprint)
+    if issuer is None:
+        raise NotInRegistry("no such issuer", who=WHO, got=fingerprint.hex())
+    return issuer
 
 
 def _issuer(row: Row[Any]) -> Issuer:

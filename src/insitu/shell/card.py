@@ -9,7 +9,13 @@ from hashlib import sha256
 from ..protocol.channel.proofs import ticket_path
 from ..protocol.channel.trust import TICKETS, TicketClaim
 from ..protocol.engine import DeriveKeys, ProtocolError, PublicKey, StateError
-from ..protocol.keys.certificates import CertificateRefused, VerifiedCertificate
+from ..protocol.keys.certificates import (
+    CertificateRefused,
+    Role,
+    VerifiedCertificate,
+    key_digest,
+    verify_issued,
+)
 from ..protocol.keys.methods import DERIVED_BYTES
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, checked_name, serial_number, time_text
 from ..protocol.keys.public import compress
@@ -25,6 +31,7 @@ from ..protocol.parties.card_data import (
     ListHeard,
     ListProposed,
     ListWanted,
+    ReceiptCame,
     StandingInForce,
     StandingProposed,
     StandingUsed,
@@ -36,6 +43,8 @@ from ..protocol.parties.card_data import (
     TicketTaken,
 )
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
+from ..protocol.parties.log_heads import LogReceipt
+from ..protocol.parties.log_reading import made_in
 from ..protocol.stores.card_log import Intent, Result, Standing, last_list, standing_in
 from ..protocol.stores.log_lines import Export, export_lines
 from .peopled_card import APPROVAL_SECONDS, PeopledCard
@@ -435,6 +444,43 @@ class Card(PeopledCard):
         if self.record.customer is not None:
             self._submit(HeadWanted(self._now()))
         return self.log
+
+    @property
+    def has_unread_entries(self) -> bool:
+        """Whether the log has entries that no receipt names."""
+        record = self.record
+        read = 0 if record.receipt is None else LogReceipt.read(record.receipt, None).entries
+        return len(record.log) > read
+
+    def keep_receipt(self, receipt: bytes, central: PublicKey) -> None:
+        """Keep what a central system has signed once it had read the log.
+
+        Args:
+            receipt: COSE_Sign1.
+            central: its key, as it was pinned.
+
+        Raises:
+            StateError: it is for another log, or for less than was read before.
+            ProtocolError: this key has not signed it.
+
+        """
+        self._submit(ReceiptCame(receipt, central))
+
+    @property
+    def central_key(self) -> bytes:
+        """SHA-256 of the key of the central system that this card certified last, 32 bytes.
+
+        Raises:
+            StateError: it certified none that counts.
+
+        """
+        customer, revoked = self.customer, self.revoked
+        made = [each for each in made_in(self.log.log, customer) if each.role == Role.CENTRAL.value]
+        for each in reversed(made):
+            found = verify_issued(each.der, customer, Role.CENTRAL, now=None)
+            if found.serial_number.to_bytes(SERIAL_NUMBER_BYTES, "big") not in revoked:
+                return key_digest(found.public)
+        raise StateError("no central system", who="card", expected="one that this card certified", got="none")
 
     def export_log(self) -> bytes:
         """The signed log as JSON Lines; errors as for `signed_log`."""

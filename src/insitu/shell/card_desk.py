@@ -18,7 +18,7 @@ from ..protocol.messages import CardRecord
 from ..protocol.stores.card_log import Standing
 from ..protocol.stores.files import StoreLocked
 from .card import Card
-from .keeping import wall_clock
+from .keeping import ignore, wall_clock
 from .waiting import PATIENCE_SECONDS, opened
 
 R = TypeVar("R")
@@ -43,6 +43,9 @@ class CardDesk:
         stamp: changes whenever somebody may have written it.
         now: unix seconds.
         patience: seconds that a question waits.
+        read: is given the card after a question by which its log has grown beyond what a central system has read;
+            what goes wrong there concerns no question. None: nobody reads it here.
+        tell: gets a line for each such error.
 
     Attributes:
         record: the card's durable state, as last seen.
@@ -59,6 +62,8 @@ class CardDesk:
         *,
         now: Callable[[], int] = wall_clock,
         patience: float = PATIENCE_SECONDS,
+        read: Callable[[Card], None] | None = None,
+        tell: Callable[[str], None] = ignore,
     ) -> None:
         self.record: CardRecord = card.record
         self.standing: tuple[Standing, ...] = tuple(card.standing.values())
@@ -67,6 +72,8 @@ class CardDesk:
         self._stamp = stamp
         self._now = now
         self._patience = patience
+        self._read = read
+        self._tell = tell
         self._one = Lock()
         self._places = BoundedSemaphore(MOST_QUESTIONS)
         self._seen: tuple[int, ...] = ()
@@ -96,12 +103,21 @@ class CardDesk:
                 try:
                     return question(card)
                 finally:
+                    self._have_it_read(card)
                     with suppress(InsituError):  # a store of which nobody knows what is in it is read again
                         record, standing = card.record, tuple(card.standing.values())
                         self.record, self.standing, self._seen = record, standing, self._stamp()
                         self.answers = True
         finally:
             self._one.release()
+
+    def _have_it_read(self, card: Card) -> None:
+        """While nobody else can use the card, so that what is read is never older than what was read before."""
+        try:
+            if self._read is not None and card.has_unread_entries:
+                self._read(card)
+        except InsituError as error:
+            self._tell(str(error))
 
     @property
     def has_changed(self) -> bool:

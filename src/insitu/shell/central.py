@@ -51,6 +51,7 @@ from ..protocol.parties.central_data import (
 from ..protocol.parties.central_enrolling import sealed_issuer
 from ..protocol.ports import Ports
 from ..protocol.session import Session
+from ..protocol.stores.card_logs import LogDoubt
 from ..protocol.stores.registry import Change, CommandKind, Issuer, Registry
 from .keeping import Keeping, Show, ignore, wall_clock
 
@@ -82,6 +83,8 @@ class Central:
         certificate: what it shows to modules, DER; None: the one that is installed. A module pins the one that came
             with its own, by its card; a host of modules by two cards shows one at one port and one at another (S5).
         decide: the host's decision about an authorization.
+        grace: let modules in only whose certificate is in their card's log, as far as cards have brought them (L12); so
+            many seconds a certificate may work meanwhile; None: logs are not asked for.
         blocking: registry and host take time: they are asked from worker threads.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
@@ -94,6 +97,7 @@ class Central:
         *,
         certificate: bytes | None = None,
         decide: Decide = refuse_all,
+        grace: int | None = None,
         blocking: bool = True,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
@@ -103,6 +107,7 @@ class Central:
         self.registry = registry
         self._shown = certificate
         self._decide = decide
+        self._grace = grace
         self.blocking = blocking
         self.entropy = entropy
         self._now = now
@@ -343,7 +348,7 @@ class Central:
             session = Session(
                 CENTRAL,
                 CentralState.LISTENING,
-                CentralData(self._key()),
+                CentralData(self._key(), grace=self._grace),
                 Handshake.respond(terms, frozenset({Purpose.OPERATE}), self.entropy(64)),  # the session lets go of it
             )
             ports = Ports(self.keys, commit=self._commit, look_up=self._answer, show=show, blocking=self.blocking)
@@ -378,6 +383,9 @@ class Central:
         return known[1]
 
     def _commit(self, change: object, _: frozenset[str] | None) -> None:
+        if isinstance(change, LogDoubt):
+            self.registry.doubt_log(change, actor="central", at=self._now())
+            return
         if not isinstance(change, Change):
             raise UsageError("not a change of the registry", who="central", got=type(change).__name__)
         self.registry.commit(change, at=self._now())

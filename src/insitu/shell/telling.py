@@ -14,8 +14,10 @@ from ..protocol.keys.certificates import fingerprint_text, key_digest
 from ..protocol.keys.profile import PLAUSIBILITY
 from ..protocol.messages import Status
 from ..protocol.parties.card_enrolling import CardEnrolled
+from ..protocol.parties.card_syncing import LogWasRead
 from ..protocol.parties.central_data import CommandConcluded, ModuleContacted, ModuleReset, TransactionDecided
 from ..protocol.parties.central_enrolling import IssuerEnrolled
+from ..protocol.parties.central_syncing import CardDoubted, CardLogRead
 from ..protocol.parties.mobile import Conveyed
 from ..protocol.parties.module_data import CircleAdmitted, KeyMade
 from ..protocol.parties.unit import KeyPresented, ModulePersonalized, ModuleReported, ModuleTurnedAway
@@ -128,6 +130,18 @@ def facts_of(note: object) -> Facts | None:
             return {"note": name, "party": "central", "serial": serial, "number": number, "outcome": outcome}
         case CardEnrolled(central):
             return {"note": name, "party": "card", "central": central}
+        case LogWasRead(central, entries):
+            return {"note": name, "party": "card", "central": central, "entries": entries}
+        case CardLogRead(owner, entries, new):
+            return {"note": name, "party": "central", "owner": owner, "entries": entries, "new": new}
+        case CardDoubted(owner, card, reason):
+            return {
+                "note": name,
+                "party": "central",
+                "owner": owner,
+                "card": fingerprint_text(card),
+                "reason": reason,
+            }
         case IssuerEnrolled(issuer):
             return {
                 "note": name,
@@ -214,6 +228,9 @@ _LINES: dict[str, Callable[[Facts], str]] = {
         f"{f['amount']} {f['currency']}"
     ),
     "CardEnrolled": lambda f: f"enrolled at {f['central']}",
+    "LogWasRead": lambda f: f"{f['central']} has read all {f['entries']} entries of our log",
+    "CardLogRead": lambda f: f"log of {f['owner']}: {f['entries']} entries, {f['new']} of them new",
+    "CardDoubted": lambda f: f"CARD IN DOUBT: {f['owner']}, {f['card']}: {f['reason']}",
     "IssuerEnrolled": lambda f: f"{f['owner']} is trusted: {f['certificate']}",
     "CommandConcluded": lambda f: f"{f['serial']} command {f['number']}: {f['outcome']}",
     "AuthorizationAsked": lambda f: f"transaction {f['number']}: asks the host",

@@ -75,6 +75,10 @@ def test_numbers_are_those_of_the_protocol() -> None:
         35: "CallReported",
         40: "Enroll",
         41: "Enrolled",
+        42: "LogOffered",
+        43: "LogWanted",
+        44: "LogPart",
+        45: "LogRead",
     }
 
 

@@ -12,8 +12,10 @@ from recorder import Recorder
 from insitu.protocol.engine import Table
 from insitu.protocol.parties.card import CARD
 from insitu.protocol.parties.card_enrolling import CARD_ENROLLING
+from insitu.protocol.parties.card_syncing import CARD_SYNCING
 from insitu.protocol.parties.central import CENTRAL
 from insitu.protocol.parties.central_enrolling import CENTRAL_ENROLLING
+from insitu.protocol.parties.central_syncing import CENTRAL_SYNCING
 from insitu.protocol.parties.manufacturer import MANUFACTURER
 from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.unit import UNIT
@@ -32,6 +34,8 @@ def recorded() -> dict[str, Recorder]:
         CENTRAL,
         CARD_ENROLLING,
         CENTRAL_ENROLLING,
+        CARD_SYNCING,
+        CENTRAL_SYNCING,
     )
     recorders = {table.name: Recorder(table) for table in tables}
     with ExitStack() as watched:

@@ -1,0 +1,336 @@
+"""The central system's side as a card brings its log (L12): it is verified and kept for good; LAST its table.
+
+A card's log only grows, and its card signs each head. So a log that is shorter than what was read, that goes on from
+somewhere else, or whose entries are not what the signing key made, is not what the card wrote: the card is marked in
+the registry for good and an operator is told. What is not whole yet is no reason for that; the card comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final
+
+from ..channel.opened import ChannelOpened, Peer
+from ..engine import (
+    STAY,
+    ChannelLost,
+    Close,
+    DeadlinePassed,
+    Effects,
+    Fault,
+    KeyHandle,
+    KeyOperationFailed,
+    LookUp,
+    Persist,
+    ProtocolError,
+    Send,
+    Show,
+    Sign,
+    Signed,
+    StartTimer,
+    StopTimer,
+    Table,
+    given,
+    reason_of,
+    row,
+)
+from ..keys.certificates import Role, VerifiedCertificate
+from ..messages import LogOffered, LogPart, LogRead, LogWanted, Purpose
+from ..stores.card_log import NOTHING_BEFORE, LogBroken, LogEntry
+from ..stores.card_logs import CardLog, LogDoubt, LogGrowth
+from .log_heads import LogReceipt, message_to_sign, signatures_of, signed
+from .log_reading import LogDoubted, read_further
+
+MACHINE_SECONDS: Final = 30.0
+"""How long the central system waits for the card (SECURITY: resource limits)."""
+MOST_BYTES: Final = 1 << 25
+"""Of further entries in one session; what comes after, the card brings in the next one."""
+
+
+class CentralSyncingState(Enum):
+    """Where it can be, seen from the central system."""
+
+    LISTENING = auto()
+    AWAITING_OFFER = auto()
+    RECALLING = auto()
+    READING = auto()
+    RECEIPTING = auto()
+    READ = auto()
+    DOUBTED = auto()
+    FAILED = auto()
+
+
+S = CentralSyncingState
+
+
+@dataclass(frozen=True, slots=True)
+class CardLogQuery:
+    """The argument of LookUp("card log"), answered by CardLogFound: whose log, and what its card showed."""
+
+    unit: VerifiedCertificate
+    customer: VerifiedCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class CardLogFound:
+    """What the registry has of the card's log.
+
+    Attributes:
+        log: how far it was read.
+        lines: its entries, one a line.
+        objection: why nothing is taken from this card any more; empty: nothing speaks against it.
+
+    """
+
+    log: CardLog
+    lines: tuple[bytes, ...] = field(repr=False)
+    objection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardLogRead:
+    """A card's log was read. `owner`: the customer; `entries`: how many are here; `new`: since the last time."""
+
+    owner: str
+    entries: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardDoubted:
+    """A card showed a log that its card cannot have written; it is marked for good.
+
+    Attributes:
+        owner: the customer.
+        card: fingerprint of the certificate of its signing key, 32 bytes.
+        reason: in words.
+
+    """
+
+    owner: str
+    card: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CentralSyncingData:
+    """What the central system knows meanwhile.
+
+    Attributes:
+        name: its own.
+        key: its own.
+        peer: of the open channel; the peer's chain is the certificates of the card's two keys.
+        at: the time of the last event.
+        offered: what the card says of its log.
+        found: what is here of it.
+        lines: the entries that came.
+        log: all of them, verified.
+
+    """
+
+    name: str
+    key: KeyHandle
+    peer: Peer | None = None
+    at: int = 0
+    offered: LogOffered | None = None
+    found: CardLogFound | None = None
+    lines: tuple[bytes, ...] = field(default=(), repr=False)
+    log: tuple[LogEntry, ...] = field(default=(), repr=False)
+
+    def at_time(self, at: int) -> CentralSyncingData:
+        """The same, later."""
+        return replace(self, at=at)
+
+    @property
+    def customer(self) -> VerifiedCertificate:
+        """The certificate of the card's signing key."""
+        return given(self.peer).chain[1]
+
+
+# What a log is looked at for, also where card and central system are one program (shell/syncing.py) ----------------
+
+
+def check_not_shorter(known: CardLog, entries: int) -> None:
+    """A log never gets shorter.
+
+    Raises:
+        LogDoubted: it did.
+
+    """
+    if entries < known.entries:
+        raise LogDoubted(
+            "the end of the log is cut off, or an old copy of the card was put back",
+            who="card log",
+            expected=f"at least {known.entries} entries",
+            got=entries,
+        )
+
+
+def receipt_for(central: str, card: bytes, log: tuple[LogEntry, ...], at: int) -> LogReceipt:
+    """What is signed once the log is read."""
+    return LogReceipt(central, card, len(log), log[-1].digest if log else NOTHING_BEFORE, at)
+
+
+def growth_of(known: CardLog, log: tuple[LogEntry, ...], head: bytes, receipt: bytes, at: int) -> LogGrowth:
+    """What is kept of a log that was read."""
+    grown = CardLog(
+        issuer=known.issuer,
+        entries=len(log),
+        digest=log[-1].digest if log else NOTHING_BEFORE,
+        signatures=signatures_of(log),
+        through=log[-1].at if log else 0,
+        head=head,
+        receipt=receipt,
+        read=at,
+    )
+    return LogGrowth(grown, known.entries, log[known.entries :])
+
+
+# Guards ------------------------------------------------------------------------------------------------------
+
+
+def card_is_known(_: CentralSyncingData, event: ChannelOpened) -> bool:
+    """The handshake admits no card whose signing key is not known here."""
+    return event.intent.purpose is Purpose.SYNC and event.peer.role is Role.UNIT
+
+
+def its_log_got_shorter(data: CentralSyncingData, event: CardLogFound) -> bool:
+    """It lacks entries that were read.
+
+    Raises:
+        ProtocolError: nothing is taken from this card any more.
+
+    """
+    if event.objection:
+        raise ProtocolError("log refused", who="central", expected="a card that counts", got=event.objection)
+    return bool(_objection(lambda: check_not_shorter(event.log, given(data.offered).entries)))
+
+
+def more_is_to_come(data: CentralSyncingData, event: LogPart) -> bool:
+    """The part is not the last one, goes on, and leaves a bearable amount.
+
+    Raises:
+        ProtocolError: it is empty or too much.
+
+    """
+    lacking = given(data.offered).entries - given(data.found).log.entries - len(data.lines) - len(event.lines)
+    if lacking > 0 and not event.lines:
+        raise ProtocolError("part of a log", who="central", expected="further entries", got="none")
+    if lacking < 0 or sum(map(len, (*data.lines, *event.lines))) > MOST_BYTES:
+        raise ProtocolError("part of a log", who="central", expected="what was offered", got="more")
+    return lacking > 0
+
+
+def nothing_speaks_against_it(data: CentralSyncingData, event: LogPart) -> bool:
+    """Chain, rules, certificates and lists hold, it goes on where what is here ends, and the card signed its head."""
+    return not _objection(lambda: _read(data, event))
+
+
+def _read(data: CentralSyncingData, event: LogPart) -> tuple[LogEntry, ...]:
+    unit, customer = given(data.peer).chain
+    known, head = given(data.found).lines, given(data.offered).head
+    return read_further(known, (*data.lines, *event.lines), head, customer, unit.public)
+
+
+def _objection(look: Callable[[], object]) -> str:
+    try:
+        look()
+    except (LogBroken, LogDoubted) as error:
+        return str(error)
+    return ""
+
+
+# Actions -----------------------------------------------------------------------------------------------------
+
+_AWAIT: Final = StartTimer("card", MACHINE_SECONDS)
+
+
+def await_offer(data: CentralSyncingData, event: ChannelOpened) -> tuple[CentralSyncingData, Effects]:
+    """Let it say how far its log goes."""
+    return replace(data, peer=event.peer), [_AWAIT]
+
+
+def look_it_up(data: CentralSyncingData, event: LogOffered) -> tuple[CentralSyncingData, Effects]:
+    """Ask the registry how far it was read."""
+    query = CardLogQuery(*given(data.peer).chain)
+    return replace(data, offered=event), [StopTimer("card"), LookUp("card log", query)]
+
+
+def ask_for_the_rest(data: CentralSyncingData, event: CardLogFound) -> tuple[CentralSyncingData, Effects]:
+    """Ask for what comes after; also where nothing does, since the head may be another one all the same."""
+    return replace(data, found=event), [Send(LogWanted(event.log.entries)), _AWAIT]
+
+
+def ask_on(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
+    """Take the part and ask for the next."""
+    lines = (*data.lines, *event.lines)
+    return replace(data, lines=lines), [Send(LogWanted(given(data.found).log.entries + len(lines))), _AWAIT]
+
+
+def sign_receipt(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
+    """All is here and right: say so under our key."""
+    known = replace(data, log=_read(data, event))
+    return known, [StopTimer("card"), Sign(data.key, message_to_sign(_receipt(known).payload))]
+
+
+def keep_log(data: CentralSyncingData, event: Signed) -> tuple[CentralSyncingData, Effects]:
+    """Keep it before the card hears of it."""
+    known, receipt = given(data.found).log, _receipt(data)
+    message = signed(receipt.payload, event.signature)
+    growth = growth_of(known, data.log, given(data.offered).head, message, receipt.at)
+    note = CardLogRead(data.customer.subject, len(data.log), len(growth.entries))
+    return data, [Persist(growth), Send(LogRead(message)), Show(note), Close()]
+
+
+def _receipt(data: CentralSyncingData) -> LogReceipt:
+    return receipt_for(data.name, data.customer.fingerprint, data.log, data.at)
+
+
+def doubt_short_log(data: CentralSyncingData, event: CardLogFound) -> tuple[CentralSyncingData, Effects]:
+    """Mark the card."""
+    return _doubt(data, _objection(lambda: check_not_shorter(event.log, given(data.offered).entries)))
+
+
+def doubt_log(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
+    """Mark the card."""
+    return _doubt(data, _objection(lambda: _read(data, event)))
+
+
+def _doubt(data: CentralSyncingData, reason: str) -> tuple[CentralSyncingData, Effects]:
+    customer = data.customer
+    note = CardDoubted(customer.subject, customer.fingerprint, reason)
+    persist = Persist(LogDoubt(customer.fingerprint, reason))
+    return data, [StopTimer("card"), persist, Show(note), Close(Fault.UNTRUSTED, reason)]
+
+
+def give_up(data: CentralSyncingData, event: object) -> tuple[CentralSyncingData, Effects]:
+    """End; nothing was kept."""
+    fault = {DeadlinePassed: Fault.TIMEOUT, KeyOperationFailed: Fault.UNAVAILABLE}.get(type(event))
+    return data, [StopTimer("card"), Close(fault, reason_of(event))]
+
+
+# The table ---------------------------------------------------------------------------------------------------
+
+WAITING: Final = (S.AWAITING_OFFER, S.READING)
+
+CENTRAL_SYNCING: Final = Table[CentralSyncingState, CentralSyncingData](
+    "central-syncing",
+    CentralSyncingState,
+    S.LISTENING,
+    [
+        # in, on, if, do, then
+        row(S.LISTENING, ChannelOpened, card_is_known, await_offer, S.AWAITING_OFFER),
+        row(S.AWAITING_OFFER, LogOffered, None, look_it_up, S.RECALLING),
+        row(S.RECALLING, CardLogFound, its_log_got_shorter, doubt_short_log, S.DOUBTED),
+        row(S.RECALLING, CardLogFound, None, ask_for_the_rest, S.READING),
+        row(S.READING, LogPart, more_is_to_come, ask_on, STAY),
+        row(S.READING, LogPart, nothing_speaks_against_it, sign_receipt, S.RECEIPTING),
+        row(S.READING, LogPart, None, doubt_log, S.DOUBTED),
+        row(S.RECEIPTING, Signed, None, keep_log, S.READ),
+        row(S.RECEIPTING, KeyOperationFailed, None, give_up, S.FAILED),
+        row(WAITING, DeadlinePassed, None, give_up, S.FAILED),
+        row((S.LISTENING, *WAITING, S.RECALLING, S.RECEIPTING), ChannelLost, None, give_up, S.FAILED),
+    ],
+)
