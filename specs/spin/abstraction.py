@@ -98,6 +98,8 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     "central": {
         "module_is_certified": "true",
         "a_reset_is_due": "ENTERED && r_standing != WORKING && GREETED(d) && c_epoch[d] == r_epoch",
+        # the operator of the model asks for no logs of cards
+        "it_was_certified_outside_the_log": "false",
         "nothing_speaks_against_it": "!ENTERED || (c_shown[d] == r_certificate -> SAME(d) : NEWER(d))",
         "it_may_stay": "c_shown[d] == r_certificate",
         "number_is_new": "true",
@@ -163,6 +165,7 @@ ACTIONS: Final[dict[str, dict[str, tuple[Did, ...]]]] = {
         "sign_command": (note("c_challenge[d] = x"), ask("Sign", "Signed")),
         "command_reset": (send("ResetCommand", "c_challenge[d]", "c_held[d]"),),
         "strike_off": (persist("STRIKE_OFF(d)"), CLOSE),
+        "doubt_its_card": (persist("skip"), CLOSE),
         "send_away": (CLOSE,),
         "part": (CLOSE,),
     },

@@ -636,17 +636,28 @@ inline central_step(d) {
         skip
      :: else ->
         if
-        :: (!ENTERED || (c_shown[d] == r_certificate -> SAME(d) : NEWER(d))) ->
-           central_state[d] = CENTRAL_ONLINE;
+        :: (false) ->
+           central_state[d] = CENTRAL_ENDED;
            if
            :: c_stale[d] -> central_state[d] = CENTRAL_RECOGNIZING; refused = true
-           :: else -> REGISTER(d);
-              CENTRAL_SEND(Welcome, 0, 0);
-              skip;
+           :: else -> skip;
+              CENTRAL_CLOSE();
               skip
            fi
         :: else ->
-           refused = true
+           if
+           :: (!ENTERED || (c_shown[d] == r_certificate -> SAME(d) : NEWER(d))) ->
+              central_state[d] = CENTRAL_ONLINE;
+              if
+              :: c_stale[d] -> central_state[d] = CENTRAL_RECOGNIZING; refused = true
+              :: else -> REGISTER(d);
+                 CENTRAL_SEND(Welcome, 0, 0);
+                 skip;
+                 skip
+              fi
+           :: else ->
+              refused = true
+           fi
         fi
      fi
   :: central_state[d] == CENTRAL_RECOGNIZING && event == ChannelLost ->
@@ -661,13 +672,24 @@ inline central_step(d) {
         skip
      :: else ->
         if
-        :: (c_shown[d] == r_certificate) ->
-           central_state[d] = CENTRAL_ONLINE;
-           c_held[d] = r_epoch;
-           skip;
-           skip
+        :: (false) ->
+           central_state[d] = CENTRAL_ENDED;
+           if
+           :: c_stale[d] -> central_state[d] = CENTRAL_ONLINE; refused = true
+           :: else -> skip;
+              CENTRAL_CLOSE();
+              skip
+           fi
         :: else ->
-           refused = true
+           if
+           :: (c_shown[d] == r_certificate) ->
+              central_state[d] = CENTRAL_ONLINE;
+              c_held[d] = r_epoch;
+              skip;
+              skip
+           :: else ->
+              refused = true
+           fi
         fi
      fi
   :: central_state[d] == CENTRAL_ONLINE && event == AttentionCalled ->
