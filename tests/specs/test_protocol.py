@@ -20,7 +20,7 @@ from insitu.protocol.channel.trust.physical import ByCable
 from insitu.protocol.engine import Fault
 from insitu.protocol.keys import derive, profile
 from insitu.protocol.messages import MESSAGES, Purpose, TrustOption, catalogue, codec, intent
-from insitu.protocol.parties import card_enrolling, central_data, module_data, unit, work_data
+from insitu.protocol.parties import card_enrolling, card_syncing, central_data, module_data, unit, work_data
 from insitu.shell import card
 from insitu.transports import framing, tcp
 from insitu.transports.serial import arq, endpoint, frames, link, port
@@ -62,6 +62,7 @@ SAID: Final = {
     "unit, seconds": f"| unit: for ModuleKey, for Personalized, for Status | {unit.MACHINE_SECONDS:g} each |",
     "central, seconds": f"an answer to a command, ResetChallenge, ResetDone | {central_data.MACHINE_SECONDS:g} each |",
     "enrollment, seconds": f"| card: for Enrolled; central: for Enroll | {card_enrolling.MACHINE_SECONDS:g} each |",
+    "sync, seconds": f"LogRead; central: for LogOffered, LogPart | {card_syncing.MACHINE_SECONDS:g} each |",
     "silence, seconds": f"| central: without a Beat | {central_data.SILENCE_SECONDS:g} |",
     "beat, seconds": f"| module: between two Beats | {work_data.BEAT_SECONDS:g} |",
     "exporter, wrapping": f"exporter (label {records.WRAPPING})",
