@@ -47,13 +47,14 @@ from .card_data import (
     CircleClosed,
     CustomerCertified,
     Furnish,
-    HeadWanted,
     JobNoted,
     JobProposed,
     ListHeard,
     ListProposed,
     ListWanted,
-    ReceiptCame,
+    PeopleProposed,
+    PeopleWanted,
+    PinChanged,
     RequestMade,
     StandingProposed,
     StandingUsed,
@@ -80,6 +81,7 @@ from .card_lists import (
     note_list,
     two_people_approved_exactly_this_list,
 )
+from .card_log_data import HeadWanted, ReceiptCame
 from .card_people import (
     approval_is_there,
     approvals_end_with_the_session,

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Final, NoReturn, TypeAlias
 
 from ..channel.trust.ticket import TicketClaim
-from ..engine import KeyHandle, PublicKey, SecretHandle, Show, UsageError, given
+from ..engine import KeyHandle, PublicKey, SecretHandle, UsageError, given
 from ..keys.certificates import Draft
 from ..messages import CardRecord, Job, ListJob, PeopleJob, Person, StandingJob, StandingPolicy
 from ..stores.card_log import (
@@ -18,6 +18,7 @@ from ..stores.card_log import (
     StandingBegun,
     TicketsOrdered,
 )
+from .card_log_data import Entered
 
 SIGNING: Final = "signing"
 """Label of the customer's signing key: certifies, under four eyes, and does nothing else (L13)."""
@@ -284,43 +285,6 @@ class Listed:
 
     job: ListJob
     crl: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class HeadWanted:
-    """The log is about to be shown: its head is to be signed if that of its last entry is not. `at`: unix seconds."""
-
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptCame:
-    """A central system says how far it has read the log.
-
-    Attributes:
-        receipt: COSE_Sign1.
-        central: the key of the central system, as it was pinned for the session.
-
-    """
-
-    receipt: bytes = field(repr=False)
-    central: PublicKey
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """What is done once the head is signed, or could not be.
-
-    Attributes:
-        at: of the head, unix seconds.
-        then: what is said.
-        keep: the keys that are durable from then on; None: those that are.
-
-    """
-
-    at: int
-    then: tuple[Show, ...]
-    keep: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 from ..engine import Close, Effects, Fault, KeyOperationFailed, Persist, Show, Sign, Signed, given
 from ..messages import CardRecord
 from ..stores.card_log import Happening
-from .card_data import CardData, Entered, HeadWanted, ReceiptCame
+from .card_data import CardData
+from .card_log_data import Entered, HeadWanted, ReceiptCame
 from .card_record import at_rest, customer_of, kept, known_log, logged
 from .log_heads import LogHead, LogReceipt, message_to_sign, signed
 

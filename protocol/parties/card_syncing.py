@@ -29,7 +29,7 @@ from ..engine import (
     row,
 )
 from ..messages import LOG_ENTRY_MAX, LOG_PART_MAX, LogOffered, LogPart, LogRead, LogWanted, Purpose
-from .card_data import ReceiptCame
+from .card_log_data import ReceiptCame
 
 MACHINE_SECONDS: Final = 30.0
 """How long the card waits for the central system (SECURITY: resource limits)."""

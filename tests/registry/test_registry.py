@@ -6,20 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import Server, running_server
+from postgres_server import Server
+from registries import ENTRY, ISSUER, about
 from sqlalchemy.exc import DBAPIError
 
 from insitu.protocol.engine import StateError, UsageError
 from insitu.protocol.messages.fields import COUNT_MAX
-from insitu.protocol.stores.card_log import LogEntry, Result
-from insitu.protocol.stores.card_logs import CardLog, LogDoubt, Logged, LogGrowth, all_lines
-from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.protocol.stores.registry import (
     AuditEntry,
     Change,
@@ -27,7 +24,6 @@ from insitu.protocol.stores.registry import (
     CommandState,
     Crl,
     Delivery,
-    Issuer,
     ModuleEntry,
     NotInRegistry,
     Registry,
@@ -40,57 +36,13 @@ from insitu.protocol.stores.registry import (
 )
 from insitu.registry import open_registry
 
-ISSUER = Issuer(b"i" * 32, b"certificate", "Bank", (1 << 126) + 5, b"r" * 32, b"s" * 64)
-ENTRY = ModuleEntry(
-    serial="SM-1",
-    owner="Bank",
-    issuer=ISSUER.fingerprint,
-    epoch=0,
-    fingerprint=b"f" * 32,
-    certificate_number=(1 << 126) + 9,
-    issued=100,
-    first_seen=200,
-    standing=Standing.OPERATING,
-    last_contact=200,
-)
 PAID = Transaction("SM-1", 3, 0, "1111", "2222", 5000, "EUR", 210)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    made: Registry
-    if request.param == "memory":
-        made = MemoryRegistry()
-    elif request.param == "sqlite":
-        made = open_registry(str(tmp_path / "registry.db"))
-    else:
-        made = open_registry(request.getfixturevalue("server").database())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def known(registry: Registry) -> Registry:
-    """One issuer, one module."""
-    registry.trust(ISSUER, actor="alice", at=1)
-    registry.commit(Change(ENTRY, note=("registered", "")), at=2)
-    return registry
 
 
 def current(registry: Registry, serial: str = "SM-1") -> ModuleEntry:
     entry = registry.module(serial)
     assert entry is not None
     return entry
-
-
-def about(registry: Registry, entry: ModuleEntry = ENTRY) -> Any:
-    return registry.known(entry.serial, entry.fingerprint, entry.certificate_number, entry.issuer)
 
 
 def test_an_empty_registry_knows_nobody(registry: Registry):
@@ -536,96 +488,3 @@ def test_what_was_acknowledged_outlives_a_kill(request: pytest.FixtureRequest, t
     check_chain(made.audit())
     made.trust(ISSUER, actor="alice", at=1)
     made.close()
-
-
-# Logs of cards (L12)
-
-
-def card_entries(count: int, first: int = 0, tag: str = "") -> tuple[LogEntry, ...]:
-    """Entries whose chain nobody looks at here."""
-    return tuple(
-        LogEntry(number, bytes(32), 100 + number, Result(b"j" * 16, bytes(64), f"{tag}{number}".encode().ljust(32)))
-        for number in range(first, first + count)
-    )
-
-
-def growth(count: int, before: int = 0, tag: str = "") -> LogGrowth:
-    log = CardLog(ISSUER.fingerprint, before + count, b"d" * 32, 7, 100 + before + count, b"head", b"receipt", 300)
-    return LogGrowth(log, before, card_entries(count, before, tag))
-
-
-def test_a_log_that_was_never_read(known: Registry):
-    assert known.card_log(ISSUER.fingerprint) == CardLog(ISSUER.fingerprint)
-    assert known.card_log_lines(ISSUER.fingerprint) == ()
-    assert about(known).logged == Logged(holds=False)
-
-
-def test_a_log_grows_and_names_certificates(known: Registry):
-    known.grow_log(growth(3), actor="central", at=5)
-    known.grow_log(growth(2, 3), actor="central", at=6)
-    log = known.card_log(ISSUER.fingerprint)
-    assert log == growth(2, 3).log
-    lines = tuple(entry.line for entry in card_entries(5))
-    assert all_lines(known, ISSUER.fingerprint) == lines
-    assert known.card_log_lines(ISSUER.fingerprint, after=1, limit=2) == lines[1:3]
-    signed = replace(ENTRY, fingerprint=b"4".ljust(32))
-    assert about(known, signed).logged == Logged(holds=True, through=105)
-    assert about(known, replace(signed, issuer=b"x" * 32)).logged == Logged(holds=False)
-    assert about(known).logged == Logged(holds=False, through=105)
-    assert [entry.action for entry in known.audit()][-2:] == ["log read", "log read"]
-    assert known.audit()[-1].detail.split(", ")[1] == "entries 3 to 4"
-    check_chain(known.audit())
-
-
-def test_nothing_new_says_nothing_but_how_long_ago(known: Registry):
-    known.grow_log(growth(3), actor="central", at=5)
-    audit = known.audit()
-    later = replace(growth(3).log, read=900, receipt=b"another")
-    known.grow_log(LogGrowth(later, 3, ()), actor="central", at=6)
-    assert (known.card_log(ISSUER.fingerprint), known.audit()) == (later, audit)
-
-
-def test_of_two_that_read_one_log_the_second_is_told(known: Registry):
-    known.grow_log(growth(3), actor="central", at=5)
-    for other in (growth(2, 0, "x"), growth(2, 2, "x"), growth(2, 4, "x")):
-        with pytest.raises(RegistryConflict):
-            known.grow_log(other, actor="central", at=6)
-    assert len(all_lines(known, ISSUER.fingerprint)) == 3
-    assert known.card_log(ISSUER.fingerprint) == growth(3).log
-
-
-def test_a_doubt_stays_and_nothing_grows_after_it(known: Registry):
-    known.grow_log(growth(3), actor="central", at=5)
-    for reason in ("first", "second"):
-        known.doubt_log(LogDoubt(ISSUER.fingerprint, reason), actor="central", at=6)
-    assert known.card_log(ISSUER.fingerprint) == replace(growth(3).log, doubt="first")
-    assert about(known).logged == Logged(holds=False, through=103, doubt="first")
-    with pytest.raises(StateError, match="in doubt"):
-        known.grow_log(growth(2, 3), actor="central", at=7)
-    assert [entry.action for entry in known.audit()].count("log doubted") == 1
-
-
-def test_a_card_in_doubt_that_was_never_read(known: Registry):
-    known.doubt_log(LogDoubt(ISSUER.fingerprint, "made outside"), actor="central", at=6)
-    assert known.card_log(ISSUER.fingerprint) == CardLog(ISSUER.fingerprint, doubt="made outside")
-
-
-def test_logs_of_cards_that_nobody_knows(registry: Registry):
-    with pytest.raises(NotInRegistry):
-        registry.grow_log(growth(1), actor="central", at=5)
-    with pytest.raises(NotInRegistry):
-        registry.doubt_log(LogDoubt(ISSUER.fingerprint, "x"), actor="central", at=5)
-    assert registry.card_log(ISSUER.fingerprint) == CardLog(ISSUER.fingerprint)
-
-
-def test_the_database_itself_lets_nobody_change_what_was_read(tmp_path: Path):
-    path = tmp_path / "registry.db"
-    registry = open_registry(str(path))
-    registry.trust(ISSUER, actor="alice", at=1)
-    registry.grow_log(growth(3), actor="central", at=5)
-    registry.close()
-    with sqlite3.connect(path) as connection:
-        for statement in ("UPDATE card_log_entries SET line = x'00'", "DELETE FROM card_log_entries"):
-            with pytest.raises(sqlite3.IntegrityError, match="only grows"):
-                connection.execute(statement)
-    connection.close()

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lives import dropping, losing
+from lives import dropping
+from log_lives import losing
 from pump import Line, contact, enrollment, meeting, personalize, personalized_by_a_thief, syncing
 from world import DAY, SERIAL, World
 

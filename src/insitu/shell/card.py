@@ -25,13 +25,11 @@ from ..protocol.parties.card import log_of
 from ..protocol.parties.card_data import (
     CertificateWanted,
     Certified,
-    HeadWanted,
     JobProposed,
     Listed,
     ListHeard,
     ListProposed,
     ListWanted,
-    ReceiptCame,
     StandingInForce,
     StandingProposed,
     StandingUsed,
@@ -43,6 +41,7 @@ from ..protocol.parties.card_data import (
     TicketTaken,
 )
 from ..protocol.parties.card_lists import issued_in, open_lists, revoked_in
+from ..protocol.parties.card_log_data import HeadWanted, ReceiptCame
 from ..protocol.parties.log_heads import LogReceipt
 from ..protocol.parties.log_reading import made_in
 from ..protocol.stores.card_log import Intent, Result, Standing, last_list, standing_in

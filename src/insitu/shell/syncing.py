@@ -13,7 +13,7 @@ from ..protocol.channel.trust import CardEnrolling, CentralSyncing
 from ..protocol.driver import run
 from ..protocol.engine import InsituError, LookUp, StateError, UsageError
 from ..protocol.messages import Purpose
-from ..protocol.parties.card_data import ReceiptCame
+from ..protocol.parties.card_log_data import ReceiptCame
 from ..protocol.parties.card_syncing import CARD_SYNCING, CardSyncingData, CardSyncingState, LogWasRead
 from ..protocol.parties.central_syncing import (
     CENTRAL_SYNCING,

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import lives
+import log_lives
 import pytest
 from recorder import Recorder
 
@@ -42,4 +43,5 @@ def recorded() -> dict[str, Recorder]:
         for recorder in recorders.values():
             watched.enter_context(recorder.watching())
         lives.live()
+        log_lives.live()
     return recorders

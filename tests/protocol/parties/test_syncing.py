@@ -10,7 +10,7 @@ from recorder import Recorder, classified, one_of_each
 
 from insitu.protocol.engine import Close, Fault, Persist, ProtocolError, Refused, Send, Show
 from insitu.protocol.messages import LOG_ENTRY_MAX, LogOffered, LogPart, LogRead, LogWanted
-from insitu.protocol.parties.card_data import ReceiptCame
+from insitu.protocol.parties.card_log_data import ReceiptCame
 from insitu.protocol.parties.card_syncing import CARD_SYNCING, CardSyncingState, LogWasRead, part_of
 from insitu.protocol.parties.central_syncing import (
     CENTRAL_SYNCING,
