@@ -9,12 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from lives import new_host
 from networked import call, service
-from pump import Line, contact, enrollment, personalize, sent_to_reset
+from pump import Line, contact, enrollment, personalize, sent_to_reset, syncing
 from world import CARD_NUMBER, DAY, NOW, SERIAL, World, wanted
 
 from insitu.protocol.engine import PublicKey, SecretAlgorithm, Show
 from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled, CommandConcluded
+from insitu.protocol.parties.central_syncing import CardDoubted
 from insitu.protocol.parties.keypad import KEYPAD, KeypadData, KeypadState, TanAsked
 from insitu.protocol.parties.mobile import Conveyed
 from insitu.protocol.parties.module_data import KeyMade
@@ -47,6 +48,8 @@ def told() -> list[dict[str, object]]:
     for listed in ("SN-9", "SN-8"):
         call(world, service(world, jobs=[listed]), module=module).start().finish()
     enrollment(world, new_host(world)).start().finish()
+    syncing(world).start().finish()
+    world.shown.append(CardDoubted("Bank", world.card.customer.fingerprint, "forked\n"))
     world.close_circle("SN-circle")
     personalize(world, TrustOption.PHYSICAL)
     pad = KEYPAD.step(KeypadState.READY, KeypadData(), TanAsked("unit\n1"))
