@@ -16,7 +16,7 @@ from insitu.protocol.channel.trust import ModuleByIdentity, UnitByCertificate
 from insitu.protocol.engine import PublicKey, given
 from insitu.protocol.keys.public import load_public
 from insitu.protocol.keys.requests import read_request
-from insitu.protocol.keys.vault import MemoryVault
+from insitu.protocol.keys.vault import MemoryVault, Vault
 from insitu.protocol.messages import IDENTITY, CardRole, Job, Purpose, TrustOption
 from insitu.protocol.stores.memory_registry import MemoryRegistry
 from insitu.shell.card import Card
@@ -49,14 +49,14 @@ class Parties:
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, card_vault: Vault | None = None) -> None:
         manufacturer = Manufacturer(_vault(), now=_now)
         root = manufacturer.establish("Example Modules")
-        self.card = Card(_vault(), now=_now)
+        self.card = Card(_vault() if card_vault is None else card_vault, now=_now)
         self.card.install(root, manufacturer.sign_customer(self.card.furnish("Example Bank", _PINS)))
-        self._certify(CardRole.UNIT, "Unit 1", self.card.authentication.public)
+        self.certify(CardRole.UNIT, "Unit 1", self.card.authentication.public)
         request = read_request(Central(_vault(), MemoryRegistry(), now=_now).establish("Central 1"))
-        self.unit = Unit(self.card, self._certify(CardRole.CENTRAL, request.subject, request.public), now=_now)
+        self.unit = Unit(self.card, self.certify(CardRole.CENTRAL, request.subject, request.public), now=_now)
         self.module_keys = _vault()
         self.module = Module(self.module_keys, now=_now)
         self.module.initialize(SERIAL, root, lambda made: manufacturer.certify_identity(made.serial, made.key.public))
@@ -70,8 +70,10 @@ class Parties:
             self.card.approve(job, person, pin)
         return job
 
-    def _certify(self, role: CardRole, subject: str, public: PublicKey) -> bytes:
-        return self.card.certify(self._approve(self.card.propose(role, subject, public=public)).number, public)
+    def certify(self, role: CardRole, subject: str, public: PublicKey) -> bytes:
+        """A certificate by the card, approved by two people."""
+        wanted = None if role is CardRole.MODULE else public
+        return self.card.certify(self._approve(self.card.propose(role, subject, public=wanted)).number, public)
 
     def set_back(self) -> None:
         """The module is as delivered, the job as approved; of all keys only the root's has been loaded before."""

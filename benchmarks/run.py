@@ -23,11 +23,12 @@ import records
 import scale
 import sessions
 import storage
+import tokens
 import trio
 import wire
 from measuring import Result
 
-REPEATS = {"sessions": 300, "records": 60, "engine": 60, "storage": 100, "business": 60, "lookups": 60}
+REPEATS = {"sessions": 300, "records": 60, "engine": 60, "storage": 100, "tokens": 40, "business": 60, "lookups": 60}
 QUICK = dict.fromkeys(REPEATS, 3)
 SCALE = {"sessions": 10_000, "half_open": 1_000, "transactions": 2_000}
 QUICK_SCALE = dict.fromkeys(SCALE, 10)
@@ -58,6 +59,7 @@ async def _measure(quick: bool, line_seconds: float) -> list[Result]:
         *await business.measure(repeats["business"]),
         *await lookups.measure(repeats["lookups"], QUICK_SIZES if quick else SIZES, with_postgres=not quick),
         *await scale.measure(**(QUICK_SCALE if quick else SCALE)),
+        *await tokens.measure(repeats["tokens"]),  # last: SoftHSM leaves an error behind in this process's OpenSSL
     ]
 
 
