@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import sys
 import tempfile
 import threading
@@ -222,6 +223,7 @@ class TokenAccess(Uncopied):
             raise
         try:
             access.check(pin)
+            _forget_errors_of_others()
         except BaseException:
             access.close()
             raise
@@ -279,6 +281,12 @@ class TokenAccess(Uncopied):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _forget_errors_of_others() -> None:
+    """Empty OpenSSL's list of errors: SoftHSM leaves one there, which the next TLS context would take for its own."""
+    with suppress(ssl.SSLError, ValueError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"\0")
 
 
 # Which token -------------------------------------------------------------------------------------------------
