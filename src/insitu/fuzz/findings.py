@@ -45,7 +45,9 @@ class Finding:
 
     @classmethod
     def of(cls, target: Target, data: bytes, error: BaseException) -> Finding:
-        """What escaped."""
+        """What escaped; of a group that trio made, the one error in it."""
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
         what = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
         return cls(

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from ...protocol.channel.trust import ModuleAtWork
-from ...protocol.engine import InsituError
+from ...protocol.engine import EnvironmentFault, InsituError, UsageError
 from ...protocol.keys.certificates import Role, key_digest, trusted_root, verify_issued
 from ...protocol.keys.requests import read_request
 from ...protocol.keys.revocation import draft_crl
@@ -235,6 +235,7 @@ def _run(make: Callable[[], Stage], data: bytes) -> str:
     stage.puppet.turn, stage.puppet.says = 0, tuple(says)
     played, error = trio.run(_meeting, stage, crc32(data) % DRIBBLES == 0)
     check(stage.puppet.turned, f"the handshake failed: {played.error or error}")
+    check(not isinstance(error, (UsageError, EnvironmentFault)), f"a peer's fault is told as another's: {error}")
     stage.sound(error is not None)
     text = f"{error} {error!r}" if error else ""
     spoken = b"".join(stage.puppet.heard) + b"".join(played.frames)
