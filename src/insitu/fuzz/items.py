@@ -68,6 +68,21 @@ class Node:
         children = [each.copy() for each in self.children]
         return Node(self.major, self.value, self.info, self.content, inner, children, self.lies)
 
+    def tidy(self) -> None:
+        """Be as an encoder would write it: shortest heads, true lengths, map keys in order and each once."""
+        self.lies = False
+        self.info = None if self.major != OTHER else self.info
+        for each in (*self.children, *(self.inner or ())):
+            each.tidy()
+        if self.major == MAP:
+            pairs = {self.children[at].write(): self.children[at + 1] for at in range(0, len(self.children) - 1, 2)}
+            keys = {
+                key: self.children[at]
+                for at in range(0, len(self.children) - 1, 2)
+                if (key := self.children[at].write())
+            }
+            self.children = [each for key in sorted(pairs) for each in (keys[key], pairs[key])]
+
     def walk(self) -> Iterator[Node]:
         """The item itself, and all that lie in it."""
         yield self

@@ -21,6 +21,9 @@ USUAL: Final = 8_192
 """Bytes at most of all but a few inputs, since long ones take the time of many."""
 RARELY: Final = 0.01
 
+TIDY: Final = 0.5
+"""Share of CBOR that is written well after it was changed: it passes the reader and meets what stands behind."""
+
 Corpus = Sequence[bytes]
 
 INTEGERS: Final = sorted(
@@ -77,6 +80,9 @@ class Mutator:
         if items is None or not items or self._chance.random() < 0.08:
             return mutate_bytes(data, self._other(corpus), self._chance)
         self._change_some(items, corpus)
+        if self._chance.random() < TIDY:
+            for item in items:
+                item.tidy()
         return write_all(items)
 
     def _frames(self, data: bytes, corpus: Corpus) -> bytes:

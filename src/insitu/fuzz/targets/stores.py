@@ -133,7 +133,7 @@ def sealed_stores(data: bytes) -> str:
 def _is_costly(envelope: bytes) -> bool:
     with suppress(DecodeError, TypeError, ValueError, AttributeError, KeyError, IndexError):
         tagged: Any = decode(envelope, allowed_tags=frozenset((16,)))
-        header: Any = decode(tagged.value[0])
+        header: Any = decode(tagged.value[0]) if isinstance(tagged.value[0], bytes) else {}
         n, r, p = header["scrypt"]
         return all(isinstance(each, int) for each in (n, r, p)) and n * r * p > CHEAP
     return False
