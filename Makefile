@@ -30,6 +30,7 @@ lint: setup ## all checks that do not run the code
 check: setup system ## every search of the protocol in its quick form, minutes; the reports go to CHECKED
 	mkdir -p $(CHECKED)
 	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl
+	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl
 	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
 	$(BIN)/python specs/spin/search.py --whole > $(CHECKED)/spin.txt
 	$(BIN)/python -m pytest -m long tests/protocol > $(CHECKED)/long.txt
