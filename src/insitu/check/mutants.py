@@ -284,7 +284,7 @@ def taken(name: str) -> Taken:
 
 def explained() -> dict[str, str]:
     """Why a mutant that survives is harmless, by its name."""
-    text = (files(__package__) / "survivors.json").read_text(encoding="utf-8")
+    text = (files(__name__.rpartition(".")[0]) / "survivors.json").read_text(encoding="utf-8")
     found: dict[str, str] = json.loads(text)
     return found
 

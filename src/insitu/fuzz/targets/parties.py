@@ -210,6 +210,7 @@ def _private(vault: Any) -> dict[str, bytes]:  # noqa: ANN401 - a CopiedVault, a
 async def _meeting(stage: Stage, dribble: bool) -> tuple[Played, InsituError | None]:
     here, there = memory_pair(ROOM)
     ended: list[InsituError | None] = []
+    played: Played | None = None
 
     async def party() -> None:
         try:
@@ -219,12 +220,12 @@ async def _meeting(stage: Stage, dribble: bool) -> tuple[Played, InsituError | N
             check(isinstance(error, InsituError), "an error of the link is all that a session says")
             ended.append(error)  # type: ignore[arg-type]
 
-    with trio.move_on_after(ENDS_AFTER) as scope:
+    with trio.move_on_after(ENDS_AFTER):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(party)
             stream = Dribble(there) if dribble else there
             played = await play(stage.puppet, stream, stage.ports, now=now, linger=ENDS_AFTER)
-    if scope.cancelled_caught or not ended:
+    if played is None or not ended:
         raise Broken("the party does not end")
     return played, ended[0]
 
