@@ -176,7 +176,8 @@ def _objection(data: CentralData, known: Known) -> str:
     """Why a module that greets may not work; empty if it may.
 
     What the card signed decides: a certificate that was made after the one that counts takes its place, whatever
-    epoch the module tells (a card never back-dates). Made in the same second, it needs a newer epoch.
+    epoch the module tells (a card never back-dates). Made in the same second, it needs a newer epoch. A module that
+    begins anew like that may have lost count of its messages: it is told where to go on.
     """
     entry, greeting, certificate = known.entry, given(data.greeting), given(data.peer).chain[0]
     if greeting.fingerprint != certificate.fingerprint:
@@ -184,9 +185,9 @@ def _objection(data: CentralData, known: Known) -> str:
     objection = _objection_to_issuer(data, known)
     if objection or entry is None:
         return objection
-    if greeting.last < entry.last_number:
-        return f"its store is an old copy: last message {greeting.last}, here {entry.last_number}"
     if certificate.fingerprint == entry.fingerprint:
+        if greeting.last < entry.last_number:
+            return f"its store is an old copy: last message {greeting.last}, here {entry.last_number}"
         if entry.standing is not Standing.OPERATING:
             return f"its certificate is worthless since the module was reset ({entry.standing.value})"
         if greeting.epoch != entry.epoch:

@@ -57,7 +57,7 @@ from ..messages import (
     encode_message,
 )
 from .module_data import MACHINE_SECONDS
-from .work_changes import enclosed, erased, kept, numbered, settled
+from .work_changes import caught_up, enclosed, erased, kept, numbered, settled
 from .work_data import (
     BEAT_SECONDS,
     AuthorizationAsked,
@@ -194,7 +194,7 @@ def resume(data: WorkData, event: Welcome) -> tuple[WorkData, Effects]:
     An authorization of a life before the last restart that was never answered is settled with nothing: its customer
     has gone, and its card number is kept nowhere.
     """
-    record = data.record
+    record = caught_up(data.record, event.taken)
     outbox = tuple(line for line, number in numbered(record) if number > event.taken)
     asked = {each.number for each in data.asked}
     lost = [each for each in record.open if each.instructed is None and each.number not in asked]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..engine import Effect, Effects, Persist, Show, StopTimer
-from ..messages import ModuleCondition, ModuleRecord, Outcome, Payload, encode_message
+from ..messages import ModuleCondition, ModuleRecord, Outcome, Payload, decode_message, encode_message
 from .work_data import KeysErased, PayloadGiven, TransactionSettled, WorkData, answer_timer
 
 
@@ -30,6 +30,24 @@ def numbered(record: ModuleRecord) -> list[tuple[bytes, int]]:
 
 def _number(message: object) -> int:
     return message.number if isinstance(message, (Payload, Outcome)) else 0
+
+
+def caught_up(record: ModuleRecord, taken: int) -> ModuleRecord:
+    """The record with numbers that its central system has not taken in yet, if that has heard more than is known here.
+
+    So it is after a reset of a module whose store was an old copy, or in the place of another module: what waits was
+    never sent, and would be taken for what was heard before.
+    """
+    if taken <= record.last:
+        return record
+    waiting = [decode_message(line) for line in record.outbox]
+    numbers = range(taken + 1, taken + 1 + len(waiting))
+    anew = [
+        replace(each, number=number)
+        for each, number in zip(waiting, numbers, strict=True)
+        if isinstance(each, (Payload, Outcome))
+    ]
+    return replace(record, outbox=tuple(map(encode_message, anew)), last=taken + len(waiting))
 
 
 def settled(data: WorkData, event: TransactionSettled) -> tuple[WorkData, Persist, Outcome, Effect]:

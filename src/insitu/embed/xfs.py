@@ -18,12 +18,14 @@ from ..protocol.keys.codes import CodeRefused
 from ..protocol.keys.keyblock import KeyBlockRefused
 from ..protocol.keys.port import KeyExists, KeyMismatch, KeyMissing, KeyRefused, KeyStoreError
 from ..protocol.keys.reading import CertificateRefused
+from ..protocol.keys.split_vault import SignersAbsent
 from ..protocol.messages import DecodeError
 from ..protocol.messages.wire import FieldError
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.parties.work_keys import MethodExcluded, SecretExpired, SecretMissing, SecretUnusable, SecretUnvouched
 from ..protocol.session import PeerRefusedError
 from ..protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
+from ..protocol.stores.card_log import LogBroken
 from ..protocol.stores.counter import CounterAhead, CounterFailed, RolledBack
 from ..protocol.stores.files import StoreLocked
 from ..protocol.stores.sealed import (
@@ -199,6 +201,7 @@ ERRORS: Final[dict[type[Exception], Completion]] = {
     WrongPassphrase: _NOT_READY,
     # not in this state
     StateError: _SEQUENCE,
+    SignersAbsent: _SEQUENCE,
     NotRunning: _NOT_READY,
     NotOnline: _NOT_READY,
     LinkPaused: _NOT_READY,
@@ -227,6 +230,7 @@ ERRORS: Final[dict[type[Exception], Completion]] = {
     StoreUncertain: _HARDWARE,
     StoreTruncated: _HARDWARE,
     StoreDamaged: _HARDWARE,
+    LogBroken: _HARDWARE,
     ErasureFailed: _HARDWARE,
     CounterFailed: _HARDWARE,
     KeyStoreError: _HARDWARE,

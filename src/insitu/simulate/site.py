@@ -83,7 +83,6 @@ class Site:
         self._asked, self._requests = trio.open_memory_channel[str](WAITING)
         self._epochs: set[int] = set()
         self._modules = 0
-        self._to_replace = False
         self._offline_since = 0.0
         self._must_reset = False
         world.network.places[serial] = world.network.places[self.port.place] = self.machine
@@ -121,9 +120,6 @@ class Site:
     async def run(self) -> None:
         """From the start."""
         self.store.spared = False
-        if self._to_replace:
-            self._to_replace = False
-            self._replace()
         with self._opened() as vault:
             port = LocalPort(tell=partial(self.world.see_line, self.machine))
             try:
@@ -250,9 +246,6 @@ class Site:
             elif trio.current_time() - self._offline_since > OFFLINE_SECONDS:
                 self._offline_since = trio.current_time()
                 self._must_reset = True
-                if self.serial in self.world.history.tainted:  # its host never forgets how far its numbers were
-                    self._to_replace = True
-                    self.machine.lose_power(killed=True)
             if self._must_reset and module.state is ModuleState.OPERATING:
                 self.reset_by_hand("it cannot work")
 

@@ -28,7 +28,7 @@ def test_bytes_are_exactly_these(cddl: Cddl, purpose: Purpose, option: TrustOpti
     assert cddl.matches(data, "EAD-Intent")
 
 
-@pytest.mark.parametrize("data", ["83000000", "83020001", "83010501", "8301000F"])
+@pytest.mark.parametrize("data", ["83000000", "83020001", "83011701", "8301000F"])
 def test_unknown_versions_purposes_and_options_are_unsupported(cddl: Cddl, data: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode_intent(bytes.fromhex(data))

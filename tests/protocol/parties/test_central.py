@@ -223,7 +223,7 @@ def found(entry: ModuleEntry | None, issuer: Issuer | None, **about: Any) -> Mod
         ({"fingerprint": OLD, "epoch": 1, "standing": Standing.RESET_ORDERED}, 2, True),  # or by command
         ({"fingerprint": OLD, "epoch": 2, "standing": Standing.RESET}, 2, False),
         ({"fingerprint": OLD, "epoch": 1, "standing": Standing.RESET}, 2, True),
-        ({"fingerprint": OLD, "epoch": 1, "last_number": 8}, 2, False),
+        ({"fingerprint": OLD, "epoch": 1, "last_number": 8}, 2, True),  # it is told where to go on
         ({"fingerprint": OLD, "epoch": 1, "owner": "Another bank"}, 2, False),  # nobody takes another's module away
         ({"fingerprint": OLD, "epoch": 1, "owner": "Another bank", "standing": Standing.RESET}, 2, True),
     ],
@@ -242,9 +242,9 @@ def test_s4_nothing_from_before_a_reset_is_accepted(greeted: CentralData, issuer
             OURS,
             Standing.OPERATING,
         )
-        assert (change.entry.version, change.entry.last_number, change.entry.generation) == (3, 7, 9)
+        assert (change.entry.version, change.entry.last_number, change.entry.generation) == (3, known.last_number, 9)
         assert (change.note is None) == (known.fingerprint == OURS)
-        assert sent(step) == [Welcome(data.at, 7)]
+        assert sent(step) == [Welcome(data.at, known.last_number)]
     else:
         with pytest.raises(ProtocolError):
             CENTRAL.step(S.RECOGNIZING, data, found(known, issuer))
