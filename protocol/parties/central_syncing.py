@@ -7,7 +7,6 @@ the registry for good and an operator is told. What is not whole yet is no reaso
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
@@ -56,6 +55,7 @@ class CentralSyncingState(Enum):
     AWAITING_OFFER = auto()
     RECALLING = auto()
     READING = auto()
+    VERIFYING = auto()
     RECEIPTING = auto()
     READ = auto()
     DOUBTED = auto()
@@ -87,6 +87,39 @@ class CardLogFound:
     log: CardLog
     lines: tuple[bytes, ...] = field(repr=False)
     objection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardLogClaim:
+    """The argument of LookUp("verdict on a log"), since that takes time; answered by LogHolds or LogFails.
+
+    Attributes:
+        known: entries that were read before, one a line.
+        further: those that came, likewise.
+        head: of all of them, signed.
+        unit, customer: the certificates of the card's two keys.
+
+    """
+
+    known: tuple[bytes, ...] = field(repr=False)
+    further: tuple[bytes, ...] = field(repr=False)
+    head: bytes = field(repr=False)
+    unit: VerifiedCertificate
+    customer: VerifiedCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class LogHolds:
+    """Chain, rules, certificates and lists hold, it goes on where it was read to, and the card signed its head."""
+
+    log: tuple[LogEntry, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogFails:
+    """The card cannot have written that. `reason`: why, in words."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +221,14 @@ def growth_of(known: CardLog, log: tuple[LogEntry, ...], head: bytes, receipt: b
     return LogGrowth(grown, known.entries, log[known.entries :])
 
 
+def verdict_on(claim: CardLogClaim) -> LogHolds | LogFails:
+    """Whether that is a log."""
+    try:
+        return LogHolds(read_further(claim.known, claim.further, claim.head, claim.customer, claim.unit.public))
+    except (LogBroken, LogDoubted) as error:
+        return LogFails(str(error))
+
+
 # Guards ------------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +246,7 @@ def its_log_got_shorter(data: CentralSyncingData, event: CardLogFound) -> bool:
     """
     if event.objection:
         raise ProtocolError("log refused", who="central", expected="a card that counts", got=event.objection)
-    return bool(_objection(lambda: check_not_shorter(event.log, given(data.offered).entries)))
+    return bool(_too_short(data, event))
 
 
 def more_is_to_come(data: CentralSyncingData, event: LogPart) -> bool:
@@ -223,21 +264,10 @@ def more_is_to_come(data: CentralSyncingData, event: LogPart) -> bool:
     return lacking > 0
 
 
-def nothing_speaks_against_it(data: CentralSyncingData, event: LogPart) -> bool:
-    """Chain, rules, certificates and lists hold, it goes on where what is here ends, and the card signed its head."""
-    return not _objection(lambda: _read(data, event))
-
-
-def _read(data: CentralSyncingData, event: LogPart) -> tuple[LogEntry, ...]:
-    unit, customer = given(data.peer).chain
-    known, head = given(data.found).lines, given(data.offered).head
-    return read_further(known, (*data.lines, *event.lines), head, customer, unit.public)
-
-
-def _objection(look: Callable[[], object]) -> str:
+def _too_short(data: CentralSyncingData, event: CardLogFound) -> str:
     try:
-        look()
-    except (LogBroken, LogDoubted) as error:
+        check_not_shorter(event.log, given(data.offered).entries)
+    except LogDoubted as error:
         return str(error)
     return ""
 
@@ -269,10 +299,17 @@ def ask_on(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData
     return replace(data, lines=lines), [Send(LogWanted(given(data.found).log.entries + len(lines))), _AWAIT]
 
 
-def sign_receipt(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
-    """All is here and right: say so under our key."""
-    known = replace(data, log=_read(data, event))
-    return known, [StopTimer("card"), Sign(data.key, message_to_sign(_receipt(known).payload))]
+def have_it_verified(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
+    """All is here: have it looked at."""
+    unit, customer = given(data.peer).chain
+    claim = CardLogClaim(given(data.found).lines, (*data.lines, *event.lines), given(data.offered).head, unit, customer)
+    return data, [StopTimer("card"), LookUp("verdict on a log", claim)]
+
+
+def sign_receipt(data: CentralSyncingData, event: LogHolds) -> tuple[CentralSyncingData, Effects]:
+    """All is right: say so under our key."""
+    known = replace(data, log=event.log)
+    return known, [Sign(data.key, message_to_sign(_receipt(known).payload))]
 
 
 def keep_log(data: CentralSyncingData, event: Signed) -> tuple[CentralSyncingData, Effects]:
@@ -290,19 +327,19 @@ def _receipt(data: CentralSyncingData) -> LogReceipt:
 
 def doubt_short_log(data: CentralSyncingData, event: CardLogFound) -> tuple[CentralSyncingData, Effects]:
     """Mark the card."""
-    return _doubt(data, _objection(lambda: check_not_shorter(event.log, given(data.offered).entries)))
+    return _doubt(data, _too_short(data, event))
 
 
-def doubt_log(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
+def doubt_log(data: CentralSyncingData, event: LogFails) -> tuple[CentralSyncingData, Effects]:
     """Mark the card."""
-    return _doubt(data, _objection(lambda: _read(data, event)))
+    return _doubt(data, event.reason)
 
 
 def _doubt(data: CentralSyncingData, reason: str) -> tuple[CentralSyncingData, Effects]:
     customer = data.customer
     note = CardDoubted(customer.subject, customer.fingerprint, reason)
     persist = Persist(LogDoubt(customer.fingerprint, reason))
-    return data, [StopTimer("card"), persist, Show(note), Close(Fault.UNTRUSTED, reason)]
+    return data, [persist, Show(note), Close(Fault.UNTRUSTED, reason)]
 
 
 def give_up(data: CentralSyncingData, event: object) -> tuple[CentralSyncingData, Effects]:
@@ -314,6 +351,7 @@ def give_up(data: CentralSyncingData, event: object) -> tuple[CentralSyncingData
 # The table ---------------------------------------------------------------------------------------------------
 
 WAITING: Final = (S.AWAITING_OFFER, S.READING)
+BUSY: Final = (S.RECALLING, S.VERIFYING, S.RECEIPTING)
 
 CENTRAL_SYNCING: Final = Table[CentralSyncingState, CentralSyncingData](
     "central-syncing",
@@ -326,11 +364,12 @@ CENTRAL_SYNCING: Final = Table[CentralSyncingState, CentralSyncingData](
         row(S.RECALLING, CardLogFound, its_log_got_shorter, doubt_short_log, S.DOUBTED),
         row(S.RECALLING, CardLogFound, None, ask_for_the_rest, S.READING),
         row(S.READING, LogPart, more_is_to_come, ask_on, STAY),
-        row(S.READING, LogPart, nothing_speaks_against_it, sign_receipt, S.RECEIPTING),
-        row(S.READING, LogPart, None, doubt_log, S.DOUBTED),
+        row(S.READING, LogPart, None, have_it_verified, S.VERIFYING),
+        row(S.VERIFYING, LogHolds, None, sign_receipt, S.RECEIPTING),
+        row(S.VERIFYING, LogFails, None, doubt_log, S.DOUBTED),
         row(S.RECEIPTING, Signed, None, keep_log, S.READ),
         row(S.RECEIPTING, KeyOperationFailed, None, give_up, S.FAILED),
         row(WAITING, DeadlinePassed, None, give_up, S.FAILED),
-        row((S.LISTENING, *WAITING, S.RECALLING, S.RECEIPTING), ChannelLost, None, give_up, S.FAILED),
+        row((S.LISTENING, *WAITING, *BUSY), ChannelLost, None, give_up, S.FAILED),
     ],
 )

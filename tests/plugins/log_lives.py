@@ -29,7 +29,7 @@ def syncs() -> None:
     world = World()
     with broken(world.central.keys, "sign", after=1):
         syncing(world).start().finish()
-    for count in range(1, 4):
+    for count in range(1, 5):
         line = syncing(world)
         line.peer.before = losing(line, count)
         line.start().finish()

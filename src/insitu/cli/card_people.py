@@ -48,34 +48,6 @@ def list_(store: Place, passphrase_file: Path | None, passphrase_hook: str | Non
 
 @people.command()
 @_change_options
-def add(
-    store: Place,
-    passphrase_file: Path | None,
-    passphrase_hook: str | None,
-    name: str,
-    people: tuple[str, ...],
-    pin_files: tuple[str, ...],
-) -> None:
-    """Let another person approve, too, who sets a PIN: here and now, or from --pin-file NAME=FILE."""
-    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.ADD, name, None, people, pin_files)
-
-
-@people.command()
-@_change_options
-def remove(
-    store: Place,
-    passphrase_file: Path | None,
-    passphrase_hook: str | None,
-    name: str,
-    people: tuple[str, ...],
-    pin_files: tuple[str, ...],
-) -> None:
-    """Let a person approve no more. Two who can approve must be left."""
-    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.REMOVE, name, None, people, pin_files)
-
-
-@people.command()
-@_change_options
 @click.option("--by", required=True, help="Who comes, and sets a PIN: here and now, or from --pin-file BY=FILE.")
 def replace(
     store: Place,
@@ -90,35 +62,37 @@ def replace(
     _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.REPLACE, name, by, people, pin_files)
 
 
-@people.command("new-pin")
-@_change_options
-def new_pin(
-    store: Place,
-    passphrase_file: Path | None,
-    passphrase_hook: str | None,
-    name: str,
-    people: tuple[str, ...],
-    pin_files: tuple[str, ...],
-) -> None:
+def _changing(name: str, change: PeopleChange, text: str) -> None:
+    """A command for a change that concerns one person."""
+
+    @people.command(name, help=text)
+    @_change_options
+    def command(
+        store: Place,
+        passphrase_file: Path | None,
+        passphrase_hook: str | None,
+        name: str,
+        people: tuple[str, ...],
+        pin_files: tuple[str, ...],
+    ) -> None:
+        _change(_card(store, passphrase_file, passphrase_hook), change, name, None, people, pin_files)
+
+
+_changing(
+    "add",
+    PeopleChange.ADD,
+    "Let another person approve, too, who sets a PIN: here and now, or from --pin-file NAME=FILE.",
+)
+_changing("remove", PeopleChange.REMOVE, "Let a person approve no more. Two who can approve must be left.")
+_changing(
+    "new-pin",
+    PeopleChange.RENEW,
     """Give a person who forgot the PIN another one, which that person sets: here and now, or from --pin-file.
 
     Who knows the PIN changes it alone: insitu card change-pin.
-    """
-    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.RENEW, name, None, people, pin_files)
-
-
-@people.command()
-@_change_options
-def unlock(
-    store: Place,
-    passphrase_file: Path | None,
-    passphrase_hook: str | None,
-    name: str,
-    people: tuple[str, ...],
-    pin_files: tuple[str, ...],
-) -> None:
-    """Unlock a person after wrong PINs; the PIN stays as it was."""
-    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.UNLOCK, name, None, people, pin_files)
+    """,
+)
+_changing("unlock", PeopleChange.UNLOCK, "Unlock a person after wrong PINs; the PIN stays as it was.")
 
 
 @people.command()

@@ -18,6 +18,7 @@ from ..protocol.parties.card_syncing import CARD_SYNCING, CardSyncingData, CardS
 from ..protocol.parties.central_syncing import (
     CENTRAL_SYNCING,
     CardDoubted,
+    CardLogClaim,
     CardLogFound,
     CardLogQuery,
     CardLogRead,
@@ -26,6 +27,7 @@ from ..protocol.parties.central_syncing import (
     check_not_shorter,
     growth_of,
     receipt_for,
+    verdict_on,
 )
 from ..protocol.parties.log_heads import message_to_sign, signed
 from ..protocol.parties.log_reading import LogDoubted, read_further
@@ -133,6 +135,8 @@ def _answer(central: Central, question: LookUp) -> object:
     match question.what, question.argument:
         case "card log", CardLogQuery() as query:
             return _recalled(central, query)
+        case "verdict on a log", CardLogClaim() as claim:
+            return verdict_on(claim)
     raise UsageError("no such question", who="central", got=question.what)
 
 

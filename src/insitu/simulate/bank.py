@@ -133,6 +133,7 @@ class Bank:
         for site in self.sites:
             if site.option is TrustOption.TICKET:  # the new card has given out none
                 site.option = TrustOption.CERTIFICATES
+                site.machine.lose_power(killed=True)  # its program was begun with the other option
         self.host.store.spared = True
         self._certify_host()
         self.host.store.spared = False

@@ -19,6 +19,7 @@ from insitu.protocol.parties.central_syncing import (
     CardLogFound,
     CardLogRead,
     CentralSyncingState,
+    LogFails,
 )
 from insitu.protocol.stores.card_logs import LogDoubt, LogGrowth
 
@@ -96,7 +97,7 @@ def test_a_doubt_is_kept_and_told(central: Recorder):
     reasons = []
     for moment in central.moments:
         if moment.step.state is H.DOUBTED:
-            _, persist, show, close = moment.step.effects
+            persist, show, close = moment.step.effects
             assert isinstance(persist.record, LogDoubt)  # type: ignore[union-attr]
             reason = persist.record.reason  # type: ignore[union-attr]
             assert show == Show(CardDoubted("Bank", persist.record.issuer, reason))  # type: ignore[union-attr]
@@ -104,7 +105,7 @@ def test_a_doubt_is_kept_and_told(central: Recorder):
             reasons.append((type(moment.event), reason.partition(" (")[0]))
     assert reasons == [
         (CardLogFound, "card log: the end of the log is cut off, or an old copy of the card was put back"),
-        (LogPart, "card log: entry 6: digest of the entry before"),
+        (LogFails, "card log: entry 6: digest of the entry before"),
     ]
 
 
