@@ -144,11 +144,6 @@ class SigningToken(Uncopied):
                 for each in found_in(session, _SPACE + label, kind):
                     each.destroy()
 
-    def asks_each_time(self, label: str, pin: Secret) -> bool:
-        """Whether the token itself asks for the PIN at each signature."""
-        with self._open(pin) as access, access.calling() as session:
-            return all(_asks_each_time(each) for each in found_in(session, _SPACE + label, ObjectClass.PRIVATE_KEY))
-
     def _open(self, pin: Secret) -> TokenAccess:
         return TokenAccess.open(self._library, self._uri, pin)
 

@@ -96,10 +96,6 @@ _NEEDED: Final = {
 _PAIR_TYPES: Final = (KeyType.EC, KeyType.EC_EDWARDS)
 _SECRET_TYPES: Final = (KeyType.GENERIC_SECRET, KeyType.AES, KeyType.DES3)
 
-_ASKED: Final = dict(SECRET_MUST_BE)
-_MUST_BE: Final = MADE_MUST_BE
-"""What a private key here is and always was. _ASKED is asked for; the rest only the token can set."""
-
 
 class TokenKeyStore(Uncopied):
     """KeyStore of the keys in a token; made by `open`. One call at a time reaches the token.
@@ -160,10 +156,10 @@ class TokenKeyStore(Uncopied):
                 store=True,
                 capabilities=MechanismFlag.SIGN if edwards else MechanismFlag.SIGN | MechanismFlag.DERIVE,
                 mechanism=_NEEDED[kind][0],
-                private_template=dict(_ASKED),
+                private_template=dict(SECRET_MUST_BE),
             )
             try:
-                check_kept(label, private, _MUST_BE)
+                check_kept(label, private, MADE_MUST_BE)
                 found = _public_of(session, self._space + label, private)
             except BaseException:
                 with suppress(exceptions.PKCS11Error):
@@ -253,7 +249,7 @@ class TokenKeyStore(Uncopied):
             private = _only(session, self._space + label, ObjectClass.PRIVATE_KEY)
             if private is None:
                 return None
-            check_kept(label, private, _MUST_BE)
+            check_kept(label, private, MADE_MUST_BE)
             self._pairs[label] = private, _public_of(session, self._space + label, private)
         return self._pairs[label]
 

@@ -33,7 +33,6 @@ from .conveyed import (
 from .enrollment import (
     LOG_ENTRY_MAX,
     LOG_PART_MAX,
-    MOST_LOG_ENTRIES,
     Enroll,
     Enrolled,
     LogOffered,
@@ -60,6 +59,7 @@ from .personalization import (
 from .records import (
     IDENTITY,
     MOST_LISTS,
+    MOST_LOG_ENTRIES,
     MOST_OPEN,
     MOST_REVOKED,
     RECORD_LIMITS,

@@ -6,11 +6,9 @@ from typing import Annotated, Final
 
 from .fields import Key, Size, Within
 from .personalization import Certificate, Signature
-from .records import SIGNED_LOG_MAX
+from .records import MOST_LOG_ENTRIES, SIGNED_LOG_MAX
 from .wire import message
 
-MOST_LOG_ENTRIES: Final = 1 << 18
-"""Entries of a card's log."""
 LOG_ENTRY_MAX: Final = 49_152
 """The longest entry of a card's log, in bytes."""
 LOG_PART_MAX: Final = 128

@@ -25,6 +25,8 @@ MOST_OPEN: Final = 64
 MOST_REVOKED: Final = 1024
 """Certificates of one issuer that are revoked; a list that is read holds some 900 (keys/revocation.py)."""
 LARGEST_LIST_NUMBER: Final = (1 << 63) - 1
+MOST_LOG_ENTRIES: Final = 1 << 18
+"""Entries of a card's log."""
 SIGNED_LOG_MAX: Final = 512
 """The longest head or receipt of a card's log, in bytes."""
 MOST_LISTS: Final = 16
@@ -481,7 +483,7 @@ class CardRecord:
     name: Annotated[str, Key(1), NAME]
     people: Annotated[tuple[Person, ...], Key(2), Size(2, MOST_PEOPLE)]
     jobs: Annotated[tuple[Job, ...], Key(3), Size(0, 4096)]
-    log: Annotated[tuple[bytes, ...], Key(4), Size(0, 1 << 18)]
+    log: Annotated[tuple[bytes, ...], Key(4), Size(0, MOST_LOG_ENTRIES)]
     root: Annotated[Certificate | None, Key(5)] = None
     customer: Annotated[Certificate | None, Key(6)] = None
     unit: Annotated[Certificate | None, Key(7)] = None

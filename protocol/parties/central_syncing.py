@@ -159,6 +159,7 @@ class CentralSyncingData:
         offered: what the card says of its log.
         found: what is here of it.
         lines: the entries that came.
+        size: of them, in bytes.
         log: all of them, verified.
 
     """
@@ -170,6 +171,7 @@ class CentralSyncingData:
     offered: LogOffered | None = None
     found: CardLogFound | None = None
     lines: tuple[bytes, ...] = field(default=(), repr=False)
+    size: int = 0
     log: tuple[LogEntry, ...] = field(default=(), repr=False)
 
     def at_time(self, at: int) -> CentralSyncingData:
@@ -259,9 +261,13 @@ def more_is_to_come(data: CentralSyncingData, event: LogPart) -> bool:
     lacking = given(data.offered).entries - given(data.found).log.entries - len(data.lines) - len(event.lines)
     if lacking > 0 and not event.lines:
         raise ProtocolError("part of a log", who="central", expected="further entries", got="none")
-    if lacking < 0 or sum(map(len, (*data.lines, *event.lines))) > MOST_BYTES:
+    if lacking < 0 or data.size + _size(event) > MOST_BYTES:
         raise ProtocolError("part of a log", who="central", expected="what was offered", got="more")
     return lacking > 0
+
+
+def _size(part: LogPart) -> int:
+    return sum(map(len, part.lines))
 
 
 def _too_short(data: CentralSyncingData, event: CardLogFound) -> str:
@@ -296,7 +302,10 @@ def ask_for_the_rest(data: CentralSyncingData, event: CardLogFound) -> tuple[Cen
 def ask_on(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
     """Take the part and ask for the next."""
     lines = (*data.lines, *event.lines)
-    return replace(data, lines=lines), [Send(LogWanted(given(data.found).log.entries + len(lines))), _AWAIT]
+    return replace(data, lines=lines, size=data.size + _size(event)), [
+        Send(LogWanted(given(data.found).log.entries + len(lines))),
+        _AWAIT,
+    ]
 
 
 def have_it_verified(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:

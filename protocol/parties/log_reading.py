@@ -6,7 +6,7 @@ and tests ask the same functions. What they start from is the certificate of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -113,14 +113,9 @@ def _check(made: Made, begun: _Begun, customer: VerifiedCertificate, number: int
         raise LogBroken("time of the certificate", number=number, expected=begun.at, got=found.not_before)
 
 
-def owner_keys(log: Sequence[LogEntry], customer: VerifiedCertificate) -> tuple[PublicKey, ...]:
-    """The authentication keys that this card has certified, its own: heads are signed by it.
-
-    Raises:
-        LogBroken: see `made_in`.
-
-    """
-    units = (made for made in made_in(log, customer) if made.role == Role.UNIT.value)
+def owner_keys(made: Iterable[Made], customer: VerifiedCertificate) -> tuple[PublicKey, ...]:
+    """The authentication keys among all that this card has certified, its own: heads are signed by it."""
+    units = (each for each in made if each.role == Role.UNIT.value)
     return tuple(dict.fromkeys(verify_issued(each.der, customer, Role.UNIT, now=None).public for each in units))
 
 

@@ -58,6 +58,8 @@ def test_two_people_let_a_third_one_approve(bank: Estate, carol: Path) -> None:
     number = told.split("job ")[1][:32]
     assert "carol may approve, too" in told
     assert told.endswith(f"job {number}: approved by alice, 1 approval missing\n")
+    waits = done(*card(bank, "people", "list", "--json")).json[-1]
+    assert (waits["job"], DAY - 60 < waits["seconds_left"] <= DAY) == (number, True)
     assert people(bank) == {"alice": 5, "bob": 5}, "not yet"
     with unchanged(bank, "card.store"):
         refused(5, *approval(bank, "carol"), says=("nobody of that name approves here",), shown=True)

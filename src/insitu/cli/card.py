@@ -16,9 +16,10 @@ from ..protocol.keys.revocation import read_crl
 from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, Job, ListJob, StandingPolicy, encode_record
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from ..shell.approving import MISSING, enter_approvals
+from ..shell.approving import enter_approvals
 from ..shell.card import LIST_DAYS, Card
 from ..shell.card_status import status_lines, status_of
+from ..shell.outlook import MISSING
 from ..shell.places import Place, pin_of
 from ..shell.signing import recorded, signing_uri, taken_over
 from ..shell.telling import key_fingerprint
@@ -220,7 +221,7 @@ def approve(
             approved = f"{role} {job.subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
             of = "" if public is None else f"; key {key_fingerprint(public)}"
             if len(approvals) < 2:
-                say(f"{approved}, 1 approval missing{of}")
+                say(f"{approved}, {MISSING[1]}{of}")
             elif public is None:
                 say(f"{approved}, ready to personalize")
             else:
@@ -289,7 +290,7 @@ def enroll(
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach it.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def sync(
-    store: Path,
+    store: Place,
     passphrase_file: Path | None,
     passphrase_hook: str | None,
     link: str,
@@ -409,7 +410,7 @@ def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | No
     text = f"list {job.list_number} adds {adds}, job {job.number.hex()}: "
     text += f"approved by {' and '.join(approvals) or 'nobody'}"
     if len(approvals) < 2:
-        say(f"{text}, {2 - len(approvals)} approval{'' if approvals else 's'} missing")
+        say(f"{text}, {MISSING[2 - len(approvals)]}")
         return
     der = owner.sign_list(job.number)
     if out is not None:
@@ -449,7 +450,7 @@ def tickets(
         approvals = enter_approvals(owner, job, pins)
         text = f"{count} tickets, job {job.number.hex()}: approved by {' and '.join(approvals)}"
         if len(approvals) < 2:
-            say(f"{text}, 1 approval missing")
+            say(f"{text}, {MISSING[1]}")
             return
         with create_store(out, StoreKind.TICKETS, out_passphrase_file, out_passphrase_hook) as file:
             order = owner.order_tickets(job.number)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from ..protocol.keys.certificates import fingerprint_text, read_fingerprint
+from ..protocol.keys.profile import time_text
 from ..protocol.stores.card_logs import all_lines
 from ..protocol.stores.log_lines import Export, read_entries
 from ..shell import pem
@@ -24,7 +24,7 @@ def card_logs(store: Path | None, registry: str | None, as_json: bool) -> None:
     with opened_registry(store, registry) as opened:
         for issuer in opened.issuers():
             log = opened.card_log(issuer.fingerprint)
-            read = datetime.fromtimestamp(log.read, UTC).isoformat() if log.read else None
+            read = time_text(log.read) if log.read else None
             facts: dict[str, object] = {
                 "owner": issuer.owner,
                 "card": fingerprint_text(issuer.fingerprint),

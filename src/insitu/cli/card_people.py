@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 import click
 
 from ..protocol.engine import UsageError
+from ..protocol.keys.vault import Vault
 from ..protocol.messages import PeopleChange, PeopleJob
 from ..protocol.stores.sealed import StoreKind
-from ..shell.approving import MISSING, change_text, enter_approvals
+from ..shell.approving import change_text, enter_approvals
 from ..shell.card import Card
 from ..shell.card_status import people_facts, people_lines
+from ..shell.outlook import MISSING
 from ..shell.passphrase import passphrase
 from ..shell.places import Place
 from ..shell.waiting import opened
@@ -41,9 +43,9 @@ def _change_options(command: F) -> F:
 def list_(store: Place, passphrase_file: Path | None, passphrase_hook: str | None, as_json: bool) -> None:
     """The people, the tries that each has left, and the changes that wait for approval."""
     with open_store(store, StoreKind.CARD, passphrase_file, passphrase_hook) as vault:
-        record = Card(vault).record
-    for facts, line in zip(people_facts(record), people_lines(record), strict=True):
-        emit(as_json, facts, line)
+        owner = Card(vault)
+        for facts, line in zip(people_facts(owner), people_lines(owner), strict=True):
+            emit(as_json, facts, line)
 
 
 @people.command()
@@ -59,7 +61,14 @@ def replace(
     by: str,
 ) -> None:
     """Let another person approve in somebody's place."""
-    _change(_card(store, passphrase_file, passphrase_hook), PeopleChange.REPLACE, name, by, people, pin_files)
+    _change(
+        store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook),
+        PeopleChange.REPLACE,
+        name,
+        by,
+        people,
+        pin_files,
+    )
 
 
 def _changing(name: str, change: PeopleChange, text: str) -> None:
@@ -75,7 +84,9 @@ def _changing(name: str, change: PeopleChange, text: str) -> None:
         people: tuple[str, ...],
         pin_files: tuple[str, ...],
     ) -> None:
-        _change(_card(store, passphrase_file, passphrase_hook), change, name, None, people, pin_files)
+        _change(
+            store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook), change, name, None, people, pin_files
+        )
 
 
 _changing(
@@ -118,12 +129,8 @@ def approve(
         _settle(owner, wanted, pins)
 
 
-def _card(store: Place, file: Path | None, hook: str | None) -> Callable[[], Any]:
-    return store_opener(store, StoreKind.CARD, file, hook)
-
-
 def _change(
-    reopen: Callable[[], Any],
+    reopen: Callable[[], Vault],
     change: PeopleChange,
     person: str,
     by: str | None,

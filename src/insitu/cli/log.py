@@ -18,7 +18,18 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell import logs, pem
 from ..shell.card import Card
 from ..shell.places import Place
-from .common import PATH, Group, about, check_directory, check_place, emit, open_store, say, store_options
+from .common import (
+    PATH,
+    Group,
+    about,
+    check_directory,
+    check_place,
+    emit,
+    open_store,
+    read_fingerprint,
+    say,
+    store_options,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -213,8 +224,6 @@ def reconstruct(
     out: Path,
 ) -> None:
     """Put a certificate or revocation list together again, byte for byte, from the log alone."""
-    from .common import read_fingerprint
-
     named = {"module": module, "unit": unit, "central": host, LIST: None if number is None else str(number)}
     asked = [(role, subject) for role, subject in named.items() if subject is not None]
     if len(asked) != 1:

@@ -268,8 +268,7 @@ class Personalizing:
                 pem.write_certificate(errand.out, result.certificate)
             status = await self._read_back(fingerprint)
         finally:  # the module operates, whether its certificate could be written here or not
-            facts = {**self._result(fingerprint, status, wire), "circular": card.is_circular}
-            emit(errand.as_json, facts, text)
+            emit(errand.as_json, self._result(fingerprint, status, wire), text)
 
     async def _inquire(self) -> None:
         """Without a job, under an option that uses something up with every session."""
@@ -320,8 +319,7 @@ class Personalizing:
             if self._errand.out is not None:
                 pem.write_certificate(self._errand.out, self._from_log(fingerprint))
         finally:
-            facts = {**self._result(fingerprint, reported.status, wire), "circular": self._card.is_circular}
-            emit(self._errand.as_json, facts, text)
+            emit(self._errand.as_json, self._result(fingerprint, reported.status, wire), text)
 
     def _from_log(self, fingerprint: bytes) -> bytes:
         """The certificate that left the card in an attempt before this one, DER."""
@@ -339,6 +337,7 @@ class Personalizing:
             "read_back": told,
             "sent": 0 if wire is None else wire.sent,
             "received": 0 if wire is None else wire.received,
+            "circular": self._card.is_circular,
         }
 
     def _not_now(self, reported: ModuleReported) -> StateError:

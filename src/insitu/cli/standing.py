@@ -10,9 +10,10 @@ from ..protocol.engine import UsageError
 from ..protocol.messages import MOST_BY_STANDING, StandingJob
 from ..protocol.stores.card_log import Standing
 from ..protocol.stores.sealed import StoreKind
-from ..shell.approving import MISSING, enter_approvals, standing_limits
+from ..shell.approving import enter_approvals, standing_limits
 from ..shell.card import Card
 from ..shell.card_status import standing_use
+from ..shell.outlook import MISSING
 from ..shell.places import Place
 from .common import Group, emit, moment, open_store, say, store_opener, store_options
 from .people import Approvers, approving, people_options

@@ -16,10 +16,11 @@ from ..protocol.keys.profile import time_text
 from ..protocol.messages import LONGEST_WAIT, CardRole, Job, TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from ..shell.approving import MISSING, described, enter_approvals, key_of
+from ..shell.approving import described, enter_approvals, key_of
 from ..shell.card import Card
 from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
+from ..shell.outlook import MISSING
 from ..shell.places import Place
 from ..shell.serving import while_serving
 from ..shell.waiting import opened

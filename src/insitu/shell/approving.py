@@ -12,7 +12,6 @@ from ..protocol.messages import Job, ListJob, PeopleChange, PeopleJob, StandingJ
 from ..protocol.parties.card_data import AnyJob
 from ..protocol.parties.card_record import digest_of
 from .card import Card
-from .outlook import MISSING as MISSING
 from .telling import key_fingerprint
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.keys.certificates import VerifiedCertificate, fingerprint_text
 from ..protocol.keys.profile import PLAUSIBILITY, time_text
-from ..protocol.messages import CardRecord, Job, ListJob, PeopleJob, StandingJob, encode_record
+from ..protocol.messages import MOST_LOG_ENTRIES, CardRecord, Job, ListJob, PeopleJob, StandingJob, encode_record
 from ..protocol.parties.card_data import MAX_FAILURES, AnyJob
 from ..protocol.parties.card_people import can_approve
 from ..protocol.parties.card_record import all_jobs, digest_of, log_of
@@ -19,8 +18,6 @@ from .card import Card
 from .telling import key_fingerprint
 
 Facts = dict[str, object]
-
-_LONGEST_LOG: Final = 1 << 18
 
 
 def status_of(card: Card) -> Facts:
@@ -47,8 +44,12 @@ def status_of(card: Card) -> Facts:
         "revoked": {number.hex(): since for number, since in card.revoked.items()},
         "log_entries": len(log),
         "log_head": (log[-1].digest if log else NOTHING_BEFORE).hex(),
-        "room": {"bytes": LARGEST - len(encode_record(record)), "log_entries": _LONGEST_LOG - len(log)},
+        "room": {"bytes": _room(record), "log_entries": MOST_LOG_ENTRIES - len(log)},
     }
+
+
+def _room(record: CardRecord) -> int:
+    return LARGEST - len(encode_record(record))
 
 
 def state_of(record: CardRecord) -> str:
@@ -100,13 +101,15 @@ def people_only(record: CardRecord) -> Iterator[Facts]:
         yield {"person": person.name, "tries_left": left, "locked": left == 0}
 
 
-def people_facts(record: CardRecord) -> list[Facts]:
+def people_facts(card: Card) -> list[Facts]:
     """The people, then the changes that wait."""
-    return [*people_only(record), *(_job(job, 0) for job in record.changes)]
+    record, now = card.record, card.now
+    return [*people_only(record), *(_job(job, now) for job in record.changes)]
 
 
-def people_lines(record: CardRecord) -> list[str]:
+def people_lines(card: Card) -> list[str]:
     """The same for people."""
+    record = card.record
     lines = [f"{person['person']}: {_tries(person)}" for person in people_only(record)]
     return lines + [f"job {job.number.hex()}: {change_text(job)}, {_approved(job)}" for job in record.changes]
 
@@ -137,8 +140,7 @@ def status_lines(card: Card) -> list[str]:
     if facts["last_list"]:
         lines.append(f"  last list {facts['last_list']}, {len(card.revoked)} certificates revoked")
     lines.append(f"  log: {facts['log_entries']} entries, head {facts['log_head']}")
-    room = LARGEST - len(encode_record(record))
-    return [*lines, f"  room: {room} bytes"]
+    return [*lines, f"  room: {_room(record)} bytes"]
 
 
 def standing_use(standing: Standing) -> str:

@@ -111,7 +111,7 @@ def verify(
     """
     log = export.log
     made = list(made_in(log, customer))
-    head = _head(export, customer, owner)
+    head = _head(export, customer, owner_keys(made, customer) if owner is None else (owner,))
     receipt = None
     if central is not None:
         reader = verify_issued(central, customer, Role.CENTRAL, now=None)
@@ -125,12 +125,11 @@ def verify(
     return Found(len(log), len(made) - lists, lists, len(open_intents(log)), head, receipt)
 
 
-def _head(export: Export, customer: VerifiedCertificate, owner: PublicKey | None) -> LogHead | None:
+def _head(export: Export, customer: VerifiedCertificate, keys: tuple[PublicKey, ...]) -> LogHead | None:
     if export.head is None:
         if not export.log:
             return None
         raise LogDoubted("the card signed no head", who="card log", expected="a signed head", got="none")
-    keys = owner_keys(export.log, customer) if owner is None else (owner,)
     refused: ProtocolError = LogDoubted(
         "head of the log", who="card log", expected="by a key that the log has a certificate for", got="no such key"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import trio
 
@@ -55,6 +56,10 @@ def nobody_compares(public: PublicKey) -> bool:
 def nothing_given(serial: str) -> Means:
     """Neither people nor documents contribute anything."""
     return NOTHING
+
+
+PURPOSES: Final = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
+"""What a module may call a unit for."""
 
 
 class Unit:
@@ -150,8 +155,7 @@ class Unit:
         async with stream:
             job = self._card.approved_job(CardRole.MODULE, serial)
             data = UnitData(job.number, serial, job.salt, policy, self._card.customer.der, self._central)
-            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
-            return await self._session(stream, data, purposes, option, wired=wired)
+            return await self._session(stream, data, option, wired=wired)
 
     async def inquire(
         self, stream: trio.abc.Stream, serial: str, option: TrustOption, *, wired: bool = False
@@ -170,9 +174,7 @@ class Unit:
 
         """
         async with stream:
-            data = UnitData(None, serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
-            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
-            reported = await self._session(stream, data, purposes, option, wired=wired)
+            reported = await self._session(stream, self._question(serial), option, wired=wired)
         if not isinstance(reported, ModuleReported):
             raise StateError("no report", who="unit", expected="the module's status", got="another end")
         return reported
@@ -196,20 +198,21 @@ class Unit:
         """
         notes: list[object] = []
         async with stream:
-            data = UnitData(None, serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
-            purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
             try:
-                await self._session(stream, data, purposes, option, wired=wired, show=notes.append)
+                await self._session(stream, self._question(serial), option, wired=wired, show=notes.append)
             except InsituError:
                 if not any(isinstance(note, ModuleTurnedAway) for note in notes):
                     raise
         return next((note for note in notes if isinstance(note, ModuleReported)), None)
 
+    def _question(self, serial: str) -> UnitData:
+        """Nothing but how the module stands."""
+        return UnitData(None, serial, bytes(32), KeyPolicy.NEW, self._card.customer.der, self._central)
+
     async def _session(
         self,
         stream: trio.abc.Stream,
         data: UnitData,
-        purposes: frozenset[Purpose],
         option: TrustOption,
         *,
         wired: bool,
@@ -232,7 +235,7 @@ class Unit:
             card, keys = self._card, self._keys_of_a_session()
             has = UnitHas(card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
             terms = unit_terms(option, has)
-            handshake = Handshake.respond(terms, purposes, self._entropy(64))
+            handshake = Handshake.respond(terms, PURPOSES, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
             ports = self._ports(means, keep, card.keys if terms.key == card.authentication else keys)
             if link is not None and option is TrustOption.CONVEYED:

@@ -77,7 +77,7 @@ def test_parts_that_do_not_end(central: Recorder):
         with pytest.raises(ProtocolError, match="part of a log"):
             CENTRAL_SYNCING.step(H.READING, data, wrong)
     offered = replace(data.offered, entries=200_000)
-    much = replace(data, offered=offered, lines=(bytes(MOST_BYTES),))
+    much = replace(data, offered=offered, size=MOST_BYTES)
     with pytest.raises(ProtocolError, match="part of a log"):
         CENTRAL_SYNCING.step(H.READING, much, LogPart(lines[:1]))
 
