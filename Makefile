@@ -33,7 +33,7 @@ check: setup system ## every search of the protocol in its quick form, minutes; 
 	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl
 	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
 	$(BIN)/python specs/spin/search.py --whole > $(CHECKED)/spin.txt
-	$(BIN)/python -m pytest -m long tests/protocol > $(CHECKED)/long.txt
+	$(BIN)/python -m pytest -m long tests > $(CHECKED)/long.txt
 	$(BIN)/insitu simulate --seeds 1000000 --modules 12 --hours 0.3 --lives 10000 --seconds 160 --jobs 2 --json > $(CHECKED)/simulate.jsonl
 CHECKED ?= checked
 

@@ -279,7 +279,7 @@ def test_a_token_that_takes_no_salt_makes_no_pair_with_one(store):
 
 @pytest.mark.parametrize("asked", [{Attribute.EXTRACTABLE: True}, {Attribute.SENSITIVE: False}])
 def test_a_pair_that_could_leave_is_destroyed_at_once(store, monkeypatch, asked):
-    monkeypatch.setattr(token_module, "SECRET_MUST_BE", {**token_module._ASKED, **asked})
+    monkeypatch.setattr(token_module, "SECRET_MUST_BE", {**token_module.SECRET_MUST_BE, **asked})
     with pytest.raises(KeyExposed, match="not bound to the token"):
         store.generate("label", KeyKind.P256, b"")
     assert list(store._access._login.session.get_objects()) == []
