@@ -26,6 +26,7 @@ def shortened(words: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "--replay" not in line and "under-test" not in line])
 def test_every_command_runs(line: str, monkeypatch, tmp_path):
+    """But for those that need a finding, or a module on a line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("insitu.cli.fuzz_targets.TARGETS", {name: TARGETS[name] for name in ("codec", "cobs")})
     name, *words = shlex.split(line)

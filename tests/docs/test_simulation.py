@@ -1,4 +1,4 @@
-"""docs/simulation.md: its commands are run, its options and troubles are the code's."""
+"""docs/simulation.md: its commands are run, its options are the code's."""
 
 from __future__ import annotations
 

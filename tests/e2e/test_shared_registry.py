@@ -13,18 +13,12 @@ from http.client import HTTPConnection
 import pytest
 from command_processes import PATIENCE, Process, running
 from commands import AUTHORIZE, SERIAL, Estate, done, insitu
-from postgres_server import Server, running_server
+from postgres_server import Server
 
 from insitu.protocol.stores.registry import check_chain
 from insitu.registry import open_registry
 
 OTHER = "SM-78"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -82,12 +82,13 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
 
     result = score(tables, told=tell)
     killed = sum(each.fate is not Fate.SURVIVED for each in result.outcomes)
+    over = len(set(result.survivors) & result.over)
     facts = {
         "mutants": len(result.outcomes),
         "killed": killed,
         **{fate.name.lower(): sum(each.fate is fate for each in result.outcomes) for fate in Fate},
-        "over": len(set(result.survivors) & result.over),
-        "explained": len(result.outcomes) - killed - len(result.unexplained),
+        "over": over,
+        "explained": len(result.outcomes) - killed - len(result.unexplained) - over,
         "unexplained": result.unexplained,
         "beyond": result.beyond,
     }
@@ -96,6 +97,8 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
     else:
         for words in result.beyond:
             say(f"beyond these worlds: {words}")
-        say(f"{facts['mutants']} mutants, {killed} killed, {facts['explained']} survivors explained")
+        say(
+            f"{facts['mutants']} mutants, {killed} killed, {facts['over']} survive where the session is over, {facts['explained']} explained"
+        )
     if result.unexplained:
         raise InvariantBroken("a planted fault is not noticed", who="check", got="; ".join(result.unexplained))
