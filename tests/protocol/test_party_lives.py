@@ -428,7 +428,7 @@ def test_an_operating_module_that_changes_is_noticed():
 
 
 def test_the_rules_are_those_of_the_tables():
-    """Those that were named have a rule each; not the controller's orders, which the module at work gets in its own tests."""
+    """Those that are named have a rule each; orders of the controller are for the tests of the module at work."""
     for life in LIVES[:2]:
         names = set(dir(life))
         for event in (

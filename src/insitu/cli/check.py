@@ -98,7 +98,8 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
         for words in result.beyond:
             say(f"beyond these worlds: {words}")
         say(
-            f"{facts['mutants']} mutants, {killed} killed, {facts['over']} survive where the session is over, {facts['explained']} explained"
+            f"{facts['mutants']} mutants, {killed} killed; {over} survive where the session is over with that step, "
+            f"{facts['explained']} are explained"
         )
     if result.unexplained:
         raise InvariantBroken("a planted fault is not noticed", who="check", got="; ".join(result.unexplained))
