@@ -22,6 +22,7 @@ from .token_access import PinWrong, TokenAccess, find_token, typed
 from .token_secrets import MADE_MUST_BE, SECRET_MUST_BE, TokenObject
 
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions  # isort: skip
+from pkcs11.constants import TokenFlag  # isort: skip
 from pkcs11.types import Session  # isort: skip
 
 _P256: Final = bytes.fromhex("06082a8648ce3d030107")
@@ -127,15 +128,23 @@ class SigningToken(Uncopied):
             raise KeyStoreError("the token's signature does not hold", who="token", expected=brief(key.public))
         return signature
 
-    def set_pin(self, old: Secret, new: Secret) -> None:
+    def set_pin(self, old: Secret, new: Secret, *, again: bool = False) -> None:
         """See SigningKeys (C_SetPIN by the user)."""
         try:
             access = self._open(old)
         except PinWrong:
-            self.check(new)  # an attempt before this one was cut off when the token had done it
+            if not again or self._has_one_try_left():
+                raise
+            self.check(new)
             return
         with access, access.calling() as session:
             session.set_pin(_text(old), _text(new))
+
+    def _has_one_try_left(self) -> bool:
+        try:
+            return TokenFlag.USER_PIN_FINAL_TRY in find_token(self._library, self._uri).flags
+        except exceptions.PKCS11Error as error:
+            raise typed(error) from error
 
     def destroy(self, label: str, pin: Secret) -> None:
         """See SigningKeys; the private key goes first."""

@@ -50,11 +50,17 @@ class SigningKeys(Protocol):
         """See KeyStore.sign."""
         ...
 
-    def set_pin(self, old: Secret, new: Secret) -> None:
-        """Let another PIN count; done, if it does already.
+    def set_pin(self, old: Secret, new: Secret, *, again: bool = False) -> None:
+        """Let another PIN count.
+
+        Args:
+            old: the one that counts.
+            new: the other one.
+            again: an attempt before this one may have been cut off once the token had done it: then `new` is tried as
+                well, unless the token has but one try left.
 
         Raises:
-            UsageError: neither of both counts.
+            UsageError: `old` does not count, and `new` was not tried or does not either.
 
         """
         ...
@@ -145,7 +151,7 @@ class SplitVault(Vault):
         try:
             parts = {**self._parts, person: part}
             new = Secret(b"".join(parts[holder].reveal() for holder in self._holders if holder in parts))
-            self._signing.set_pin(self._pin(), new)
+            self._signing.set_pin(self._pin(), new, again=True)
         finally:
             self.forget()
         self._holders = tuple(comes if holder == person else holder for holder in self._holders)

@@ -360,11 +360,11 @@ def runtime_directory() -> Path:
     named = os.environ.get(RUNTIME_VARIABLE)
     if named:
         return Path(named)
-    session = os.environ.get("XDG_RUNTIME_DIR")
-    if session:
-        return Path(session) / "insitu"
     if sys.platform == "win32":
         return Path(tempfile.gettempdir()) / "insitu"  # Windows has one for each user
+    of_user = Path(f"/run/user/{os.geteuid()}")  # not by XDG_RUNTIME_DIR: a service of the same user may lack that
+    if of_user.is_dir():
+        return of_user / "insitu"
     return Path(tempfile.gettempdir()) / f"insitu-{os.geteuid()}"
 
 

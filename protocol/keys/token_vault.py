@@ -118,6 +118,11 @@ class _Contents:
                     parts.append((each, label[len(self.part_label) :], _value(each)))
         return roots, parts
 
+    def root_values(self) -> list[bytes]:
+        """All roots that are there."""
+        with self.access.calling() as session:
+            return [_value(each) for each in found_in(session, self.root_label, ObjectClass.DATA)]
+
     def destroy_data(self, label: str, *, but: bytes | None = None) -> None:
         """Destroy the data objects with that label, but for those with that value."""
         with self.access.calling() as session:
@@ -332,6 +337,7 @@ class TokenVault(Vault):
 
     def _write_root(self, root: _Root) -> None:
         value, label = self._contents.root(root), self._contents.root_label
+        self._check_nobody_else_wrote()
         try:
             self._contents.write(label, value)
         except InsituError as error:
@@ -342,6 +348,12 @@ class TokenVault(Vault):
                 raise StoreUncertain("whether the token took the record is not known", who=_WHO, got=error) from error
             raise StoreFailed("the token does not take the record", who=_WHO, got=error) from error
         self._root, self._value = root, value
+
+    def _check_nobody_else_wrote(self) -> None:
+        """The lock keeps out who looks for it where we do; nobody else's record is written over either."""
+        if self._contents.root_values() != [self._value]:
+            self._unusable = "another program has written"
+            raise StoreUncertain("the token has another record by now", who=_WHO, expected="one owner", got="two")
 
     def _check(self) -> None:
         if self._unusable:

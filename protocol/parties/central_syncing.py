@@ -37,13 +37,26 @@ from ..engine import (
 )
 from ..keys.certificates import Role, VerifiedCertificate
 from ..messages import LogOffered, LogPart, LogRead, LogWanted, Purpose
-from ..stores.card_log import NOTHING_BEFORE, LogBroken, LogEntry
-from ..stores.card_logs import CardLog, LogDoubt, LogGrowth
-from .log_heads import LogReceipt, message_to_sign, signatures_of, signed
-from .log_reading import LogDoubted, read_further
+from ..stores.card_log import LogEntry
+from ..stores.card_logs import LogDoubt
+from .log_heads import LogReceipt, message_to_sign, signed
+from .log_reading import LogDoubted
+from .log_verdict import (
+    CardLogClaim,
+    CardLogFound,
+    CardLogQuery,
+    LogFails,
+    LogHolds,
+    check_not_of_the_future,
+    check_not_shorter,
+    growth_of,
+    receipt_for,
+)
 
 MACHINE_SECONDS: Final = 30.0
 """How long the central system waits for the card (SECURITY: resource limits)."""
+MOST_PARTS: Final = 4096
+"""Messages of one session with entries: twice as many as the longest log takes."""
 MOST_BYTES: Final = 1 << 25
 """Of further entries in one session; what comes after, the card brings in the next one."""
 
@@ -63,63 +76,6 @@ class CentralSyncingState(Enum):
 
 
 S = CentralSyncingState
-
-
-@dataclass(frozen=True, slots=True)
-class CardLogQuery:
-    """The argument of LookUp("card log"), answered by CardLogFound: whose log, and what its card showed."""
-
-    unit: VerifiedCertificate
-    customer: VerifiedCertificate
-
-
-@dataclass(frozen=True, slots=True)
-class CardLogFound:
-    """What the registry has of the card's log.
-
-    Attributes:
-        log: how far it was read.
-        lines: its entries, one a line.
-        objection: why nothing is taken from this card any more; empty: nothing speaks against it.
-
-    """
-
-    log: CardLog
-    lines: tuple[bytes, ...] = field(repr=False)
-    objection: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CardLogClaim:
-    """The argument of LookUp("verdict on a log"), since that takes time; answered by LogHolds or LogFails.
-
-    Attributes:
-        known: entries that were read before, one a line.
-        further: those that came, likewise.
-        head: of all of them, signed.
-        unit, customer: the certificates of the card's two keys.
-
-    """
-
-    known: tuple[bytes, ...] = field(repr=False)
-    further: tuple[bytes, ...] = field(repr=False)
-    head: bytes = field(repr=False)
-    unit: VerifiedCertificate
-    customer: VerifiedCertificate
-
-
-@dataclass(frozen=True, slots=True)
-class LogHolds:
-    """Chain, rules, certificates and lists hold, it goes on where it was read to, and the card signed its head."""
-
-    log: tuple[LogEntry, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class LogFails:
-    """The card cannot have written that. `reason`: why, in words."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +112,12 @@ class CentralSyncingData:
         key: its own.
         peer: of the open channel; the peer's chain is the certificates of the card's two keys.
         at: the time of the last event.
+        begun: when the session began, before anything was said.
         offered: what the card says of its log.
         found: what is here of it.
         lines: the entries that came.
         size: of them, in bytes.
+        parts: messages that they came in.
         log: all of them, verified.
 
     """
@@ -168,10 +126,12 @@ class CentralSyncingData:
     key: KeyHandle
     peer: Peer | None = None
     at: int = 0
+    begun: int = 0
     offered: LogOffered | None = None
     found: CardLogFound | None = None
     lines: tuple[bytes, ...] = field(default=(), repr=False)
     size: int = 0
+    parts: int = 0
     log: tuple[LogEntry, ...] = field(default=(), repr=False)
 
     def at_time(self, at: int) -> CentralSyncingData:
@@ -182,53 +142,6 @@ class CentralSyncingData:
     def customer(self) -> VerifiedCertificate:
         """The certificate of the card's signing key."""
         return given(self.peer).chain[1]
-
-
-# What a log is looked at for, also where card and central system are one program (shell/syncing.py) ----------------
-
-
-def check_not_shorter(known: CardLog, entries: int) -> None:
-    """A log never gets shorter.
-
-    Raises:
-        LogDoubted: it did.
-
-    """
-    if entries < known.entries:
-        raise LogDoubted(
-            "the end of the log is cut off, or an old copy of the card was put back",
-            who="card log",
-            expected=f"at least {known.entries} entries",
-            got=entries,
-        )
-
-
-def receipt_for(central: str, card: bytes, log: tuple[LogEntry, ...], at: int) -> LogReceipt:
-    """What is signed once the log is read."""
-    return LogReceipt(central, card, len(log), log[-1].digest if log else NOTHING_BEFORE, at)
-
-
-def growth_of(known: CardLog, log: tuple[LogEntry, ...], head: bytes, receipt: bytes, at: int) -> LogGrowth:
-    """What is kept of a log that was read."""
-    grown = CardLog(
-        issuer=known.issuer,
-        entries=len(log),
-        digest=log[-1].digest if log else NOTHING_BEFORE,
-        signatures=signatures_of(log),
-        through=log[-1].at if log else 0,
-        head=head,
-        receipt=receipt,
-        read=at,
-    )
-    return LogGrowth(grown, known.entries, log[known.entries :])
-
-
-def verdict_on(claim: CardLogClaim) -> LogHolds | LogFails:
-    """Whether that is a log."""
-    try:
-        return LogHolds(read_further(claim.known, claim.further, claim.head, claim.customer, claim.unit.public))
-    except (LogBroken, LogDoubted) as error:
-        return LogFails(str(error))
 
 
 # Guards ------------------------------------------------------------------------------------------------------
@@ -243,12 +156,22 @@ def its_log_got_shorter(data: CentralSyncingData, event: CardLogFound) -> bool:
     """It lacks entries that were read.
 
     Raises:
-        ProtocolError: nothing is taken from this card any more.
+        ProtocolError: nothing is taken from this card any more; or another session has read more since this one began,
+            and the offer was held back on its way.
 
     """
     if event.objection:
         raise ProtocolError("log refused", who="central", expected="a card that counts", got=event.objection)
-    return bool(_too_short(data, event))
+    if not _too_short(data, event):
+        return False
+    if event.log.read >= data.begun:
+        raise ProtocolError(
+            "log refused",
+            who="central",
+            expected="what the card has by now",
+            got="an offer that another session overtook",
+        )
+    return True
 
 
 def more_is_to_come(data: CentralSyncingData, event: LogPart) -> bool:
@@ -261,9 +184,20 @@ def more_is_to_come(data: CentralSyncingData, event: LogPart) -> bool:
     lacking = given(data.offered).entries - given(data.found).log.entries - len(data.lines) - len(event.lines)
     if lacking > 0 and not event.lines:
         raise ProtocolError("part of a log", who="central", expected="further entries", got="none")
-    if lacking < 0 or data.size + _size(event) > MOST_BYTES:
+    if lacking < 0 or data.size + _size(event) > MOST_BYTES or data.parts >= MOST_PARTS:
         raise ProtocolError("part of a log", who="central", expected="what was offered", got="more")
     return lacking > 0
+
+
+def it_is_not_of_the_future(data: CentralSyncingData, event: LogHolds) -> bool:
+    """By what it is dated, other certificates are judged.
+
+    Raises:
+        ProtocolError: it is dated after our own time, by more than clocks differ.
+
+    """
+    check_not_of_the_future(event.log, data.at)
+    return True
 
 
 def _size(part: LogPart) -> int:
@@ -302,7 +236,7 @@ def ask_for_the_rest(data: CentralSyncingData, event: CardLogFound) -> tuple[Cen
 def ask_on(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
     """Take the part and ask for the next."""
     lines = (*data.lines, *event.lines)
-    return replace(data, lines=lines, size=data.size + _size(event)), [
+    return replace(data, lines=lines, size=data.size + _size(event), parts=data.parts + 1), [
         Send(LogWanted(given(data.found).log.entries + len(lines))),
         _AWAIT,
     ]
@@ -374,7 +308,7 @@ CENTRAL_SYNCING: Final = Table[CentralSyncingState, CentralSyncingData](
         row(S.RECALLING, CardLogFound, None, ask_for_the_rest, S.READING),
         row(S.READING, LogPart, more_is_to_come, ask_on, STAY),
         row(S.READING, LogPart, None, have_it_verified, S.VERIFYING),
-        row(S.VERIFYING, LogHolds, None, sign_receipt, S.RECEIPTING),
+        row(S.VERIFYING, LogHolds, it_is_not_of_the_future, sign_receipt, S.RECEIPTING),
         row(S.VERIFYING, LogFails, None, doubt_log, S.DOUBTED),
         row(S.RECEIPTING, Signed, None, keep_log, S.READ),
         row(S.RECEIPTING, KeyOperationFailed, None, give_up, S.FAILED),

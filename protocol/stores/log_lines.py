@@ -108,7 +108,7 @@ def read_entry(number: int, line: bytes) -> LogEntry:
 
     """
     try:
-        entry = _entry(json.loads(line))
+        entry = _entry(json.loads(line, parse_int=_bounded))
     except (ValueError, RecursionError):
         entry = None
     if entry is None or entry.line != line:
@@ -116,6 +116,19 @@ def read_entry(number: int, line: bytes) -> LogEntry:
             "not an entry of a card log", number=number, expected="a line as exported", got=f"{len(line)} bytes"
         )
     return entry
+
+
+def _bounded(digits: str) -> int:
+    """A number that messages and databases can carry.
+
+    Raises:
+        ValueError: a greater one.
+
+    """
+    number = int(digits)
+    if not 0 <= number < 1 << 63:
+        raise ValueError(digits)
+    return number
 
 
 def _entry(flat: object) -> LogEntry | None:

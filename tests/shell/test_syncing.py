@@ -47,8 +47,9 @@ def brought(world: World, **about: Any) -> Line:
 
 
 def put_back(world: World, record: bytes | None) -> None:
-    """An old copy of the card's store."""
+    """An old copy of the card's store, some time after all that was read."""
     assert record is not None
+    world.clock.at += 1
     world.vault("card").commit(record, world.vault("card").labels())
     world.card = world.blank_card()
 

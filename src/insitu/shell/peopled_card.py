@@ -116,6 +116,8 @@ class PeopledCard(KeptCard):
         if job is None or person not in job.approvals:
             given = " and ".join(job.approvals) if job is not None else ""
             raise StateError("no approval to withdraw", who="card", expected=given or "a job that waits", got=person)
+        if self.split is not None:
+            self.split.forget()
         notes = self._submit(ApprovalWithdrawn(number, person))
         return next(note.missing for note in notes if isinstance(note, JobNoted))
 
@@ -203,7 +205,11 @@ class PeopledCard(KeptCard):
         if self.split is not None and len(set(job.approvals)) == 2:
             if pin is None:
                 raise StateError("half of the token's PIN", who="card", expected=f"that of {job.comes}", got="none")
-            self.split.change(job.person, job.comes, Secret(pin))
+            try:
+                self.split.change(job.person, job.comes, Secret(pin))
+            except InsituError:
+                self._submit(ApprovalsOutlived())  # the token knows better than we who has approved
+                raise
         notes = self._submit(PeopleWanted(number, self._now()))
         return next(note.changed for note in notes if isinstance(note, PeopleAre))
 

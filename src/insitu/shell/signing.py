@@ -70,12 +70,13 @@ def taken_over(vault: Vault, uri: TokenUri, present: Secret, pins: Mapping[str, 
     split = _split(vault, recorded(uri), tuple(pins))
     for person, pin in pins.items():
         split.hold(person, Secret(pin))
-    split.begin(present)
     try:
-        yield split
-    except BaseException:
-        split.give_back(present)
-        raise
+        split.begin(present)
+        try:
+            yield split
+        except BaseException:
+            split.give_back(present)
+            raise
     finally:
         split.forget()
 

@@ -18,19 +18,22 @@ from ..protocol.parties.card_syncing import CARD_SYNCING, CardSyncingData, CardS
 from ..protocol.parties.central_syncing import (
     CENTRAL_SYNCING,
     CardDoubted,
-    CardLogClaim,
-    CardLogFound,
-    CardLogQuery,
     CardLogRead,
     CentralSyncingData,
     CentralSyncingState,
+)
+from ..protocol.parties.log_heads import message_to_sign, signed
+from ..protocol.parties.log_reading import LogDoubted, read_further
+from ..protocol.parties.log_verdict import (
+    CardLogClaim,
+    CardLogFound,
+    CardLogQuery,
+    check_not_of_the_future,
     check_not_shorter,
     growth_of,
     receipt_for,
     verdict_on,
 )
-from ..protocol.parties.log_heads import message_to_sign, signed
-from ..protocol.parties.log_reading import LogDoubted, read_further
 from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.card_log import LogBroken
@@ -119,11 +122,14 @@ async def take_in(central: Central, stream: trio.abc.Stream, *, show: Show = ign
                 raise UsageError("nothing about a log", who="central", got=type(record).__name__)
 
     async with stream:
-        name, key = central.record.name, central.key
+        name, key, begun = central.record.name, central.key, central.now
         terms = CentralSyncing.of(name, key, await central.ask(central.issuers))
         handshake = Handshake.respond(terms, frozenset({Purpose.SYNC}), central.entropy(64))
         session = Session(
-            CENTRAL_SYNCING, CentralSyncingState.LISTENING, CentralSyncingData(name, key, at=central.now), handshake
+            CENTRAL_SYNCING,
+            CentralSyncingState.LISTENING,
+            CentralSyncingData(name, key, at=begun, begun=begun),
+            handshake,
         )
         look_up = partial(_answer, central)
         ports = Ports(central.keys, commit=commit, look_up=look_up, show=show, blocking=central.blocking)
@@ -176,6 +182,7 @@ def read_at_once(central: Central, card: Card, *, show: Show = ignore) -> None:
         central.registry.doubt_log(LogDoubt(customer.fingerprint, str(error)), actor=ACTOR, at=central.now)
         show(CardDoubted(customer.subject, customer.fingerprint, str(error)))
         raise
+    check_not_of_the_future(log, central.now)
     receipt = receipt_for(central.record.name, customer.fingerprint, log, central.now)
     message = signed(receipt.payload, central.keys.sign(central.key, message_to_sign(receipt.payload)))
     growth = growth_of(known, log, head, message, receipt.at)

@@ -128,6 +128,31 @@ def test_a_change_of_the_pin_that_was_cut_off_is_done_again(world: World) -> Non
         split.change(ALICE, ALICE, Secret(b"another"))
 
 
+def test_a_wrong_pin_of_whoever_set_the_token_up_costs_one_try(world: World) -> None:
+    split, token = two_halves(world)
+    held(split)
+    with pytest.raises(UsageError, match="PIN refused"):
+        split.begin(Secret(b"mistyped"))
+    assert token.wrong == 1
+
+
+def test_a_change_that_the_token_refuses_leaves_no_approval(world: World) -> None:
+    """One byte of a half can be guessed with the record at hand: what the token says counts."""
+    split, token = two_halves(world)
+    card = furnished(world, split)
+    new = b"carols half"
+    job = card.propose_change(PeopleChange.REPLACE, BOB, comes="carol", pin=new)
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    token.set_pin(Secret(PINS[ALICE] + PINS[BOB]), Secret(b"another"))
+    with pytest.raises(UsageError, match="PIN refused"):
+        card.change_people(job.number, new)
+    assert card.change(job.number).approvals == ()
+    with pytest.raises(StateError):
+        card.change_people(job.number, new)
+    assert [person.name for person in card.record.people] == [ALICE, BOB]
+
+
 def test_exactly_two_people_and_no_one_of_them_alone(world: World) -> None:
     split, _ = two_halves(world)
     card = furnished(world, split)

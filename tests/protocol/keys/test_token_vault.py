@@ -67,6 +67,18 @@ class TestTokenVault(DurableVaultConformance):
         return reopen
 
 
+def test_two_owners_do_not_write_over_each_other(soft_tokens, vault, monkeypatch, tmp_path):
+    """Who looks for the lock elsewhere owns the token as well; what is there by then is not overwritten."""
+    vault.commit(encode({1: "two approvals"}), frozenset())
+    monkeypatch.setenv(token_access.RUNTIME_VARIABLE, str(tmp_path))
+    with opened(soft_tokens) as other:
+        other.commit(encode({1: "used up"}), frozenset())
+    with pytest.raises(StoreUncertain, match="another record"):
+        vault.commit(encode({1: "two approvals, and more"}), frozenset())
+    with opened(soft_tokens) as again:
+        assert again.record == encode({1: "used up"})
+
+
 class TestSymmetricKeys(SymmetricKeyConformance):
     @pytest.fixture
     def store(self, vault):

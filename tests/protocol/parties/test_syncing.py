@@ -15,12 +15,12 @@ from insitu.protocol.parties.card_syncing import CARD_SYNCING, CardSyncingState,
 from insitu.protocol.parties.central_syncing import (
     CENTRAL_SYNCING,
     MOST_BYTES,
+    MOST_PARTS,
     CardDoubted,
-    CardLogFound,
     CardLogRead,
     CentralSyncingState,
-    LogFails,
 )
+from insitu.protocol.parties.log_verdict import AHEAD_SECONDS, CardLogFound, LogFails, LogHolds
 from insitu.protocol.stores.card_logs import LogDoubt, LogGrowth
 
 C = CardSyncingState
@@ -107,6 +107,34 @@ def test_a_doubt_is_kept_and_told(central: Recorder):
         (CardLogFound, "card log: the end of the log is cut off, or an old copy of the card was put back"),
         (LogFails, "card log: entry 6: digest of the entry before"),
     ]
+
+
+def test_an_offer_that_was_held_back_puts_no_card_in_doubt(central: Recorder):
+    """The card came again meanwhile, and more of its log was read: whoever delays a message must gain nothing by it."""
+    moment = next(each for each in central.moments if each.step.state is H.DOUBTED and type(each.event) is CardLogFound)
+    data: Any = moment.data
+    for read, doubted in ((data.begun - 1, True), (data.begun, False), (data.begun + 5, False)):
+        found = replace(moment.event, log=replace(moment.event.log, read=read))  # type: ignore[type-var]
+        if doubted:
+            assert CENTRAL_SYNCING.step(H.RECALLING, data, found).state is H.DOUBTED
+        else:
+            with pytest.raises(ProtocolError, match="overtook"):
+                CENTRAL_SYNCING.step(H.RECALLING, data, found)
+
+
+def test_a_log_of_the_future_is_not_read(central: Recorder):
+    """Other certificates are judged by its date."""
+    moment = central.at(H.VERIFYING, LogHolds)
+    event: Any = moment.event
+    late = replace(event, log=(*event.log[:-1], replace(event.log[-1], at=moment.data.at + AHEAD_SECONDS + 1)))  # type: ignore[attr-defined]
+    with pytest.raises(ProtocolError, match="future"):
+        CENTRAL_SYNCING.step(H.VERIFYING, moment.data, late)
+
+
+def test_parts_that_are_too_many(central: Recorder):
+    moment = central.at(H.READING, LogPart)
+    with pytest.raises(ProtocolError, match="part of a log"):
+        CENTRAL_SYNCING.step(H.READING, replace(moment.data, parts=MOST_PARTS), moment.event)
 
 
 def test_a_card_that_does_not_count_is_not_read(central: Recorder):

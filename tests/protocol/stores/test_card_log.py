@@ -290,6 +290,7 @@ def test_one_changed_byte_of_an_export_is_noticed_unless_in_the_last_line(data):
         LOG[0].line + b"\r",
         LOG[7].line.replace(b'"list_number":1', b'"list_number":true'),
         LOG[7].line.replace(b'"next_update":1800000000', b'"next_update":1800000000.0'),
+        LOG[7].line.replace(b'"next_update":1800000000', b'"next_update":9223372036854775808'),
         LOG[7].line.replace(b'"added":[', b'"added":[7,'),
         LOG[7].line.replace(b'"digest"', b'"digests"'),
     ],
