@@ -130,6 +130,12 @@ class _Contents:
                 if but is None or _value(each) != but:
                     each.destroy()
 
+    def destroy_unfinished(self) -> None:
+        """Destroy data objects that were being made when power went; they are not kept yet, and belong to nobody."""
+        with self.access.calling() as session:
+            for each in list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.TOKEN: False})):
+                each.destroy()
+
     def kinds_there(self) -> set[str]:
         """The kinds of party that have a root in this token."""
         with self.access.calling() as session:
@@ -284,6 +290,7 @@ class TokenVault(Vault):
     def _clear_away(self) -> None:
         """Destroy what does not belong to the root that counts."""
         try:
+            self._contents.destroy_unfinished()
             roots, parts = self._contents.everything()
             with self._contents.access.calling():
                 for each, value in roots:

@@ -254,6 +254,18 @@ def test_an_older_root_beside_the_newest_is_destroyed(vault, reopen):
     assert len(objects(again, "root")) == 1
 
 
+def test_an_object_that_was_being_made_when_power_went_is_destroyed(vault, reopen, soft_tokens):
+    """It has a class and nothing else yet, neither our mark nor that it is kept."""
+    vault.commit(b"record", frozenset())
+    before = soft_tokens.count()
+    with vault._contents.access.calling() as session:
+        session.create_object({Attribute.CLASS: ObjectClass.DATA, Attribute.TOKEN: False})
+    assert soft_tokens.count() == before + 1
+    vault.detach()  # its login, and with it the object, stays
+    reopen()
+    assert soft_tokens.count() == before
+
+
 def test_what_others_keep_in_the_token_is_left_alone(vault, reopen):
     with vault._contents.access.calling() as session:
         session.create_object(
