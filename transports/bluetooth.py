@@ -27,6 +27,7 @@ from .errors import (
     Unreachable,
     Unsupported,
 )
+from .streams import SystemStream
 
 CHANNELS: Final = range(1, 31)
 """Of RFCOMM."""
@@ -73,7 +74,7 @@ def rfcomm_socket() -> socket.socket:
     return socket.socket(family, socket.SOCK_STREAM, protocol)
 
 
-class BluetoothStream(trio.abc.Stream):
+class BluetoothStream(SystemStream):
     """Bytes over an RFCOMM channel, reliable and in order.
 
     Attributes:
@@ -84,43 +85,9 @@ class BluetoothStream(trio.abc.Stream):
     def __init__(self, connected: socket.socket, who: str) -> None:
         # trio takes plain sockets only, so the descriptor moves into one, whatever stood at the border
         plain = socket.socket(fileno=connected.detach())
-        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(plain))
-        self._who = self.peer = who
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send.
-
-        Raises:
-            LinkBroken: the devices lost each other, or the peer closed.
-
-        """
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            raise self._broken(error) from error
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As trio's SocketStream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What has arrived; empty when the peer closed.
-
-        Raises:
-            LinkBroken: the devices lost each other.
-
-        """
-        try:
-            return await self._stream.receive_some(max_bytes)
-        except trio.BrokenResourceError as error:
-            raise self._broken(error) from error
-
-    async def aclose(self) -> None:
-        """Close."""
-        await self._stream.aclose()
-
-    def _broken(self, error: trio.BrokenResourceError) -> LinkBroken:
-        return LinkBroken("the connection is lost", who=self._who, got=error.__cause__ or "")
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(plain))
+        super().__init__(stream, who, "the connection is lost")
+        self.peer = who
 
 
 async def connect(device: str, channel: int, *, timeout: float) -> BluetoothStream:

@@ -11,13 +11,12 @@ import os
 import select
 import stat
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
-from ..errors import LinkBroken, LinkError, NotADevice, PortBusy, PortDenied, PortNotFound, TransportError, Unsupported
-
-_HUNG_UP: Final = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.ECONNRESET, errno.EPIPE})
+from ..errors import LinkError, NotADevice, PortBusy, PortDenied, PortNotFound, TransportError, Unsupported
+from ..streams import HUNG_UP, Bytes, SystemStream
 
 _ERRORS: Final[dict[int, tuple[type[LinkError], str]]] = {
     errno.ENOENT: (PortNotFound, "no such device"),
@@ -33,16 +32,7 @@ _ERRORS: Final[dict[int, tuple[type[LinkError], str]]] = {
 }
 
 
-class _Bytes(Protocol):
-    """What FdStream and SocketStream have in common."""
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None: ...
-    async def wait_send_all_might_not_block(self) -> None: ...
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray: ...
-    async def aclose(self) -> None: ...
-
-
-class DevicePort(trio.abc.Stream):
+class DevicePort(SystemStream):
     """Raw bytes through a device or socket; like SerialPort no whole trio stream.
 
     Attributes:
@@ -53,10 +43,10 @@ class DevicePort(trio.abc.Stream):
 
     attests_wired: Final = False
 
-    def __init__(self, stream: _Bytes, path: str) -> None:
+    def __init__(self, stream: Bytes, path: str) -> None:
         """Use `DevicePort.open`."""
+        super().__init__(stream, f"device {path}", "the device is gone", HUNG_UP)
         self.path = path
-        self._stream = stream
 
     @classmethod
     async def open(cls, path: str) -> DevicePort:
@@ -81,43 +71,6 @@ class DevicePort(trio.abc.Stream):
             return cls(trio.lowlevel.FdStream(_opened(path, who)), path)
         except OSError as error:
             raise _explained(error, who) from error
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write `data`; waits while the device takes nothing.
-
-        Raises:
-            LinkBroken: the device is gone.
-
-        """
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            raise self._broken(error) from error
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until the device takes something."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What has arrived; empty only when the device is gone.
-
-        Raises:
-            LinkBroken: reading failed in another way.
-
-        """
-        try:
-            return await self._stream.receive_some(max_bytes)
-        except trio.BrokenResourceError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HUNG_UP:
-                return b""
-            raise self._broken(error) from error
-
-    async def aclose(self) -> None:
-        """Close."""
-        await self._stream.aclose()
-
-    def _broken(self, error: trio.BrokenResourceError) -> LinkBroken:
-        return LinkBroken("the device is gone", who=f"device {self.path}", got=error.__cause__ or "")
 
 
 def _opened(path: str, who: str) -> int:

@@ -1,7 +1,7 @@
 """A serial port as a trio stream of raw bytes: pyserial configures it, trio waits on its file descriptor.
 
-POSIX only; the reader thread that COM ports need is not here yet, and `SerialPort.open` says so on other systems. What
-only POSIX has is imported where it is used, so that importing this module works everywhere.
+POSIX only, as `SerialPort.open` says; threaded.py has the ports of other systems. What only POSIX has is imported
+where it is used, so that importing this module works everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import trio
 
 from ..errors import (
     AddressError,
-    LinkBroken,
     LinkError,
     NotASerialPort,
     PortBusy,
@@ -27,6 +26,7 @@ from ..errors import (
     TransportError,
     Unsupported,
 )
+from ..streams import HUNG_UP, SystemStream
 
 if TYPE_CHECKING:
     from serial import Serial
@@ -37,8 +37,6 @@ _DRAIN_LIMIT: Final = 0.5
 """Seconds that closing waits for written bytes to leave the port."""
 
 _DRAIN_STEP: Final = 0.005
-
-_HUNG_UP: Final = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV})
 
 _ERRORS: Final[dict[int, tuple[type[LinkError], str]]] = {
     errno.ENOENT: (PortNotFound, "no such port"),
@@ -63,7 +61,7 @@ _WIRED_NAME: Final = re.compile(
 )
 
 
-class SerialPort(trio.abc.Stream):
+class SerialPort(SystemStream):
     """Raw bytes over a serial port; what arrives may be damaged, and nothing tells of the peer's end.
 
     It is no whole trio stream: closing one end of a line is invisible at the other, so a reader waits on, and a writer
@@ -81,11 +79,12 @@ class SerialPort(trio.abc.Stream):
 
     def __init__(self, serial: Serial, path: str, baud: int) -> None:
         """Use `SerialPort.open`."""
+        self._descriptor = trio.lowlevel.FdStream(os.dup(serial.fileno()))
+        super().__init__(self._descriptor, f"serial {path}", "the port was hung up", HUNG_UP)
         self.path = path
         self.baud = baud
         self.attests_wired = is_wired(path, os.fstat(serial.fileno()).st_rdev)
         self._serial = serial
-        self._stream = trio.lowlevel.FdStream(os.dup(serial.fileno()))
 
     @classmethod
     def open(cls, path: str, *, baud: int = DEFAULT_BAUD) -> SerialPort:
@@ -103,36 +102,6 @@ class SerialPort(trio.abc.Stream):
         if sys.platform == "win32":
             raise Unsupported("serial ports are supported on POSIX systems only", who=who, got=sys.platform)
         return cls(_open(path, baud, who), path, baud)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write `data`; waits while the system's buffer is full.
-
-        Raises:
-            LinkBroken: the port was hung up.
-
-        """
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError as error:
-            raise self._broken(error) from error
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until the system's buffer has room."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What has arrived; empty only when the port was hung up.
-
-        Raises:
-            LinkBroken: reading failed in another way.
-
-        """
-        try:
-            return await self._stream.receive_some(max_bytes)
-        except trio.BrokenResourceError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _HUNG_UP:
-                return b""
-            raise self._broken(error) from error
 
     async def aclose(self) -> None:
         """Let written bytes leave (half a second at most), then close; cancelled, what has not left is dropped."""
@@ -159,12 +128,7 @@ class SerialPort(trio.abc.Stream):
             with suppress(OSError, termios.error):
                 termios.tcflush(self._serial.fileno(), termios.TCOFLUSH)
             self._serial.close()
-            self._stream.close()
-
-    def _broken(self, error: trio.BrokenResourceError) -> LinkBroken:
-        cause = error.__cause__
-        got = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else ""
-        return LinkBroken("the port was hung up", who=f"serial {self.path}", got=got)
+            self._descriptor.close()
 
 
 def is_wired(path: str, device: int, kernel: Path = _KERNEL_TERMINALS) -> bool:
