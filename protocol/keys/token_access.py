@@ -46,6 +46,10 @@ class TokenMissing(KeyStoreError):
     """No token, or more than one, is what the URI says; or it was taken out."""
 
 
+class LibraryUnusable(KeyStoreError):
+    """What is named as PKCS#11 library is none, or cannot be loaded here."""
+
+
 class TokenBusy(StoreLocked):
     """The token has an owner already: another program of this user, or another part of this one."""
 
@@ -201,6 +205,7 @@ class TokenAccess(Uncopied):
             pin: of its user.
 
         Raises:
+            LibraryUnusable: there is no such library.
             TokenMissing: none, or several, are what `uri` says.
             TokenBusy: it has an owner.
             PinWrong, PinLocked: it refused the PIN.
@@ -296,17 +301,29 @@ def find_token(library: str, uri: TokenUri) -> Token:
     """The one token that is what the URI says.
 
     Raises:
+        LibraryUnusable: there is no such library.
         TokenMissing: none is, or several are.
         PKCS11Error: the library failed.
 
     """
-    loaded = pkcs11.lib(library)
+    loaded = _loaded(library)
     found = [
         token for slot in _slots(loaded) for token in _inserted(slot) if _is_meant(uri, description(loaded, token))
     ]
     if len(found) != 1:
         raise TokenMissing("tokens that are what the URI says", who="token", expected="1", got=len(found))
     return found[0]
+
+
+def _loaded(library: str) -> _lib:
+    try:
+        return pkcs11.lib(library)
+    except exceptions.PKCS11Error as error:
+        if type(error) is exceptions.PKCS11Error:  # the others are what a library answered
+            raise LibraryUnusable(
+                "PKCS#11 library", who="token", expected="the path of a library that can be loaded", got=error
+            ) from None
+        raise
 
 
 def identity_of(token: Token) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ _DEPTH: Final = DEPTH + 2
 _NOT_FOR_TOKENS: Final = {
     StoreKind.UNIT: "a book gives its TANs out, to be printed",
     StoreKind.TICKETS: "tickets are handed over as a file",
+    StoreKind.CENTRAL: "keys for modules leave its registry, in key blocks",
 }
 
 

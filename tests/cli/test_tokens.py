@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from commands import Estate, done, refused, write_secret
 
+from insitu.protocol.engine import UsageError
 from insitu.protocol.keys.certificates import read_fingerprint
 from insitu.protocol.stores.files import StoreLocked
 from insitu.protocol.stores.sealed import StoreKind
@@ -91,7 +92,7 @@ def test_no_file_takes_a_tokens_place(token, tmp_path, monkeypatch):
     refused(4, "card", "status", "--store", f"pkcs11:token=other?{path}", *pin, says=("expected 1, got 0",))
     refused(2, "card", "status", "--store", "pkcs11:token=insitu", *pin, says=("which PKCS#11 library?",))
     nowhere = "pkcs11:token=insitu?module-path=/nowhere.so"
-    refused(4, "card", "status", "--store", nowhere, *pin, says=("the token failed",))
+    refused(4, "card", "status", "--store", nowhere, *pin, says=("PKCS#11 library (expected the path", "/nowhere.so"))
     assert [path.name for path in tmp_path.iterdir()] == ["token.pin"]
 
 
@@ -115,6 +116,9 @@ def test_where_the_library_is(tmp_path, monkeypatch):
     monkeypatch.setenv(LIBRARY_VARIABLE, "/usr/lib/other.so")
     assert library_of(read_place("pkcs11:")) == "/usr/lib/other.so"
     assert library_of(read_place("pkcs11:?module-path=/usr/lib/some.so")) == "/usr/lib/some.so"
+    monkeypatch.setenv(LIBRARY_VARIABLE, "no-such-name")
+    with pytest.raises(UsageError, match="no PKCS#11 library no-such-name"):
+        library_of(read_place("pkcs11:"))
 
 
 def test_one_owner_of_a_token(bank, token, tmp_path):

@@ -12,7 +12,7 @@ from ..protocol.engine import UsageError
 from ..protocol.keys.pkcs11_uri import TokenUri
 
 LIBRARY_VARIABLE: Final = "INSITU_PKCS11_MODULE"
-"""Names the PKCS#11 library where a URI does not."""
+"""Names the PKCS#11 library where a URI does not: by its path, or as `module-name` does."""
 _DIRECTORIES: Final = (
     *("/usr/lib/pkcs11", "/usr/lib64/pkcs11", "/usr/local/lib/pkcs11", "/usr/lib/softhsm", "/usr/lib64/softhsm"),
     *("/usr/lib/x86_64-linux-gnu/pkcs11", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu/pkcs11"),
@@ -33,6 +33,8 @@ def library_of(uri: TokenUri) -> str:
         places = (uri.module_path,) if uri.module_path else _DIRECTORIES
         return _library_named(uri.module_name, places)
     path = uri.module_path or environ.get(LIBRARY_VARIABLE, "")
+    if path and not uri.module_path and Path(path).name == path and not Path(path).suffix:
+        return _library_named(path, _DIRECTORIES)
     if not path:
         expected = f"module-path or module-name in the URI, or {LIBRARY_VARIABLE}"
         raise UsageError("which PKCS#11 library?", who="token", expected=expected, got="none")

@@ -13,7 +13,7 @@ from pkcs11 import Attribute, Mechanism, ObjectClass, exceptions
 from pkcs11.constants import TokenFlag
 
 from insitu.conformance import DurableVaultConformance, SymmetricKeyConformance, works
-from insitu.protocol.engine import KeyKind, SecretAlgorithm, SecretUsage
+from insitu.protocol.engine import KeyKind, SecretAlgorithm, SecretUsage, UsageError
 from insitu.protocol.keys import token_access, token_secrets
 from insitu.protocol.keys.pkcs11_uri import read_uri
 from insitu.protocol.keys.port import KeyStoreError
@@ -264,6 +264,12 @@ def test_an_object_that_was_being_made_when_power_went_is_destroyed(vault, reope
     vault.detach()  # its login, and with it the object, stays
     reopen()
     assert soft_tokens.count() == before
+
+
+@pytest.mark.parametrize("kind", [StoreKind.UNIT, StoreKind.TICKETS, StoreKind.CENTRAL])
+def test_whose_keys_leave_him_has_no_vault_in_a_token(soft_tokens, kind):
+    with pytest.raises(UsageError, match=f"no store for a {kind.value} .expected a sealed file"):
+        created(soft_tokens, kind)
 
 
 def test_what_others_keep_in_the_token_is_left_alone(vault, reopen):
