@@ -39,9 +39,13 @@ def test_it_holds_and_what_was_signed_comes_back(exported, kind):
         again = exported / f"again-{file}"
         done("log", "reconstruct", *source(exported, kind), *asked, "--out", again)
         assert again.read_bytes() == (exported / file).read_bytes()
+        printed = done("log", "reconstruct", *source(exported, kind), *asked)
+        assert printed.out == (exported / file).read_text()
+        assert "standard output; 1 in the log" in printed.err
     done("card", "crl", *exported.unsealed("card"), "--out", exported / "card.crl")
     done("log", "reconstruct", *source(exported, kind), "--list", "1", "--out", exported / "again.crl")
     assert (exported / "again.crl").read_bytes() == (exported / "card.crl").read_bytes()
+    assert done("log", "reconstruct", *source(exported, kind), "--list", "1").out == (exported / "card.crl").read_text()
 
 
 def test_it_is_shown_to_people_and_programs(exported):
@@ -98,7 +102,7 @@ def test_what_was_cut_off_or_changed_has_an_exit_code(exported):
         (["verify", "--file", "none.jsonl"], "cannot read"),
         (["verify", "--file", "log.jsonl", "--customer", "customer.pem"], "the manufacturer's root"),
         (["reconstruct", "--file", "log.jsonl", "--out", "x.pem"], "what to reconstruct"),
-        (["reconstruct", "--file", "log.jsonl", "--unit", "u", "--module", "m", "--out", "x.pem"], "not one"),
+        (["reconstruct", "--file", "log.jsonl", "--unit", "u", "m", "--out", "x.pem"], "not one"),
         (["reconstruct", "--file", "log.jsonl", "--unit", "unit-1", "--out", "bob.pin"], "in use"),
     ],
 )
@@ -112,4 +116,4 @@ def test_a_card_needs_no_certificates_from_files_and_there_is_one_source(exporte
     card = exported.unsealed("card")
     refused(2, "log", "verify", *card, "--root", exported / "manufacturer.pem", says=("with --file only",))
     refused(2, "log", "show", *card, "--file", exported / "log.jsonl", says=("which log",))
-    refused(5, "log", "reconstruct", *card, "--module", "SM-0", "--out", exported / "x.pem", says=("no module SM-0",))
+    refused(5, "log", "reconstruct", *card, "SM-0", "--out", exported / "x.pem", says=("no module SM-0",))

@@ -52,7 +52,7 @@ def test_brought_required_and_read_again(bank: Estate):
     assert [action for action in actions if action.startswith("log")] == ["log read", "log doubted"]
     done("central", "card-log", *registry, "--card", bank / "customer.pem", "--out", bank / "kept.jsonl")
     done("log", "verify", "--file", bank / "kept.jsonl", *files(bank))
-    done("log", "reconstruct", "--file", bank / "kept.jsonl", *files(bank), "--module", SERIAL, "--out", bank / "x.pem")
+    done("log", "reconstruct", "--file", bank / "kept.jsonl", *files(bank), SERIAL, "--out", bank / "x.pem")
     assert (bank / "x.pem").read_bytes() == (bank / "module.pem").read_bytes()
     cut = ["log", "verify", *bank.unsealed("card"), "--earlier", bank / "kept.jsonl"]
     refused(3, *cut, says=("the end of the log is cut off",))

@@ -202,12 +202,12 @@ def export(store: Place, passphrase_file: Path | None, passphrase_hook: str | No
 @log.command()
 @_source
 @_anchors
-@click.option("--module", help="A certificate of the module with this serial number.")
+@click.argument("module", metavar="[SERIAL]", required=False)
 @click.option("--unit", help="A certificate of the unit with this name.")
 @click.option("--central-system", "host", help="A certificate of the central system with this name.")
 @click.option("--list", "number", type=click.IntRange(1), help="The revocation list of this number.")
 @click.option("--fingerprint", help="SHA-256 of the certificate that is meant; without it the latest.")
-@click.option("--out", type=PATH, required=True, help="Where to write it (PEM).")
+@click.option("--out", type=PATH, help="Where to write it (PEM); without it, on standard output.")
 def reconstruct(
     store: Place | None,
     passphrase_file: Path | None,
@@ -221,20 +221,30 @@ def reconstruct(
     host: str | None,
     number: int | None,
     fingerprint: str | None,
-    out: Path,
+    out: Path | None,
 ) -> None:
-    """Put a certificate or revocation list together again, byte for byte, from the log alone."""
+    """Put a certificate or revocation list together again, byte for byte, from the log alone.
+
+    With SERIAL, that of the module with this serial number; else what one of the options names.
+    """
     named = {"module": module, "unit": unit, "central": host, LIST: None if number is None else str(number)}
     asked = [(role, subject) for role, subject in named.items() if subject is not None]
     if len(asked) != 1:
-        raise UsageError("what to reconstruct", expected="--module, --unit, --central-system or --list", got="not one")
-    check_place(out)
+        raise UsageError(
+            "what to reconstruct", expected="a serial number, --unit, --central-system or --list", got="not one"
+        )
+    if out is not None:
+        check_place(out)
     meant = None if fingerprint is None else read_fingerprint(fingerprint)
     export, own, _ = _read(store, passphrase_file, passphrase_hook, exported)
     found = logs.find_made(export, _anchor(own, customer, root, central), *asked[0])
     made = _chosen(found, meant)
-    (pem.write_crl if made.role == LIST else pem.write_certificate)(out, made.der)
-    say(f"{made.role} {made.subject}, SHA-256 {fingerprint_text(made.fingerprint)}: {out}; {len(found)} in the log")
+    if out is None:
+        say(pem.text_of(made.der, crl=made.role == LIST).rstrip())
+    else:
+        (pem.write_crl if made.role == LIST else pem.write_certificate)(out, made.der)
+    what = f"{made.role} {made.subject}, SHA-256 {fingerprint_text(made.fingerprint)}"
+    say(f"{what}: {out or 'standard output'}; {len(found)} in the log", err=out is None)
 
 
 def _chosen(found: tuple[Made, ...], fingerprint: bytes | None) -> Made:

@@ -81,6 +81,11 @@ def read_crl(path: Path) -> bytes:
     return _read(path, _CRL, "revocation list")
 
 
+def text_of(der: bytes, *, crl: bool = False) -> str:
+    """The text of such a file: of a certificate, or of a certificate revocation list."""
+    return _block(_CRL if crl else _CERTIFICATE, der)
+
+
 def check_target(path: Path) -> None:
     """Make sure that nothing is replaced but certificates, requests and lists: no store, no passphrase file.
 
@@ -120,12 +125,16 @@ def _text(path: Path) -> str:
 
 def _write(path: Path, label: str, der: bytes) -> None:
     check_target(path)
-    text = b64encode(der).decode()
-    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     try:
-        path.write_text("\n".join((f"{_BEGIN}{label}-----", *lines, f"-----END {label}-----", "")), "ascii")
+        path.write_text(_block(label, der), "ascii")
     except OSError as error:
         raise EnvironmentFault(f"cannot write {path}", got=error.strerror) from None
+
+
+def _block(label: str, der: bytes) -> str:
+    text = b64encode(der).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return "\n".join((f"{_BEGIN}{label}-----", *lines, f"-----END {label}-----", ""))
 
 
 def _kind(text: str) -> str:
