@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from command_processes import Process, running, serial_line
 from commands import SERIAL, Estate, Words, done, insitu, write_secret
+from soft_token import SoftTokens
 from tls_files import Authority
 
 from insitu.protocol.messages import NumberMaker
@@ -69,6 +70,26 @@ def test_over_a_channel_of_ours_whoever_makes_the_number(bank: Estate, maker):
             assert unit.wait().code == 0
             assert module.wait().code == 0
     assert bank.status()["state"] == "operating"
+
+
+def test_a_chip_card_holds_the_mobiles_key(bank: Estate, soft_tokens: SoftTokens):
+    """A9: our own channel where the client key is on a card."""
+    soft_tokens.clear()
+    pin = write_secret(bank / "token.pin", soft_tokens.pin)
+    token = ["--store", f"pkcs11:token=insitu?module-path={soft_tokens.library}&pin-source=file:{pin}"]
+    list_of(bank, done("mobile", "init", *token, "--name", "phone").out.splitlines()[-1])
+    bank.approved("--module", SERIAL)
+    unit_key = by_key(bank)[-2:]
+    with running(*at_module(bank, "--once")) as module:
+        near, link = places(module)
+        with running(*at_unit(bank, link, "--calls", "tcp:127.0.0.1:0")) as unit:
+            far = unit.note("MobilesMayCome")["at"]
+            ran = insitu(*convey(near, far, *token, *unit_key))
+            assert ran.code == 0, ran.err
+            assert unit.wait().code == 0
+            assert module.wait().code == 0
+    assert bank.status()["state"] == "operating"
+    assert soft_tokens.labels("insitu") == {"insitu mobile mobile", "insitu mobile: seal"}
 
 
 def test_over_serial_lines_the_mobiles_as_well(bank: Estate):
