@@ -32,20 +32,22 @@ check: setup system ## every search of the protocol in its quick form, minutes; 
 	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl
 	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl
 	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
-	$(BIN)/python specs/spin/search.py --whole > $(CHECKED)/spin.txt
-	$(BIN)/python -m pytest -m long tests > $(CHECKED)/long.txt
+	$(BIN)/python specs/spin/search.py --whole --json > $(CHECKED)/spin.jsonl
+	$(BIN)/python -m pytest -m long --junit-xml $(CHECKED)/long.xml tests > $(CHECKED)/long.txt
 	$(BIN)/insitu simulate --seeds 1000000 --modules 12 --hours 0.3 --lives 10000 --seconds 160 --jobs 2 --json > $(CHECKED)/simulate.jsonl
+	$(BIN)/python specs/assurance.py $(CHECKED) $(CHECKED)/assurance.json
 CHECKED ?= checked
 
 bench: setup ## what things cost, measured side by side; writes bench.json
 	$(BIN)/python benchmarks/run.py
 
-specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, Promela, CDDL, example, options, XFS4IoT
+specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, Promela, CDDL, example, options, XFS4IoT, figures
 	$(BIN)/python specs/generate.py
 	$(BIN)/python specs/spin/promela.py
 	$(BIN)/python -m insitu.protocol.messages.cddl > specs/messages.cddl
 	$(BIN)/python specs/example.py
 	$(BIN)/python specs/options.py
+	$(BIN)/python specs/assurance.py
 	$(BIN)/python -m insitu.embed.xfs > docs/xfs4iot.md
 	$(BIN)/python tests/plugins/fuzz_corpus.py
 

@@ -1,12 +1,14 @@
 """Searches all that the tables can do among attacker, faults and people, with SPIN: every state, none guessed.
 
-`python specs/spin/search.py` is the small form (seconds); `--whole` goes on to more channels and more units (minutes).
+`python specs/spin/search.py` is the small form (seconds); `--whole` goes on to more channels and more units (minutes);
+`--json` writes what was found as one JSON object a line.
 Needs the Debian packages `spin` and `gcc` (`make system`). Ends with 1 if a claim does not hold, and then prints the
 steps that lead there.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -55,6 +57,18 @@ class Found:
         """One line."""
         told = "holds" if self.holds else "DOES NOT HOLD"
         return f"{self.claim:10} {told}: {self.states:,} states, depth {self.depth:,}, {self.seconds:.1f} s"
+
+    def facts(self, world: str) -> dict[str, object]:
+        """It, for programs."""
+        return {
+            "world": world,
+            "claim": self.claim,
+            "holds": self.holds,
+            "states": self.states,
+            "depth": self.depth,
+            "seconds": round(self.seconds, 1),
+            "trace": self.trace,
+        }
 
 
 class Search:
@@ -116,7 +130,9 @@ def _number(pattern: str, said: str) -> str:
     return found[1]
 
 
-def searched(worlds: Mapping[str, Mapping[str, int]], safety: Iterable[str], liveness: Iterable[str]) -> bool:
+def searched(
+    worlds: Mapping[str, Mapping[str, int]], safety: Iterable[str], liveness: Iterable[str], *, as_json: bool = False
+) -> bool:
     """Search them all and print what was found; whether everything holds."""
     fine = True
     for name, world in worlds.items():
@@ -127,19 +143,21 @@ def searched(worlds: Mapping[str, Mapping[str, int]], safety: Iterable[str], liv
                 search = Search(Path(directory), world, lively=lively)
                 for claim in claims:
                     found = search.of(claim)
-                    print(f"{name}: {found}", *found.trace, sep="\n  ", flush=True)
+                    told = (json.dumps(found.facts(name)),) if as_json else (f"{name}: {found}", *found.trace)
+                    print(*told, sep="\n  ", flush=True)
                     fine = fine and found.holds
     return fine
 
 
 def main(arguments: list[str]) -> int:
     """Small, or whole."""
-    if arguments not in ([], ["--whole"]):
+    if not set(arguments) <= {"--whole", "--json"}:
         print(__doc__, file=sys.stderr)
         return 2
-    fine = searched(SMALL, SAFETY, LIVENESS)
-    if arguments:
-        fine = searched(WHOLE, ("safety",), ()) and fine
+    as_json = "--json" in arguments
+    fine = searched(SMALL, SAFETY, LIVENESS, as_json=as_json)
+    if "--whole" in arguments:
+        fine = searched(WHOLE, ("safety",), (), as_json=as_json) and fine
     return 0 if fine else 1
 
 

@@ -6,6 +6,7 @@ an order or a destination is taken away: a model that notices nothing shows noth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,11 @@ def test_once_nobody_disturbs_the_module_works(tmp_path: Path):
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("world", WHOLE.values(), ids=WHOLE.keys())
-def test_everything_holds_in_larger_worlds(world: dict[str, int], tmp_path: Path):
+def test_everything_holds_in_larger_worlds(
+    world: dict[str, int], tmp_path: Path, record_property: Callable[[str, object], None]
+):
     found = Search(tmp_path, world).of("safety")
+    record_property("states", found.states)
     assert found.holds, found.trace
     assert found.states > 500_000
 

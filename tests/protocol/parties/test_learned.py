@@ -5,6 +5,7 @@ A difference prints the word on which they part. Three parties that were broken 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +38,13 @@ def test_what_is_learned_is_what_the_table_promises(player: type[Player], record
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("player", PLAYERS, ids=lambda player: player.__name__)
-def test_and_the_w_method_finds_no_difference(player: type[Player], recorded: dict[str, Recorder]):
+def test_and_the_w_method_finds_no_difference(
+    player: type[Player], recorded: dict[str, Recorder], record_property: Callable[[str, object], None]
+):
     """Every transition, and after it every word that tells states apart."""
     found = learned(player, Promise(player, recorded[player.table.name]), more_states=0)
+    record_property("states", found.states)
+    record_property("words", found.words)
     assert found.difference == ""
 
 
