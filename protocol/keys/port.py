@@ -6,6 +6,7 @@ Private keys are used here, never read (M1): nothing in this port returns one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..engine import (
@@ -42,6 +43,14 @@ class KeyExists(UsageError):
 
 class KeyRefused(UsageError):
     """The key pair is not for that: an X25519 pair does not sign, an Ed25519 pair does not agree; or a bad label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a token says of its room for objects that only its user can read. `free`, `total`: bytes."""
+
+    free: int
+    total: int
 
 
 class KeyStore(Protocol):

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from ..engine import InsituError, KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation, StateError
 from ..stores.secret import Secret
-from .port import KeyRefused, Storage
+from .port import KeyRefused, Memory, Storage
 from .vault import Vault
 
 SHORTEST_PART: Final = 8
@@ -175,6 +175,11 @@ class SplitVault(Vault):
         """See Vault."""
         there = self._pair() is not None and not self._is_new
         return self._beside.durable | ({self._label} if there else frozenset())
+
+    @property
+    def memory(self) -> Memory | None:
+        """See Vault; the signing token takes nothing more."""
+        return self._beside.memory
 
     def commit(self, record: bytes, keep: frozenset[str]) -> None:
         """See Vault; the signing key is durable as soon as it is made, and stays."""

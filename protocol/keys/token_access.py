@@ -23,7 +23,8 @@ from ..engine import EnvironmentFault, InsituError, UsageError
 from ..stores.files import OS_FILES, Lock, StoreLocked
 from ..stores.secret import Secret, Uncopied
 from .pkcs11_uri import TokenUri
-from .port import KeyRefused, KeyStoreError
+from .port import KeyRefused, KeyStoreError, Memory
+from .token_memory import memory_of
 
 try:
     import pkcs11
@@ -251,6 +252,12 @@ class TokenAccess(Uncopied):
     def logins(self) -> int:
         """How often there was a login; what was found before the last one is to be looked for again."""
         return self._login.times
+
+    @property
+    def memory(self) -> Memory | None:
+        """What the token says of the room in it; None: nothing."""
+        with self.calling() as session:
+            return memory_of(self._identity[0], session.token.slot.slot_id)
 
     @contextmanager
     def calling(self) -> Iterator[Session]:

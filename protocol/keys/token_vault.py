@@ -32,7 +32,7 @@ from ..stores.parts import DEPTH, TAGS, digests_in, put_together, taken_apart
 from ..stores.sealed import StoreDamaged, StoreExists, StoreKind, StoreMissing, WrongKind
 from ..stores.secret import Entropy, Secret
 from .pkcs11_uri import TokenUri
-from .port import KeyMissing
+from .port import KeyMissing, Memory
 from .token import TokenKeyStore, check_kept, found_in
 from .token_access import TokenAccess
 from .token_secrets import MADE_MUST_BE, TokenObject, hmac_in_token, make_hmac_key
@@ -287,6 +287,11 @@ class TokenVault(Vault):
             keys.close()
             raise
         return vault
+
+    @property
+    def memory(self) -> Memory | None:
+        """See Vault: CK_TOKEN_INFO, where the token fills that in."""
+        return self._contents.access.memory
 
     def _clear_away(self) -> None:
         """Destroy what does not belong to the root that counts."""

@@ -28,7 +28,7 @@ from ..stores.atomic import LARGEST, ErasureFailed
 from ..stores.files import OS_FILES, Files
 from ..stores.sealed import Cost, SealedFile, StoreDamaged, StoreKind
 from ..stores.secret import Entropy, Secret, Uncopied
-from .port import KeyMemory, KeyMissing, Storage
+from .port import KeyMemory, KeyMissing, Memory, Storage
 from .software import SoftwareKeyStore
 
 _RECORD: Final = 1
@@ -65,6 +65,11 @@ class Vault(Uncopied, ABC):
     def durable(self) -> frozenset[str]:
         """The labels of the pairs and symmetric keys that a commit has kept."""
         return self._durable
+
+    @property
+    def memory(self) -> Memory | None:
+        """What the medium says of its own room; None: nothing, and a record may have as many bytes as any store."""
+        return None
 
     def commit(self, record: bytes, keep: frozenset[str]) -> None:
         """Make `record` and the pairs in `keep` durable, and destroy all other pairs, in one write.

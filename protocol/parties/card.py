@@ -106,6 +106,7 @@ from .card_people_data import (
     PinChanged,
 )
 from .card_record import begun, circular_customer, customer_of, job_of, kept, log_of, logged
+from .card_room import check_promise, check_room
 from .card_standing import (
     a_standing_approval_covers_it,
     bring_into_force,
@@ -224,7 +225,13 @@ def install_circle(data: CardData, event: CircleClosed) -> tuple[CardData, Effec
 
 
 def note_job(data: CardData, event: JobProposed) -> tuple[CardData, Effects]:
-    """Open the job; those whose time is over, and one for the same subject that nobody approved, make room."""
+    """Open the job; those whose time is over, and one for the same subject that nobody approved, make room.
+
+    Raises:
+        StateError: the card is too full for what it is about, so that nobody need approve it.
+
+    """
+    _check_room_for(data, event.job, event.at)
     others = tuple(job for job in _open_jobs(data.held, event.at) if not _same_subject(job, event.job))
     record = replace(data.held, jobs=(*others, event.job))
     return kept(data, record, Show(JobNoted(event.job, missing=2)))
@@ -235,8 +242,10 @@ def enter_intent(data: CardData, event: CertificateWanted) -> tuple[CardData, Ef
 
     Raises:
         UsageError: the clock is behind the log; the approvals are still there.
+        StateError: the card is too full; likewise.
 
     """
+    check_room(data)
     job = given(_job(data.held, event.number))
     others = tuple(each for each in data.held.jobs if each is not job)
     return begun(data, job, event.public, event.at, job.approvals, jobs=others)
@@ -262,6 +271,14 @@ def enter_failure(data: CardData, event: KeyOperationFailed) -> tuple[CardData, 
 def give_up(_: CardData, event: KeyOperationFailed) -> tuple[CardData, Effects]:
     """Stay blank."""
     return CardData(), [Close(Fault.UNAVAILABLE, event.reason)]
+
+
+def _check_room_for(data: CardData, job: Job, at: int) -> None:
+    """Make sure that what the job is about finds room; errors as for note_job."""
+    if job.role is CardRole.TICKETS:
+        check_promise(data, at, tickets=int(job.subject))
+    else:
+        check_room(data)
 
 
 def _job(record: CardRecord, number: bytes) -> Job | None:

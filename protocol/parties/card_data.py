@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeAlias
 from ..channel.trust.ticket import TicketClaim
 from ..engine import KeyHandle, PublicKey, SecretHandle, UsageError, given
 from ..keys.certificates import Draft
+from ..keys.port import Memory
 from ..messages import CardRecord, Job, ListJob, PeopleJob, Person, StandingJob, StandingPolicy
 from ..stores.card_log import (
     LogEntry,
@@ -301,6 +302,7 @@ class CardData:
         presented: the ticket that is being checked.
         entered: what waits for the signature of the log's head; `record` has the entry then and is not stored yet.
         at: when, unix seconds.
+        memory: what its token says of the room in it; None: nothing, or there is none.
 
     """
 
@@ -315,6 +317,7 @@ class CardData:
     presented: TicketPresented | None = None
     entered: Entered | None = None
     at: int = 0
+    memory: Memory | None = None
 
     @property
     def held(self) -> CardRecord:

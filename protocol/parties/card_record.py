@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
-from ..engine import Close, Effects, Persist, PublicKey, Show, Sign, StateError, UsageError, given
+from ..engine import Close, Effects, Persist, PublicKey, Show, Sign, UsageError, given
 from ..keys.certificates import (
     Role,
     VerifiedCertificate,
@@ -22,13 +22,10 @@ from ..keys.certificates import (
 from ..keys.profile import time_text
 from ..keys.requests import read_request
 from ..messages import CardRecord, CardRole, Job, encode_record
-from ..stores.atomic import LARGEST
 from ..stores.card_log import Happening, Intent, LogEntry, Standing, append, standing_in
 from ..stores.log_lines import read_entries
 from .card_data import DAY, AnyJob, CardData
 
-ROOM_KEPT: Final = 1 << 17
-"""Bytes that no certificate may use: the longest revocation list with its entries must find room to the end."""
 ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
 """What a job's certificate makes of its holder."""
 
@@ -130,18 +127,6 @@ def at_rest(data: CardData) -> CardData:
     return replace(data, draft=None, job=None, listing=None, presented=None, entered=None)
 
 
-def check_room(record: CardRecord) -> None:
-    """Make sure, before consent is used up, that intent, result and head find room, and a revocation list after them.
-
-    Raises:
-        StateError: they might not; entries of the log are never overwritten.
-
-    """
-    room = LARGEST - len(encode_record(record))
-    if room < ROOM_KEPT:
-        raise StateError("the card is full", who="card", expected=f"{ROOM_KEPT} bytes of room", got=room)
-
-
 def begun(
     data: CardData,
     job: Job,
@@ -166,10 +151,8 @@ def begun(
 
     Raises:
         UsageError: the clock is behind the log; nothing is used up.
-        StateError: the card is too full for the certificate and what it must still be able to enter; likewise.
 
     """
-    check_room(data.held)
     log, customer = known_log(data), customer_of(data.held)
     at = signing_time(log, at)
     draft = draft_certificate(

@@ -30,6 +30,7 @@ from .card_data import (
 )
 from .card_heads import entered
 from .card_record import begun, job_of, kept, known_log, signing_time, standing_of
+from .card_room import check_promise, check_room
 
 PATTERN_RULE: Final = f"a serial number, or the beginning of some and {ANY_ENDING}"
 
@@ -44,10 +45,10 @@ def is_pattern(text: str) -> bool:
 
 
 def policy_admits_it(data: CardData, event: StandingProposed) -> bool:
-    """The policy has room for so many certificates for so long, besides what is in force; nobody approved it yet.
+    """Policy and card have room for so many certificates for so long, besides what is promised; nobody approved it yet.
 
     Raises:
-        StateError, UsageError: it has not, in words; or a pattern is none.
+        StateError, UsageError: they have not, in words; or a pattern is none.
 
     """
     new, policy = event.job, data.held.policy
@@ -64,6 +65,7 @@ def policy_admits_it(data: CardData, event: StandingProposed) -> bool:
     if not event.at < new.until <= latest:
         expected = f"a time to come, until {time_text(latest)}"
         raise UsageError("end of a standing approval", who="card", expected=expected, got=time_text(new.until))
+    check_promise(data, event.at, certificates=new.most)
     fresh = job_of(data.held, new.number) is None
     return fresh and not new.approvals and len(_open(data.held, event.at)) < MOST_STANDING
 
@@ -123,8 +125,10 @@ def use_one(data: CardData, event: StandingUsed) -> tuple[CardData, Effects]:
 
     Raises:
         UsageError: the clock is behind the log; nothing is used up.
+        StateError: the card is too full; likewise.
 
     """
+    check_room(data)
     standing = standing_of(data)[event.standing]
     return begun(data, event.job, event.public, event.at, standing.begun.approvers, event.standing)
 

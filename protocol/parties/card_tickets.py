@@ -44,6 +44,7 @@ from .card_data import (
 )
 from .card_heads import entered
 from .card_record import at_rest, known_log, signing_time
+from .card_room import check_promise, check_room
 
 # Guards ------------------------------------------------------------------------------------------------------
 
@@ -95,8 +96,10 @@ def enter_order(data: CardData, event: TicketsWanted) -> tuple[CardData, Effects
 
     Raises:
         UsageError: the clock is behind the log; the approvals are still there.
+        StateError: the card has no room for so many; likewise.
 
     """
+    check_promise(data, event.at, tickets=int(given(_order(data, event.number)).subject))
     job, log = given(_order(data, event.number)), known_log(data)
     order = TicketsOrdered(job.number, last_ticket(log) + 1, int(job.subject), tuple(sorted(job.approvals)))
     jobs = tuple(each for each in data.held.jobs if each is not job)
@@ -105,7 +108,13 @@ def enter_order(data: CardData, event: TicketsWanted) -> tuple[CardData, Effects
 
 
 def check_ticket(data: CardData, event: TicketPresented) -> tuple[CardData, Effects]:
-    """Have key memory make the MAC that the manufacturer must have made."""
+    """Have key memory make the MAC that the manufacturer must have made.
+
+    Raises:
+        StateError: the card is too full for the module's certificate; the ticket is not used up for nothing.
+
+    """
+    check_room(data)
     claim = event.claim
     statement = proofs.ticket(claim.number, claim.serial, claim.public)
     operation = ProveDerived(proofs.ticket_path(claim.number), statement)

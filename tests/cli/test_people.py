@@ -212,6 +212,7 @@ def test_status_says_all(bank: Estate, later) -> None:
     log = import_lines((bank / "log.jsonl").read_bytes()).log
     assert (facts["log_entries"], facts["log_head"]) == (len(log), log[-1].digest.hex())
     assert facts["room"]["bytes"] > 1 << 20
+    assert (facts["room"]["certificates"] > 9_000, facts["room"]["short"]) == (True, False)
     text = done("card", "status", *bank.unsealed("card")).out
     for line in (
         "alice: 5 tries left",
@@ -223,6 +224,24 @@ def test_status_says_all(bank: Estate, later) -> None:
     later(2 * DAY)
     assert "out of date" in done("card", "status", *bank.unsealed("card")).out
     assert json.dumps(facts)
+
+
+def test_a_card_that_fills_up_says_so_before_it_is_full(bank: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    from insitu.protocol.parties import card_room
+
+    sized = done("card", "status", *bank.unsealed("card"), "--json").json[0]["room"]["bytes"]
+    for left, said, who in (
+        (7, "room for 7 more certificates", "alice"),
+        (0, "no room for another certificate", "bob"),
+    ):
+        monkeypatch.setattr(card_room, "LARGEST", (1 << 24) - sized + (left + 1) * card_room.CERTIFICATE_BYTES - 1)
+        told = done("card", "status", *bank.unsealed("card")).out
+        assert f"at least {left} more certificates\n  the card has {said}: take another one into use" in told
+        assert done("card", "status", *bank.unsealed("card"), "--json").json[0]["room"]["short"] is True
+        shown = done("card", "revoke", *bank.unsealed("card"), "--certificate", bank / "unit.pem", *bank.people(who))
+        assert f"the card has {said}" in shown.out
+    ran = insitu(*approval(bank, "alice"))
+    assert (ran.code, ran.error.split(" (")[0]) == (5, "card: the card is full")
 
 
 def test_status_of_a_card_that_waits_for_its_certificate(bank: Estate) -> None:

@@ -10,7 +10,9 @@ from world import PINS, SERIAL, World, restarted
 
 from insitu.protocol.engine import InsituError
 from insitu.protocol.keys.vault import Vault
-from insitu.protocol.messages import CardRole
+from insitu.protocol.messages import CardRole, encode_record
+from insitu.protocol.parties import card_room
+from insitu.protocol.parties.card_room import CERTIFICATE_BYTES, KEPT, SHORT
 from insitu.protocol.stores.files import StoreLocked
 from insitu.shell import waiting
 from insitu.shell.card import Card
@@ -89,6 +91,19 @@ def test_no_more_than_a_few_wait_and_the_others_are_told_at_once(world: World):
         thread.join(10)
     assert answers == ["Bank"] * MOST_QUESTIONS
     assert here.ask(lambda card: card.record.name) == "Bank"
+
+
+def test_a_card_that_fills_up_is_told_of_once(world: World, monkeypatch: pytest.MonkeyPatch):
+    told: list[str] = []
+    here = CardDesk(Held(world), tuple, world.card, now=world.clock, tell=told.append)
+    assert here.room.certificates > SHORT
+    monkeypatch.setattr(card_room, "LARGEST", len(encode_record(world.card.record)) + KEPT + 5 * CERTIFICATE_BYTES)
+    for _ in range(2):
+        here.ask(lambda card: card.record)
+        assert told == ["the card has room for 5 more certificates: take another one into use (docs/card.md)"]
+    assert here.room.certificates == 5
+    CardDesk(Held(world), tuple, world.card, now=world.clock, tell=told.append)
+    assert len(told) == 2
 
 
 def test_a_store_that_fails_gives_its_place_back(world: World):

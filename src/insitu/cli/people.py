@@ -15,6 +15,7 @@ from ..protocol.messages import Job, ListJob, PeopleJob, StandingJob
 from ..protocol.parties.card_data import AnyJob
 from ..shell.approving import described
 from ..shell.card import Card
+from ..shell.card_status import room_warning
 from ..shell.passphrase import passphrase
 from ..shell.waiting import opened
 from .common import say
@@ -108,6 +109,8 @@ def approving(
         jobs = propose(owner)
         for job in jobs if approvers else ():
             say(described(job))
+        if warning := room_warning(owner.room):
+            say(warning)
         if approvers.are_known:
             yield owner, jobs, approvers.pins()
             return

@@ -27,6 +27,7 @@ from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..shell import pem
 from ..shell.approving import described, enter_approvals
 from ..shell.card import Card
+from ..shell.card_status import room_facts, room_warning
 from ..shell.outlook import MISSING, Outlook, Step
 from ..shell.plan import Plan
 from ..shell.reaching import reach
@@ -158,6 +159,8 @@ class Personalizing:
             asks_instead = outlook.job is None and outlook.made is not None and not self._is_free
             if not asks_instead:
                 self._check(outlook)
+            if warning := room_warning(card.room):
+                self._line({"note": "CardFillsUp", **room_facts(card.room)}, warning)
             self._step("Personalization")
             meet = self._inquire if asks_instead else self._meet
             run_async(partial(while_serving, self._ports, self._teller.mobiles, meet))

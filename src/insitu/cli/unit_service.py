@@ -270,7 +270,10 @@ def serve(
 
 def unit_gauges(here: UnitService) -> dict[str, tuple[str, Callable[[], int]]]:
     """What is measured of a unit in the network."""
-    return {"approvals_awaited": ("Modules that wait until people have approved them", lambda: len(here.queue))}
+    return {
+        "approvals_awaited": ("Modules that wait until people have approved them", lambda: len(here.queue)),
+        "card_certificates_left": ("Certificates for which the card has room at least", lambda: here.room.certificates),
+    }
 
 
 def unit_lacks(here: UnitService) -> str:

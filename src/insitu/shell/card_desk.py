@@ -18,6 +18,7 @@ from ..protocol.messages import CardRecord
 from ..protocol.stores.card_log import Standing
 from ..protocol.stores.files import StoreLocked
 from .card import Card
+from .card_status import room_warning
 from .keeping import ignore, wall_clock
 from .waiting import PATIENCE_SECONDS, opened
 
@@ -50,6 +51,7 @@ class CardDesk:
     Attributes:
         record: the card's durable state, as last seen.
         standing: the standing approvals that its log names, as last seen.
+        room: what is left on it, as last seen; `tell` gets a line as soon as it is short.
         answers: whether the last question came to an answer of the card, be it a refusal.
 
     """
@@ -75,6 +77,8 @@ class CardDesk:
         self._read = read
         self._tell = tell
         self._one = Lock()
+        self.room = card.room
+        self._warn(was_short=False)
         self._places = BoundedSemaphore(MOST_QUESTIONS)
         self._seen: tuple[int, ...] = ()
 
@@ -107,9 +111,15 @@ class CardDesk:
                     with suppress(InsituError):  # a store of which nobody knows what is in it is read again
                         record, standing = card.record, tuple(card.standing.values())
                         self.record, self.standing, self._seen = record, standing, self._stamp()
+                        was_short, self.room = self.room.is_short, card.room
+                        self._warn(was_short=was_short)
                         self.answers = True
         finally:
             self._one.release()
+
+    def _warn(self, *, was_short: bool) -> None:
+        if self.room.is_short and not was_short:
+            self._tell(room_warning(self.room))
 
     def _have_it_read(self, card: Card) -> None:
         """While nobody else can use the card, so that what is read is never older than what was read before."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.keys.certificates import VerifiedCertificate, fingerprint_text
 from ..protocol.keys.profile import PLAUSIBILITY, time_text
-from ..protocol.messages import MOST_LOG_ENTRIES, CardRecord, Job, ListJob, PeopleJob, StandingJob, encode_record
+from ..protocol.messages import CardRecord, Job, ListJob, PeopleJob, StandingJob
 from ..protocol.parties.card_data import MAX_FAILURES, AnyJob
 from ..protocol.parties.card_people import can_approve
 from ..protocol.parties.card_record import all_jobs, digest_of, log_of
-from ..protocol.stores.atomic import LARGEST
+from ..protocol.parties.card_room import Room
 from ..protocol.stores.card_log import NOTHING_BEFORE, Standing, standing_in
 from .approving import change_text, key_of, standing_limits
 from .card import Card
@@ -44,12 +44,21 @@ def status_of(card: Card) -> Facts:
         "revoked": {number.hex(): since for number, since in card.revoked.items()},
         "log_entries": len(log),
         "log_head": (log[-1].digest if log else NOTHING_BEFORE).hex(),
-        "room": {"bytes": _room(record), "log_entries": MOST_LOG_ENTRIES - len(log)},
+        "room": room_facts(card.room),
     }
 
 
-def _room(record: CardRecord) -> int:
-    return LARGEST - len(encode_record(record))
+def room_facts(room: Room) -> Facts:
+    """How much more fits on a card."""
+    return {"bytes": room.bytes, "log_entries": room.entries, "certificates": room.certificates, "short": room.is_short}
+
+
+def room_warning(room: Room) -> str:
+    """What people are told in time, before a card is full; empty: there is enough."""
+    if not room.is_short:
+        return ""
+    left = f"room for {room.certificates} more certificates" if room.certificates else "no room for another certificate"
+    return f"the card has {left}: take another one into use (docs/card.md)"
 
 
 def state_of(record: CardRecord) -> str:
@@ -140,7 +149,9 @@ def status_lines(card: Card) -> list[str]:
     if facts["last_list"]:
         lines.append(f"  last list {facts['last_list']}, {len(card.revoked)} certificates revoked")
     lines.append(f"  log: {facts['log_entries']} entries, head {facts['log_head']}")
-    return [*lines, f"  room: {_room(record)} bytes"]
+    room = card.room
+    lines.append(f"  room: {max(0, room.bytes)} bytes, at least {room.certificates} more certificates")
+    return [*lines, f"  {room_warning(room)}"] if room.is_short else lines
 
 
 def standing_use(standing: Standing) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from ..protocol.desk import Desk
@@ -26,6 +27,7 @@ from ..protocol.parties.card_people_data import (
     ApprovalsOutlived,
 )
 from ..protocol.parties.card_record import all_jobs, circular_customer
+from ..protocol.parties.card_room import Room, room_on
 from .keeping import Keeping, Show, ignore, wall_clock
 
 SHORTEST_PIN: Final = 4
@@ -132,6 +134,11 @@ class KeptCard:
         return self._now()
 
     @property
+    def room(self) -> Room:
+        """What is left for more certificates."""
+        return room_on(self.record, self._keeping.vault.memory)
+
+    @property
     def keys(self) -> Vault:
         """Key memory, for the channel's signatures."""
         return self._keeping.vault
@@ -228,7 +235,8 @@ class KeptCard:
         record, vault = self._keeping.record, self._keeping.vault
         if self._known.record is not record:
             self._known = CardData(record, vault.find(SIGNING), vault.find(AUTHENTICATION))
-        desk = Desk(CARD, resting_state(record), self._known, self._keeping.ports(self._show))
+        known = replace(self._known, memory=vault.memory)
+        desk = Desk(CARD, resting_state(record), known, self._keeping.ports(self._show))
         notes = desk.submit(event)
         self._known = desk.data
         return notes

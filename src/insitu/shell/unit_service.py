@@ -22,6 +22,7 @@ from ..protocol.keys.certificates import Role, verify_issued
 from ..protocol.keys.revocation import VerifiedCrl, check_unrevoked, read_crl
 from ..protocol.keys.vault import MemoryVault
 from ..protocol.messages import Purpose, TrustOption
+from ..protocol.parties.card_room import Room
 from ..protocol.parties.unit import UNIT, UnitState
 from ..protocol.ports import Ports
 from ..protocol.session import Session
@@ -126,6 +127,11 @@ class UnitService:
             entropy=self._entropy,
             now=self._now,
         )
+
+    @property
+    def room(self) -> Room:
+        """What is left on the card, as seen last."""
+        return self._desk.room
 
     @property
     def answers(self) -> bool:

@@ -20,13 +20,11 @@ from insitu.protocol.engine import (
     Show,
     Sign,
     Signed,
-    StateError,
     UsageError,
 )
 from insitu.protocol.keys.certificates import Role, verify_issued
 from insitu.protocol.keys.public import compress
-from insitu.protocol.messages import CardRole, Job, Person, encode_record
-from insitu.protocol.parties import card_record
+from insitu.protocol.messages import CardRole, Job, Person
 from insitu.protocol.parties.card import CARD, log_of, pin_verifier, resting_state
 from insitu.protocol.parties.card_data import (
     MAX_FAILURES,
@@ -372,13 +370,3 @@ def test_an_approval_shows_no_pin_and_is_not_pickled():
     assert "2580" not in repr(event)
     with pytest.raises(UsageError):
         pickle.dumps(event)
-
-
-def test_a_card_that_is_full_uses_no_approval(world: World, approved: CardData, monkeypatch):
-    """Certificates leave room for lists that revoke them."""
-    room = len(encode_record(approved.held)) + card_record.ROOM_KEPT
-    monkeypatch.setattr(card_record, "LARGEST", room)
-    assert CARD.step(S.READY, approved, wanted(world)).state is S.SIGNING
-    monkeypatch.setattr(card_record, "LARGEST", room - 1)
-    with pytest.raises(StateError, match="the card is full"):
-        CARD.step(S.READY, approved, wanted(world))
