@@ -18,16 +18,30 @@ from ..protocol.channel.trust import (
     CardEnrolling,
     CentralAtWork,
     CentralEnrolling,
+    MobileCalling,
     ModuleAtWork,
     SecretEntered,
     TicketClaim,
+    UnitCalled,
 )
+from ..protocol.channel.trust.conveyed import NumberConveyed
 from ..protocol.channel.trust.ticket import TicketAccepted
-from ..protocol.engine import Consult, LookUp, PublicKey, UsageError, given
+from ..protocol.engine import Consult, KeyHandle, LookUp, PublicKey, UsageError, given
 from ..protocol.keys.certificates import trusted_root
 from ..protocol.keys.tans import read_tan
 from ..protocol.keys.vault import Vault
-from ..protocol.messages import CardRole, KeyOrder, KeyPolicy, ModuleRecord, PayOut, Purpose, TrustOption, decode_record
+from ..protocol.messages import (
+    CardRole,
+    Conveyance,
+    KeyOrder,
+    KeyPolicy,
+    ModuleRecord,
+    PayOut,
+    Purpose,
+    TrustOption,
+    Verdict,
+    decode_record,
+)
 from ..protocol.parties.card_enrolling import CARD_ENROLLING, CardEnrollingData, CardEnrollingState
 from ..protocol.parties.central import CENTRAL
 from ..protocol.parties.central_data import (
@@ -41,6 +55,15 @@ from ..protocol.parties.central_data import (
     TransactionFound,
 )
 from ..protocol.parties.central_enrolling import CENTRAL_ENROLLING, CentralEnrollingData, CentralEnrollingState
+from ..protocol.parties.mobile_call import (
+    CALLED,
+    CALLING,
+    CalledData,
+    CalledState,
+    CallingData,
+    CallingState,
+    WordFound,
+)
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import ModuleData, resting_state
 from ..protocol.parties.unit import (
@@ -59,6 +82,7 @@ from ..shell.card import Card
 from ..shell.central import Central
 from ..shell.keeping import Keeping, Show, ignore
 from ..shell.module import ENTERED
+from ..shell.second_link import SecondLink
 from ..shell.trusting import Means, ModuleHas, UnitHas, module_terms, unit_terms
 from .puppet import Puppet
 
@@ -118,16 +142,23 @@ def unit(
         return AttemptsForgotten()
 
     ports = Ports(card.keys, look_up=look_up, consult=lambda _: FingerprintsAgree(), show=show)
-    return Puppet(UNIT, UnitState.READY, data, handshake), ports
+    link = None if means.mobiles is None else means.mobiles.link
+    return _linked(Puppet(UNIT, UnitState.READY, data, handshake), ports, link)
 
 
 def module(
-    vault: Vault, option: TrustOption, *, tan: str = "", entropy: Entropy = secrets.token_bytes, show: Show = ignore
+    vault: Vault,
+    option: TrustOption,
+    *,
+    tan: str = "",
+    mobile: SecondLink | None = None,
+    entropy: Entropy = secrets.token_bytes,
+    show: Show = ignore,
 ) -> Cast:
-    """A module with this vault, which asks for its personalization."""
+    """A module with this vault, which asks for its personalization; with its link to a mobile, if it has one."""
     keeping = Keeping(vault, ModuleRecord)
     record = given(keeping.record)
-    terms = module_terms(option, ModuleHas(record, vault, wired=True, entropy=entropy))
+    terms = module_terms(option, ModuleHas(record, vault, wired=True, entropy=entropy, mobile=mobile))
     handshake = Handshake.initiate(terms, Purpose.PERSONALIZE, entropy(64))
 
     def look_up(question: LookUp) -> object:
@@ -137,7 +168,15 @@ def module(
         return SecretEntered(vault.storage.share_password(ENTERED, read_tan(tan).encode()))
 
     ports = replace(keeping.ports(show), look_up=look_up, consult=consult)
-    return Puppet(MODULE, resting_state(record), ModuleData(record=record), handshake), ports
+    return _linked(Puppet(MODULE, resting_state(record), ModuleData(record=record), handshake), ports, mobile)
+
+
+def _linked(puppet: Puppet[Any, Any], ports: Ports, link: SecondLink | None) -> Cast:
+    """A puppet with its second link."""
+    if link is None:
+        return puppet, ports
+    puppet.orders = link.orders
+    return puppet, replace(ports, forward=link.forward)
 
 
 def module_at_work(vault: Vault, *, entropy: Entropy = secrets.token_bytes, show: Show = ignore) -> Cast:
@@ -177,6 +216,27 @@ def central_system(central: Central, *, entropy: Entropy = secrets.token_bytes, 
 
     ports = Ports(central.keys, commit=commit, look_up=look_up, show=show)
     return Puppet(CENTRAL, CentralState.LISTENING, CentralData(key), handshake), ports
+
+
+def calling_mobile(
+    vault: Vault, key: KeyHandle, unit: bytes, conveyance: Conveyance, *, entropy: Entropy = secrets.token_bytes
+) -> Cast:
+    """A mobile that calls the unit whose key has this digest."""
+    handshake = Handshake.initiate(MobileCalling.of("mobile", key, unit), Purpose.CONVEY, entropy(64))
+    return Puppet(CALLING, CallingState.READY, CallingData(conveyance), handshake), Ports(vault)
+
+
+def called_unit(card: Card, mobiles: frozenset[str], *, entropy: Entropy = secrets.token_bytes) -> Cast:
+    """A unit that takes the calls of these mobiles, and vouches for whatever they say."""
+    terms = UnitCalled.of(card.record.name, card.authentication, mobiles)
+    handshake = Handshake.respond(terms, frozenset({Purpose.CONVEY}), entropy(64))
+
+    def vouch(message: object) -> None:
+        if isinstance(message, NumberConveyed):
+            link.report(WordFound(Verdict(serial=message.serial, binding=message.binding)))
+
+    link = SecondLink(vouch)
+    return _linked(Puppet(CALLED, CalledState.LISTENING, CalledData(), handshake), Ports(card.keys), link)
 
 
 def enrolling_card(

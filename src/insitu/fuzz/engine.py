@@ -45,6 +45,7 @@ class Report:
         seed: where they came from.
         runs: inputs that the target took.
         seconds: how long that took, the making of the inputs included.
+        processor_seconds: how much of a processor that took; less where the machine had other things to do.
         empty_per_second: how many a second the same engine gives to a target that does nothing.
         outcomes: how often each came.
         findings: what broke the target's sentence, one of each kind.
@@ -56,6 +57,7 @@ class Report:
     seed: int
     runs: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     empty_per_second: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Report:
             "seed": self.seed,
             "runs": self.runs,
             "seconds": round(self.seconds, 3),
+            "processor_seconds": round(self.processor_seconds, 3),
             "per_second": round(self.per_second, 1),
             "empty_per_second": round(self.empty_per_second, 1),
             "ratio": round(self.ratio, 2),
@@ -166,7 +169,7 @@ def fuzz(
     empty = 0.0 if seconds is None else seconds * EMPTY_SHARE
     inputs = _Inputs(target, seeds, seed)
     limit = None if seconds is None else seconds - empty
-    begun = time.monotonic()
+    begun, worked = time.monotonic(), time.process_time()
     with given_up_after(HANGS_AFTER):
         for data in _until(inputs, limit, runs):
             outcome = _examined(examiner, data)
@@ -180,6 +183,7 @@ def fuzz(
                 report.findings.append(outcome)
                 found(outcome)
         report.seconds = time.monotonic() - begun
+        report.processor_seconds = time.process_time() - worked
         report.empty_per_second = _empty(target, seeds, seed, empty or 0.1, report.runs)
     return report
 

@@ -88,6 +88,7 @@ def fuzz_guided(
         ran = _child(place / "run", target, seeds, grows, limit, runs, seed, is_empty=False)
         nothing = _child(place / "empty", target, seeds, None, empty or 0.5, None, seed, is_empty=True)
         report.runs, report.seconds = ran["runs"], ran["seconds"]
+        report.processor_seconds = ran["processor_seconds"]
         report.outcomes = Counter(ran["outcomes"])
         report.empty_per_second = nothing["runs"] / max(nothing["seconds"], 1e-9)
         suspects = sorted(path for path in (place / "run").iterdir() if path.name != "result")
@@ -185,11 +186,11 @@ class _Watched:
         self._outcomes: Counter[str] = Counter()
         self._kinds: set[tuple[str, str]] = set()
         self._runs = 0
-        self._begun = time.monotonic()
+        self._begun, self._worked = time.monotonic(), time.process_time()
 
     def begin(self) -> None:
-        """The clock starts."""
-        self._begun = time.monotonic()
+        """The clocks start."""
+        self._begun, self._worked = time.monotonic(), time.process_time()
 
     def take(self, data: bytes) -> None:
         """One input."""
@@ -203,6 +204,11 @@ class _Watched:
         self._runs += 1
         spent = time.monotonic() - self._begun
         if self._runs == self._most or (self._seconds is not None and spent >= self._seconds):
-            facts = {"runs": self._runs, "seconds": spent, "outcomes": self._outcomes}
+            facts = {
+                "runs": self._runs,
+                "seconds": spent,
+                "processor_seconds": time.process_time() - self._worked,
+                "outcomes": self._outcomes,
+            }
             (self._place / "result").write_text(json.dumps(facts))
             os._exit(0)

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from ..protocol.engine import Close, InsituError, ProtocolError, Send, StartTimer, StopTimer
+from ..protocol.driver import Order, Orders
+from ..protocol.engine import Close, InsituError, ProtocolError, Send, StartTimer, StateError, StopTimer
 from ..protocol.messages import DecodeError, FaultNotice, Message, decode_message, encode_message
 from ..protocol.ports import Ports, perform
 from ..protocol.session import Outcome, Session, Transmit
@@ -39,6 +40,7 @@ class Puppet(Session[S, D]):
         turned: it has turned.
         heard: the payloads that came since.
         wishes: what its own side wants once it is in the state of this name.
+        orders: what comes over its second link, to a mobile.
 
     """
 
@@ -52,6 +54,7 @@ class Puppet(Session[S, D]):
         self.heard: list[bytes] = []
         self.turned = False
         self.wishes: dict[str, list[object]] = {}
+        self.orders = Orders()
 
     def receive(self, frame: bytes, at: int) -> Outcome:
         """A frame arrived; once turned, it is only opened."""
@@ -111,7 +114,13 @@ class Played:
 
 
 async def play(
-    puppet: Puppet[Any, Any], stream: trio.abc.Stream, ports: Ports, *, now: Callable[[], int], linger: float
+    puppet: Puppet[Any, Any],
+    stream: trio.abc.Stream,
+    ports: Ports,
+    *,
+    now: Callable[[], int],
+    linger: float,
+    hangs_up: bool = True,
 ) -> Played:
     """Run a puppet over `stream` to the other side's end, or for `linger` seconds after it has turned.
 
@@ -121,30 +130,49 @@ async def play(
         ports: of the puppet's own party.
         now: unix seconds.
         linger: seconds.
+        hangs_up: its own direction is closed once it has turned and said what it says.
 
     """
     channel, played = FrameChannel(stream), Played()
     try:
         async with stream:
             await _follow(puppet, channel, ports, now, puppet.start(now()))
-            while not puppet.closed and not puppet.turned and (frame := await channel.receive_frame()) is not None:
-                played.frames.append(frame)
-                await _follow(puppet, channel, ports, now, puppet.receive(frame, now()))
+            while not puppet.closed and not puppet.turned:
+                came = await _next(puppet, channel)
+                if came is None:
+                    break
+                if isinstance(came, Order):
+                    await _follow(puppet, channel, ports, now, puppet.submit(came.take(), now()))
+                    came.settle(None)
+                    continue
+                played.frames.append(came)
+                await _follow(puppet, channel, ports, now, puppet.receive(came, now()))
                 for wish in puppet.wishes.pop(puppet.state.name, []):
                     await _follow(puppet, channel, ports, now, puppet.submit(wish, now()))
             if puppet.turned:
+                if hangs_up and isinstance(channel.stream, trio.abc.HalfCloseableStream):
+                    await channel.stream.send_eof()
                 await _listen(puppet, channel, played, now, linger)
     except (trio.BrokenResourceError, trio.ClosedResourceError, TransportError, InsituError) as error:
         played.error = error
+    finally:
+        puppet.orders.close(StateError("the session is over", who="puppet"))
     return played
+
+
+async def _next(puppet: Puppet[Any, Any], channel: FrameChannel) -> bytes | Order | None:
+    """What came over the second link, else the next frame; None: the link ended."""
+    while True:
+        if isinstance(order := puppet.orders.take(), Order):
+            return order
+        with trio.CancelScope() as puppet.orders.reading:
+            return await channel.receive_frame()
 
 
 async def _listen(
     puppet: Puppet[Any, Any], channel: FrameChannel, played: Played, now: Callable[[], int], linger: float
 ) -> None:
     """Nothing more is said; whatever comes is taken, until the other side ends the link."""
-    if isinstance(channel.stream, trio.abc.HalfCloseableStream):
-        await channel.stream.send_eof()
     with trio.move_on_after(linger):
         while (frame := await channel.receive_frame()) is not None:
             played.frames.append(frame)

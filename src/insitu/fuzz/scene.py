@@ -34,6 +34,7 @@ from ..shell.operator import order_key
 from ..shell.trusting import Means
 from ..shell.unit import Unit
 from ..transports.memory import memory_pair
+from .courier import Courier
 
 NOW: Final = 1_800_000_000
 SERIAL: Final = "SN-1"
@@ -138,18 +139,17 @@ class Scene:
         """The card, with an approved job for the module."""
         return Card(CopiedVault("card now", self.card), now=now, entropy=Named("card session"))
 
-    def a_module(self, *, operating: bool = False) -> Module:
-        """The module, delivered or operating."""
-        kept = self.operating if operating else self.delivered
-        return Module(
-            CopiedVault("module now", kept), entropy=Named("module session"), now=now, steady=now, enter=self.enter
-        )
+    def a_module(self, *, operating: bool = False, courier: Courier | None = None) -> Module:
+        """The module, delivered or operating; a mobile may be at its second link."""
+        vault = CopiedVault("module now", self.operating if operating else self.delivered)
+        about: dict[str, Any] = {"entropy": Named("module session"), "now": now, "steady": now, "enter": self.enter}
+        return Module(vault, mobile=None if courier is None else lambda: courier.at_module, **about)
 
-    def a_unit(self, card: Card | None = None) -> Unit:
-        """The unit, with the card in it; whoever is asked agrees."""
+    def a_unit(self, card: Card | None = None, courier: Courier | None = None) -> Unit:
+        """The unit, with the card in it; whoever is asked agrees. A mobile may call it."""
         card = card or self.a_card()
         about: dict[str, Any] = {"now": now, "entropy": Named("unit session")}
-        return Unit(card, self.central, compare=lambda _: True, means=self.means, **about)
+        return Unit(card, self.central, compare=lambda _: True, means=partial(self.means, courier=courier), **about)
 
     def a_central(self, *, waiting: str = "") -> Central:
         """The central system, which trusts the card; maybe a "key" or a "reset" waits for the module that it knows."""
@@ -182,10 +182,11 @@ class Scene:
             order_key(central, SERIAL, block, value, not_after=NOW + DAY, uses=3, actor="operator")
         return central
 
-    def means(self, serial: str) -> Means:
+    def means(self, serial: str, courier: Courier | None = None) -> Means:
         """What people and documents contribute at the unit."""
         book = Book(partial(CopiedVault, "book now", self.book), now=now, entropy=Named("book session"))
-        return Means(shipped_key=SHIPPED_KEY, secret=SECRET, book=book)
+        mobiles = None if courier is None else courier.mobiles
+        return Means(shipped_key=SHIPPED_KEY, secret=SECRET, book=book, mobiles=mobiles)
 
     def enter(self, peer: str) -> str:
         """What the operator keys in at the module."""

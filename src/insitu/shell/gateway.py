@@ -72,7 +72,7 @@ class GatewayAtPort:
             try:
                 with trio.fail_after(REPORT_SECONDS):
                     frame = await channel.receive_frame(_LONGEST)
-                caller = _caller(frame)
+                caller = reported(frame)
             except (trio.TooSlowError, trio.BrokenResourceError, TransportError, ProtocolError) as error:
                 self._tell(f"gateway: no report of a caller: {error or 'nothing came'}")
                 return
@@ -81,7 +81,13 @@ class GatewayAtPort:
         await serve_links(self._address, meet, task_status=task_status)
 
 
-def _caller(frame: bytes | None) -> str:
+def reported(frame: bytes | None) -> str:
+    """From which number a call comes, as its gateway says first.
+
+    Raises:
+        ProtocolError: it says something else.
+
+    """
     report = None if frame is None else decode_message(frame)
     if not isinstance(report, CallReported):
         got = type(report).__name__

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import codec, framing, handshake, keys, mobile, parties, records, serial, stores
+from . import calls, codec, framing, handshake, keys, mobile, parties, records, serial, stores
 
-__all__ = ["codec", "framing", "handshake", "keys", "mobile", "parties", "records", "serial", "stores"]
+__all__ = ["calls", "codec", "framing", "handshake", "keys", "mobile", "parties", "records", "serial", "stores"]

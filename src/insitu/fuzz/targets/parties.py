@@ -16,7 +16,7 @@ from ...protocol.engine import EnvironmentFault, InsituError, UsageError
 from ...protocol.keys.certificates import Role, key_digest, trusted_root, verify_issued
 from ...protocol.keys.requests import read_request
 from ...protocol.keys.revocation import draft_crl
-from ...protocol.messages import ModuleCondition, TrustOption
+from ...protocol.messages import ModuleCondition, NumberMaker, NumberWanted, TrustOption, encode_message
 from ...protocol.stores.card_log import Result, verify_chain
 from ...protocol.stores.memory_registry import MemoryRegistry
 from ...shell.central import Central
@@ -25,6 +25,7 @@ from ...shell.module import Module
 from ...transports.errors import TransportError
 from ...transports.memory import memory_pair
 from .. import cast
+from ..courier import Courier
 from ..mutation import cut, joined
 from ..puppet import NEVER, Dribble, Played, Puppet, play
 from ..scene import NOW, SECRET, SERIAL, SHIPPED_KEY, CopiedVault, Named, now, scene
@@ -36,6 +37,8 @@ MOST: Final = 12
 """Frames of one input that are sent."""
 ENDS_AFTER: Final = 10.0
 """Real seconds in which a party must have ended once its peer says nothing more."""
+LONGEST_DEADLINE: Final = 120.0
+"""Likewise where it says nothing and stays."""
 DRIBBLES: Final = 16
 """One input of so many goes byte by byte."""
 ROOM: Final = 1 << 21
@@ -53,6 +56,8 @@ class Stage:
         secrets: what must never be said, by name.
         sound: raises Broken where its durable state is not as it may be; told whether the session was refused.
         ends: whether a conversation in which all goes well comes to an end.
+        hangs_up: whether the peer does, once it has said what it says. Else only the party's own deadlines are left,
+            by a clock that jumps.
 
     """
 
@@ -62,19 +67,22 @@ class Stage:
     secrets: dict[str, bytes]
     sound: Callable[[bool], None]
     ends: bool = True
+    hangs_up: bool = True
 
 
 def _at_module(option: TrustOption) -> Stage:
-    there = scene()
-    module = there.a_module()
+    there, entropy = scene(), Named("puppet")
+    courier = Courier(lambda conveyed: conveyed.random is None or conveyed.random in entropy.drawn)
+    module = there.a_module(courier=courier)
     vault, card = module.keys, there.a_card()
-    about: dict[str, Any] = {"entropy": Named("puppet"), "now": now}
-    puppet, ports = cast.unit(card, there.central, SERIAL, option, there.means(SERIAL), **about)
+    about: dict[str, Any] = {"entropy": entropy, "now": now}
+    puppet, ports = cast.unit(card, there.central, SERIAL, option, there.means(SERIAL, courier), **about)
     before = module.record
 
     def sound(refused: bool) -> None:
         record = module.record
         if record.condition is ModuleCondition.OPERATING:
+            check(not courier.refused, "a channel was trusted for which the mobile's unit did not vouch")
             _operates(module)
             _by_the_card(record.module or b"")
             return
@@ -100,10 +108,11 @@ def _operates(module: Module) -> None:
 
 def _at_unit(option: TrustOption) -> Stage:
     there = scene()
-    card = there.a_card()
-    unit = there.a_unit(card)
+    card, courier = there.a_card(), Courier()
+    unit = there.a_unit(card, courier)
     vault = CopiedVault("puppet module", there.delivered)
-    puppet, ports = cast.module(vault, option, tan=there.tan, entropy=Named("puppet"))
+    mobile = courier.at_module if option is TrustOption.CONVEYED else None
+    puppet, ports = cast.module(vault, option, tan=there.tan, mobile=mobile, entropy=Named("puppet"))
     before = card.log.log
 
     def sound(refused: bool) -> None:
@@ -117,7 +126,7 @@ def _at_unit(option: TrustOption) -> Stage:
         partial(unit.personalize, serial=SERIAL, option=option, wired=True),
         puppet,
         ports,
-        {"shipped key": SHIPPED_KEY, "secret": SECRET, **_private(card.keys)},
+        {"shipped key": SHIPPED_KEY, "secret": SECRET, **private(card.keys)},
         sound,
     )
 
@@ -151,7 +160,7 @@ def _at_central(waiting: str) -> Stage:
         entry = central.registry.module(SERIAL)
         check(entry is None or entry.serial == SERIAL, "another module was entered")
 
-    return Stage(central.attend, puppet, ports, _private(central.keys), sound, ends=waiting == "reset")
+    return Stage(central.attend, puppet, ports, private(central.keys), sound, ends=waiting == "reset")
 
 
 def _at_enrolling_central() -> Stage:
@@ -165,7 +174,7 @@ def _at_enrolling_central() -> Stage:
         check([each.fingerprint for each in issuers] in ([], [fingerprint]), "another card was entered")
 
     party = partial(_admit, central, there.root, fingerprint)
-    return Stage(party, puppet, ports, _private(central.keys), sound)
+    return Stage(party, puppet, ports, private(central.keys), sound)
 
 
 async def _admit(central: Central, root: bytes, customer: bytes, stream: trio.abc.Stream) -> object:
@@ -185,7 +194,7 @@ def _at_enrolling_card() -> Stage:
     def sound(refused: bool) -> None:
         check(card.record == before, "enrolling changed the card")
 
-    return Stage(party, puppet, ports, _private(card.keys), sound)
+    return Stage(party, puppet, ports, private(card.keys), sound)
 
 
 def _untrusting() -> Central:
@@ -195,10 +204,11 @@ def _untrusting() -> Central:
 
 
 def _secrets(module: Module) -> dict[str, bytes]:
-    return {"shipped key": SHIPPED_KEY, "secret": SECRET, "TAN": scene().tan.encode(), **_private(module.keys)}
+    return {"shipped key": SHIPPED_KEY, "secret": SECRET, "TAN": scene().tan.encode(), **private(module.keys)}
 
 
-def _private(vault: Any) -> dict[str, bytes]:  # noqa: ANN401 - a CopiedVault, as all are here
+def private(vault: Any) -> dict[str, bytes]:  # noqa: ANN401 - a CopiedVault, as all are here
+    """All keys in it, by their labels."""
     kept = vault.kept()
     pairs = {label: private for label, (_, private) in kept.pairs.items()}
     return pairs | {label: secret[2] for label, secret in kept.secrets.items()}
@@ -220,11 +230,13 @@ async def _meeting(stage: Stage, dribble: bool) -> tuple[Played, InsituError | N
             check(isinstance(error, InsituError), "an error of the link is all that a session says")
             ended.append(error)  # type: ignore[arg-type]
 
-    with trio.move_on_after(ENDS_AFTER):
+    limit = ENDS_AFTER if stage.hangs_up else LONGEST_DEADLINE
+    with trio.move_on_after(limit):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(party)
             stream = Dribble(there) if dribble else there
-            played = await play(stage.puppet, stream, stage.ports, now=now, linger=ENDS_AFTER)
+            about: dict[str, Any] = {"now": now, "linger": limit, "hangs_up": stage.hangs_up}
+            played = await play(stage.puppet, stream, stage.ports, **about)
     if played is None or not ended:
         raise Broken("the party does not end")
     return played, ended[0]
@@ -234,7 +246,8 @@ def _run(make: Callable[[], Stage], data: bytes) -> str:
     stage = make()
     says = [frame for frame in cut(data)[:MOST] if frame]
     stage.puppet.turn, stage.puppet.says = 0, tuple(says)
-    played, error = trio.run(_meeting, stage, crc32(data) % DRIBBLES == 0)
+    clock = None if stage.hangs_up else trio.testing.MockClock(autojump_threshold=0)
+    played, error = trio.run(_meeting, stage, crc32(data) % DRIBBLES == 0, clock=clock)
     check(stage.puppet.turned, f"the handshake failed: {played.error or error}")
     check(not isinstance(error, (UsageError, EnvironmentFault)), f"a peer's fault is told as another's: {error}")
     stage.sound(error is not None)
@@ -271,6 +284,14 @@ def _seeds(make: Callable[[], Stage]) -> Iterator[bytes]:
     yield from (joined(said[:number]) for number in range(1, len(said)))
 
 
+def _seeds_of_other_makers(make: Callable[[], Stage]) -> Iterator[bytes]:
+    """A unit that has the module or the mobile make the number."""
+    yield from _seeds(make)
+    _, *rest = _said(make)
+    for maker in (NumberMaker.MODULE, NumberMaker.MOBILE):
+        yield joined([encode_message(NumberWanted(maker=maker)), *rest])
+
+
 OPTIONS: Final = {
     TrustOption.CERTIFICATES: "certificates",
     TrustOption.PHYSICAL: "physical",
@@ -279,15 +300,19 @@ OPTIONS: Final = {
     TrustOption.TICKET: "ticket",
     TrustOption.SECRET: "secret",
     TrustOption.TAN: "tan",
+    TrustOption.CONVEYED: "conveyed",
 }
 
 
-def _declare(name: str, sentence: str, make: Callable[[], Stage]) -> None:
+def declare(name: str, sentence: str, make: Callable[[], Stage]) -> None:
+    """Declare the target `name`, about a party that `make` puts into its session."""
+
     def run(data: bytes) -> str:
         return _run(make, data)
 
     run.__doc__ = sentence
-    target(name, Shape.FRAMES, partial(_seeds, make), seconds=SECONDS)(run)
+    seeds = _seeds_of_other_makers if name == "module-by-conveyed" else _seeds
+    target(name, Shape.FRAMES, partial(seeds, make), seconds=SECONDS)(run)
 
 
 def _request_seeds() -> Iterator[bytes]:
@@ -334,26 +359,26 @@ def card_desk(data: bytes) -> str:
 
 
 for _option, _name in OPTIONS.items():
-    _declare(
+    declare(
         f"module-by-{_name}",
         f"A module ends whatever a unit says under {_name}, and operates only by a certificate of the card.",
         partial(_at_module, _option),
     )
-    _declare(
+    declare(
         f"unit-by-{_name}",
         f"A unit ends whatever a module says under {_name}, and its card signs once at most, with its log whole.",
         partial(_at_unit, _option),
     )
 for _waiting, _name in (("key", "at-work"), ("reset", "in-reset")):
-    _declare(
+    declare(
         f"module-{_name}",
         "A module at work is itself or wholly reset, whatever its central system says.",
         partial(_at_work, _waiting),
     )
-    _declare(
+    declare(
         f"central-{_name}",
         "Whatever a module says, the central system's issuers and its own record stay.",
         partial(_at_central, _waiting),
     )
-_declare("central-enrolling", "Whatever a card says, only the card that is meant is entered.", _at_enrolling_central)
-_declare("card-enrolling", "Whatever a central system says, the card that enrols stays as it is.", _at_enrolling_card)
+declare("central-enrolling", "Whatever a card says, only the card that is meant is entered.", _at_enrolling_central)
+declare("card-enrolling", "Whatever a central system says, the card that enrols stays as it is.", _at_enrolling_card)
