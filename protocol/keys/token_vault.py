@@ -256,7 +256,7 @@ class TokenVault(Vault):
             EnvironmentFault: as for TokenAccess.open.
 
         """
-        contents, keys = _opened(library, uri, kind, pin, entropy)
+        contents, keys = _in(_access(library, uri, kind, pin), kind, entropy)
         try:
             return cls(contents, keys, _Root(0, None, {}, {}), _begun(contents, keys), None)
         except BaseException:
@@ -277,10 +277,18 @@ class TokenVault(Vault):
             UsageError, EnvironmentFault: as for TokenAccess.open.
 
         """
-        contents, keys = _opened(library, uri, kind, pin, entropy)
+        return cls.over(_access(library, uri, kind, pin), kind, entropy=entropy)
+
+    @classmethod
+    def over(cls, access: TokenAccess, kind: StoreKind, *, entropy: Entropy = secrets.token_bytes) -> TokenVault:
+        """As `open`, in a token that this program owns already; it is given back with the vault, or when this fails."""
+        contents, keys = _in(access, kind, entropy)
         try:
             root, value, parts = _newest(contents, keys)
-            vault = cls(contents, keys, root, value, _record_of(root, parts))
+            try:
+                vault = cls(contents, keys, root, value, _record_of(root, parts))
+            except DecodeError as error:
+                raise _damaged("a record, taken apart", error.summary) from error
             vault._parts = frozenset(digests_in(root.skeleton, parts))
             vault._clear_away()
         except BaseException:
@@ -401,12 +409,13 @@ class TokenVault(Vault):
         self._token.close()
 
 
-def _opened(
-    library: str, uri: TokenUri, kind: StoreKind, pin: Secret, entropy: Entropy
-) -> tuple[_Contents, TokenKeyStore]:
+def _access(library: str, uri: TokenUri, kind: StoreKind, pin: Secret) -> TokenAccess:
     if kind in _NOT_FOR_TOKENS:
         raise UsageError(f"no store for a {kind.value}", who=_WHO, expected="a sealed file", got=_NOT_FOR_TOKENS[kind])
-    access = TokenAccess.open(library, uri, pin)
+    return TokenAccess.open(library, uri, pin)
+
+
+def _in(access: TokenAccess, kind: StoreKind, entropy: Entropy) -> tuple[_Contents, TokenKeyStore]:
     return _Contents(access, kind), TokenKeyStore(access, f"{APPLICATION} {kind.value} ", entropy)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ..channel import proofs
-from ..channel.cose import ES256, Sign1, assemble_sign1, to_be_signed
+from ..channel.cose import ES256, SIGNATURE_BYTES, Sign1, assemble_sign1, to_be_signed
 from ..engine import ProtocolError, PublicKey
 from ..messages import SIGNED_LOG_MAX
 from ..messages.codec import decode
@@ -141,6 +141,8 @@ def _payload(message: bytes, public: PublicKey | None) -> bytes:
     if len(message) > SIGNED_LOG_MAX:
         raise _no("a shorter one")
     parts = Sign1.decode(message)
+    if len(parts.signature) != SIGNATURE_BYTES[ES256]:
+        raise _no(f"a signature of {SIGNATURE_BYTES[ES256]} bytes")
     if parts.payload is None or signed(parts.payload, parts.signature) != message:
         raise _no("one of our form")
     if public is not None:

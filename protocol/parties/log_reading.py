@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from ..engine import InsituError, ProtocolError, PublicKey
+from ..engine import InsituError, ProtocolError, PublicKey, UsageError
 from ..keys.certificates import Role, VerifiedCertificate, verify_issued
 from ..keys.drafting import put_together
 from ..keys.revocation import draft_crl, read_crl
@@ -81,7 +81,10 @@ def made_in(log: Sequence[LogEntry], customer: VerifiedCertificate, *, after: in
     for entry in log[after:]:
         if isinstance(entry.what, Result):
             begun = intents[entry.what.job]
-            made = _made(log, begun, entry.what, customer)
+            try:
+                made = _made(log, begun, entry.what, customer)
+            except UsageError as error:  # nobody could have signed that
+                raise LogBroken("what was signed", number=entry.number, expected="ours", got=str(error)) from None
             if made.fingerprint != entry.what.fingerprint:
                 raise LogBroken("fingerprint", number=entry.number, expected="that of what was signed", got="another")
             _check(made, begun, customer, entry.number)

@@ -217,7 +217,8 @@ class FileCounter:
             raise CounterFailed(f"there is no counter: {self._path}", who=_WHO, expected="the file that was made")
         match content.split(b"\n"):
             case [_, digits, _, b""] if digits.isdigit() and content == _encoded(int(digits)):
-                return int(digits)
+                if (count := int(digits)) <= LARGEST_COUNT:
+                    return count
         raise CounterFailed(f"counter is damaged: {self._path}", who=_WHO, expected="a count and its checksum")
 
     def advance(self, to: int) -> None:

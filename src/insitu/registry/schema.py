@@ -5,7 +5,8 @@ The newest schema, for queries; how a database comes to it is in `versions/`, on
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -18,21 +19,42 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
+
+
+class Octets(TypeDecorator[bytes]):
+    """Bytes; SQLite gives what stands there, and of a number Python would make as many bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def result_processor(self, dialect: object, coltype: object) -> Callable[[Any], bytes | None]:
+        """See TypeDecorator."""
+        return _octets
+
+
+def _octets(value: Any) -> bytes | None:  # noqa: ANN401 - whatever stands in the database
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, memoryview | bytearray):
+        return bytes(value)
+    raise TypeError(type(value).__name__)
+
 
 METADATA: Final = MetaData()
 
 ISSUERS: Final = Table(
     "issuers",
     METADATA,
-    Column("fingerprint", LargeBinary(32), primary_key=True),
+    Column("fingerprint", Octets(32), primary_key=True),
     Column("position", Integer, nullable=False, unique=True),
-    Column("certificate", LargeBinary, nullable=False),
+    Column("certificate", Octets, nullable=False),
     Column("owner", String(64), nullable=False),
     Column("certificate_number", String(40), nullable=False),
-    Column("root", LargeBinary(32), nullable=False),
-    Column("seal", LargeBinary, nullable=False),
+    Column("root", Octets(32), nullable=False),
+    Column("seal", Octets, nullable=False),
     Column("lost", BigInteger),
     Column("keep_known", Boolean, nullable=False),
 )
@@ -42,9 +64,9 @@ MODULES: Final = Table(
     METADATA,
     Column("serial", String(64), primary_key=True),
     Column("owner", String(64), nullable=False),
-    Column("issuer", LargeBinary(32), nullable=False),
+    Column("issuer", Octets(32), nullable=False),
     Column("epoch", BigInteger, nullable=False),
-    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("fingerprint", Octets(32), nullable=False),
     Column("certificate_number", String(40), nullable=False),
     Column("issued", BigInteger, nullable=False),
     Column("first_seen", BigInteger, nullable=False),
@@ -62,7 +84,7 @@ RETIRED: Final = Table(
     "retired",
     METADATA,
     Column("serial", String(64), primary_key=True),
-    Column("fingerprint", LargeBinary(32), primary_key=True),
+    Column("fingerprint", Octets(32), primary_key=True),
 )
 
 TRANSACTIONS: Final = Table(
@@ -89,7 +111,7 @@ DELIVERIES: Final = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("serial", String(64), nullable=False),
     Column("number", BigInteger, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
+    Column("payload", Octets, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
 Index("deliveries_by_name", DELIVERIES.c.serial, DELIVERIES.c.number, unique=True)
@@ -100,7 +122,7 @@ COMMANDS: Final = Table(
     Column("serial", String(64), primary_key=True),
     Column("number", BigInteger, primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("content", LargeBinary, nullable=False),
+    Column("content", Octets, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("outcome", Text, nullable=False),
@@ -111,29 +133,29 @@ Index("commands_waiting", COMMANDS.c.serial, COMMANDS.c.number, sqlite_where=_WA
 CRLS: Final = Table(
     "crls",
     METADATA,
-    Column("issuer", LargeBinary(32), primary_key=True),
+    Column("issuer", Octets(32), primary_key=True),
     Column("number", BigInteger, nullable=False),
-    Column("der", LargeBinary, nullable=False),
+    Column("der", Octets, nullable=False),
     Column("next_update", BigInteger, nullable=False),
 )
 
 REVOKED: Final = Table(
     "revoked",
     METADATA,
-    Column("issuer", LargeBinary(32), primary_key=True),
+    Column("issuer", Octets(32), primary_key=True),
     Column("certificate_number", String(40), primary_key=True),
 )
 
 CARD_LOGS: Final = Table(
     "card_logs",
     METADATA,
-    Column("issuer", LargeBinary(32), primary_key=True),
+    Column("issuer", Octets(32), primary_key=True),
     Column("entries", BigInteger, nullable=False),
-    Column("digest", LargeBinary(32), nullable=False),
+    Column("digest", Octets(32), nullable=False),
     Column("signatures", BigInteger, nullable=False),
     Column("through", BigInteger, nullable=False),
-    Column("head", LargeBinary, nullable=False),
-    Column("receipt", LargeBinary, nullable=False),
+    Column("head", Octets, nullable=False),
+    Column("receipt", Octets, nullable=False),
     Column("read", BigInteger, nullable=False),
     Column("doubt", Text, nullable=False),
 )
@@ -141,10 +163,10 @@ CARD_LOGS: Final = Table(
 CARD_LOG_ENTRIES: Final = Table(
     "card_log_entries",
     METADATA,
-    Column("issuer", LargeBinary(32), primary_key=True),
+    Column("issuer", Octets(32), primary_key=True),
     Column("number", BigInteger, primary_key=True),
-    Column("line", LargeBinary, nullable=False),
-    Column("fingerprint", LargeBinary(32)),
+    Column("line", Octets, nullable=False),
+    Column("fingerprint", Octets(32)),
 )
 Index("card_log_entries_by_fingerprint", CARD_LOG_ENTRIES.c.fingerprint)
 
@@ -157,6 +179,6 @@ AUDIT: Final = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("previous", LargeBinary(32), nullable=False),
-    Column("digest", LargeBinary(32), nullable=False),
+    Column("previous", Octets(32), nullable=False),
+    Column("digest", Octets(32), nullable=False),
 )

@@ -114,6 +114,10 @@ def faults_told() -> Iterator[None]:
         raise RegistryAway("the registry does not answer", who=WHO, got=_short(said)) from None
     except (PoolTimeout, SQLAlchemyError) as error:
         raise RegistryAway("the registry does not answer", who=WHO, got=type(error).__name__) from None
+    except (ValueError, TypeError, OverflowError) as error:  # as rows are read; their texts repeat what stands there
+        raise RegistryDamaged(
+            "the registry is damaged", who=WHO, expected="what it wrote", got=type(error).__name__
+        ) from None
 
 
 def _short(said: str) -> str:
@@ -200,13 +204,13 @@ class SqlRegistry:
         """See Registry."""
         with self._read() as connection:
             row = connection.execute(_TRANSACTION, {"serial": serial, "number": number}).one_or_none()
-        return None if row is None else Transaction(**row._asdict())
+            return None if row is None else Transaction(**row._asdict())
 
     def next_command(self, serial: str) -> Command | None:
         """See Registry."""
         with self._read() as connection:
             row = connection.execute(_NEXT_COMMAND, {"serial": serial}).one_or_none()
-        return None if row is None else _command(row)
+            return None if row is None else _command(row)
 
     def attention(self) -> Attention:
         """See Registry."""

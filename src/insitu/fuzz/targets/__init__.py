@@ -1,7 +1,26 @@
-"""The targets, by what they take apart. Importing this declares them all."""
+"""The targets, by what they take apart. Importing this declares them all; some need an extra of the product."""
 
 from __future__ import annotations
 
-from . import calls, codec, framing, handshake, keys, mobile, parties, records, serial, stores
+from importlib.util import find_spec
 
-__all__ = ["calls", "codec", "framing", "handshake", "keys", "mobile", "parties", "records", "serial", "stores"]
+from . import calls, codec, framing, handshake, keys, logs, mobile, parties, records, serial, stores
+
+if find_spec("pkcs11") is not None:
+    from . import tokens as tokens
+if find_spec("sqlalchemy") is not None and find_spec("alembic") is not None:
+    from . import registry as registry
+
+__all__ = [
+    "calls",
+    "codec",
+    "framing",
+    "handshake",
+    "keys",
+    "logs",
+    "mobile",
+    "parties",
+    "records",
+    "serial",
+    "stores",
+]

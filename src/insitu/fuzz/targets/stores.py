@@ -14,10 +14,12 @@ from typing import Any, Final
 from ...protocol.engine import EnvironmentFault, UsageError
 from ...protocol.messages.codec import DecodeError, decode
 from ...protocol.stores.card_log import NOTHING_BEFORE, LogBroken
+from ...protocol.stores.counter import LARGEST_COUNT, CounterFailed, FileCounter, MonotonicCounter
 from ...protocol.stores.files import Lock, OsFiles
 from ...protocol.stores.log_lines import export_lines, import_lines
 from ...protocol.stores.sealed import MAGIC, Cost, SealedFile, StoreKind
 from ...protocol.stores.secret import Secret
+from ...shell.counter import CommandCounter
 from ...shell.job_list import MARK, JobList, JobListDamaged
 from ...transports.addresses import Address
 from ...transports.errors import AddressError
@@ -154,7 +156,7 @@ def card_logs(data: bytes) -> str:
 
     Each input is read as it came, and once more with numbers and digests made to fit, so that they hide nothing.
     """
-    return f"{_read(data)}, chained: {_read(_chained(data))}"
+    return f"{_read(data)}, chained: {_read(chained(data))}"
 
 
 def _read(data: bytes) -> str:
@@ -166,7 +168,8 @@ def _read(data: bytes) -> str:
     return f"accepted {min(len(export.log), 9)}"
 
 
-def _chained(data: bytes) -> bytes:
+def chained(data: bytes) -> bytes:
+    """The same lines, their numbers and digests made to fit."""
     lines, previous, number = [], NOTHING_BEFORE, 0
     for line in data.split(b"\n"):
         try:
@@ -180,6 +183,51 @@ def _chained(data: bytes) -> bytes:
         lines.append(json.dumps(entry, separators=(",", ":")).encode())
         previous, number = hashlib.sha256(lines[-1]).digest(), number + 1
     return b"\n".join(lines)
+
+
+# Counters ----------------------------------------------------------------------------------------------------
+
+
+def counter_seeds() -> Iterator[bytes]:
+    """Files of counters, without their last line, and the answer of a command."""
+    for count in (0, 41, LARGEST_COUNT):
+        yield b"insitu counter 1\n%d\n" % count
+    yield b"17\n"
+
+
+@target("counters", Shape.TEXT, counter_seeds)
+def counters(data: bytes) -> str:
+    """A counter's file or command says a number from 0 to the largest one in digits; else CounterFailed.
+
+    Each input is a file as it came, a file with a checksum that fits, and what a command answers.
+    """
+    whole = data + hashlib.sha256(data).hexdigest().encode() + b"\n"
+    readers: tuple[MonotonicCounter, ...] = (
+        FileCounter(PATH, OneFile(data or b" ")),
+        FileCounter(PATH, OneFile(whole)),
+        _Command(data),
+    )
+    return "; ".join(map(_count, readers))
+
+
+class _Command(CommandCounter):
+    """A command that answers this."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(["counter"])
+        self._answer = answer
+
+    def _run(self, *arguments: str) -> bytes:
+        return self._answer
+
+
+def _count(counter: MonotonicCounter) -> str:
+    try:
+        count = counter.read()
+    except CounterFailed as error:
+        return outcome_of(error)
+    check(type(count) is int and 0 <= count <= LARGEST_COUNT, "a number that no counter has")
+    return "read"
 
 
 # Lists and addresses -----------------------------------------------------------------------------------------
