@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -220,7 +221,8 @@ class TokenVault(Vault):
     """A vault in a token; made by `create` and `open`. It is the owner of the token until it is closed.
 
     New keys are in the token at once; one that no commit kept is destroyed by `roll_back`, or where that cannot be
-    done, at the next opening.
+    done, at the next opening. Since calls come from worker threads, what changes the vault waits for its turn: else a
+    roll back could destroy what a commit is just keeping.
     """
 
     def __init__(
@@ -234,6 +236,7 @@ class TokenVault(Vault):
         self._parts = frozenset[bytes]()
         self._unusable = ""
         self._detached = False
+        self._turn = threading.RLock()
 
     @classmethod
     def create(
@@ -317,6 +320,16 @@ class TokenVault(Vault):
         except InsituError as error:
             raise ErasureFailed("leftovers of an interrupted write", who=_WHO, got=error.summary) from error
 
+    def commit(self, record: bytes, keep: frozenset[str]) -> None:
+        """See Vault."""
+        with self._turn:
+            super().commit(record, keep)
+
+    def destroy(self, label: str) -> None:
+        """See Vault."""
+        with self._turn:
+            super().destroy(label)
+
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         self._check()
         skeleton, parts = (None, {}) if record is None else taken_apart(record)
@@ -382,9 +395,10 @@ class TokenVault(Vault):
 
     def roll_back(self) -> None:
         """See Vault; where the token cannot be reached, that is done at the next opening."""
-        if not self._detached:
-            with suppress(InsituError):
-                super().roll_back()
+        with self._turn:
+            if not self._detached:
+                with suppress(InsituError):
+                    super().roll_back()
 
     def discard(self) -> None:
         """Destroy the vault with all that is in it, and close it."""
@@ -397,16 +411,18 @@ class TokenVault(Vault):
 
     def detach(self) -> None:
         """See Vault."""
-        self.roll_back()
-        self._unusable, self._detached = "given back to others", True
-        self._token.release()
+        with self._turn:
+            self.roll_back()
+            self._unusable, self._detached = "given back to others", True
+            self._token.release()
 
     def close(self) -> None:
         """See Vault."""
-        self.roll_back()
-        self._unusable = self._unusable or "closed"
-        self._detached = True
-        self._token.close()
+        with self._turn:
+            self.roll_back()
+            self._unusable = self._unusable or "closed"
+            self._detached = True
+            self._token.close()
 
 
 def _access(library: str, uri: TokenUri, kind: StoreKind, pin: Secret) -> TokenAccess:

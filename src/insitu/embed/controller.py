@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -277,11 +278,7 @@ class Controller:
             EnvironmentFault: storage failed.
 
         """
-
-        async def reset(module: Module) -> int:
-            return module.reset_by_hand()
-
-        return self._call(reset, timeout)
+        return self._call(lambda module: module.reset(), timeout)
 
     # How it is done
 
@@ -312,22 +309,25 @@ class Controller:
     async def _main(self, ready: Callable[[], None]) -> None:
         self._came = trio.Event()
         about = {"counter": self._counter, "legacy": self._legacy, "show": self._note, **self._passphrase}
+        store = ExitStack()
+        opening = partial(store.enter_context, open_module(self._store, **about))  # type: ignore[arg-type]
         try:
-            with open_module(self._store, **about) as module:  # type: ignore[arg-type]
-                self._module = module
-                program = ModuleProgram(
-                    module,
-                    self._link,
-                    self._trust,
-                    declared_wired=self._declared_wired,
-                    central=self._central,
-                    tell=self._tell,
-                )
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._hand_over_instructions, module)
-                    await program.run(ready=lambda _: ready())
+            self._module = module = await trio.to_thread.run_sync(opening)
+            program = ModuleProgram(
+                module,
+                self._link,
+                self._trust,
+                declared_wired=self._declared_wired,
+                central=self._central,
+                tell=self._tell,
+            )
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hand_over_instructions, module)
+                await program.run(ready=lambda _: ready())
         finally:
             self._module = None
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(store.close)
 
     def _tell(self, line: str) -> None:
         self._note(line)

@@ -108,12 +108,13 @@ class Central:
         self._shown = certificate
         self._decide = decide
         self._grace = grace
-        self.blocking = blocking
+        self.blocking = blocking or not vault.answers_at_once
         self.entropy = entropy
         self._now = now
         self._show = show
         self._known_until = -inf
         self._terms: tuple[bytes, CentralAtWork] | None = None
+        self._own: KeyHandle | None = None
 
     @property
     def record(self) -> CentralRecord:
@@ -134,8 +135,9 @@ class Central:
 
     @property
     def key(self) -> KeyHandle:
-        """Its own key pair."""
-        return given(self._keeping.vault.find(KEY))
+        """Its own key pair; looked for once, since there is never another."""
+        self._own = self._own or given(self._keeping.vault.find(KEY))
+        return self._own
 
     @property
     def now(self) -> int:

@@ -28,6 +28,7 @@ from ..protocol.session import Session
 from ..protocol.stores.registry import Issuer
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
+from .aside import Aside
 from .card import Card
 from .central import Central
 from .keeping import Show, ignore, wall_clock
@@ -65,10 +66,12 @@ async def enrol(
         show(note)
 
     async with stream:
-        terms = CardEnrolling.of(card.customer, card.unit, card.authentication, central, now=now())
+        customer, unit = card.customer, card.unit
+        own = await Aside(card.keys)(lambda: card.authentication)
+        terms = CardEnrolling.of(customer, unit, own, central, now=now())
         card.check_counts(verify_issued(card.unit, card.customer, Role.UNIT, now=None))
         handshake = Handshake.initiate(terms, Purpose.ENROLL, entropy(64))
-        data = CardEnrollingData(card.authentication, card.customer.der)
+        data = CardEnrollingData(own, card.customer.der)
         session = Session(CARD_ENROLLING, CardEnrollingState.READY, data, handshake)
         await run(session, stream, Ports(card.keys, show=noted), now=now)
     for note in notes:

@@ -1,8 +1,12 @@
-"""One party's durable state: a vault (sealed file or memory) and the record in it, decoded."""
+"""One party's durable state: a vault (sealed file, token or memory) and the record in it, decoded.
+
+Commits to a token come from worker threads (aside.py), so that they take turns here.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -46,6 +50,7 @@ class Keeping(Generic[R]):
         before: runs before each write, and may refuse it.
         after: runs after each write, before anything that depends on it.
         follows: whether a record that a session or desk wants written was made from the one that is there.
+        alone: who holds it commits alone; for whoever reads the record first to see what to write.
 
     """
 
@@ -54,6 +59,7 @@ class Keeping(Generic[R]):
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[R], None] = lambda _: None
         self.follows: Callable[[R, R], bool] = lambda before, after: True
+        self.alone = threading.RLock()
         self._class = record_class
         self._durable = vault.durable
         self._to_reopen = ""
@@ -75,17 +81,18 @@ class Keeping(Generic[R]):
 
     def commit(self, record: R, keep: frozenset[str] | None = None) -> None:
         """Make `record` durable with the pairs in `keep` (None: those that are durable already)."""
-        keep = self._durable if keep is None else keep
-        self.before()
-        try:
-            self.vault.commit(encode_record(record), keep)
-        except ErasureFailed:
-            self._written(record, keep)  # all the same; only the old content is still there
-            raise
-        except StoreUncertain:
-            self._to_reopen = "what the store holds is not known"
-            raise
-        self._written(record, keep)
+        with self.alone:
+            keep = self._durable if keep is None else keep
+            self.before()
+            try:
+                self.vault.commit(encode_record(record), keep)
+            except ErasureFailed:
+                self._written(record, keep)  # all the same; only the old content is still there
+                raise
+            except StoreUncertain:
+                self._to_reopen = "what the store holds is not known"
+                raise
+            self._written(record, keep)
 
     def _written(self, record: R, keep: frozenset[str]) -> None:
         self._record, self._durable = record, keep
@@ -97,12 +104,14 @@ class Keeping(Generic[R]):
 
     def ports(self, show: Show) -> Ports:
         """The ports of a party that lives in this vault and looks nothing up."""
-        return Ports(keys=self.vault, commit=self._commit, show=show)
+        return Ports(keys=self.vault, commit=self._commit, show=show, blocking=not self.vault.answers_at_once)
 
     def _commit(self, record: object, keep: frozenset[str] | None) -> None:
         if not isinstance(record, self._class):
             raise UsageError("not a record of this party", expected=self._class.__name__, got=type(record).__name__)
-        before = self.record
-        if before is not None and not self.follows(before, record):
-            raise StateError("the record was changed meanwhile", who="store", expected="a record made from the newest")
-        self.commit(record, keep)
+        with self.alone:
+            before = self.record
+            if before is not None and not self.follows(before, record):
+                expected = "a record made from the newest"
+                raise StateError("the record was changed meanwhile", who="store", expected=expected)
+            self.commit(record, keep)

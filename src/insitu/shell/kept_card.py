@@ -53,6 +53,7 @@ class KeptCard:
     ) -> None:
         self._keeping = Keeping(vault, CardRecord)
         self._known = CardData()
+        self._authentication: KeyHandle | None = None
         self._entropy = entropy
         self._now = now
         self._show = show
@@ -125,8 +126,9 @@ class KeptCard:
 
     @property
     def authentication(self) -> KeyHandle:
-        """The pair that opens channels."""
-        return given(self._keeping.vault.find(AUTHENTICATION))
+        """The pair that opens channels; looked for once, since it is as old as the card."""
+        self._authentication = self._authentication or given(self._keeping.vault.find(AUTHENTICATION))
+        return self._authentication
 
     @property
     def now(self) -> int:

@@ -50,6 +50,7 @@ from ..protocol.parties.module_data import (
 from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.counter import Guard, MonotonicCounter
+from .aside import Aside
 from .attempts import LinkLimit, LinkPaused
 from .keeping import Keeping, Show, ignore, steady_clock, wall_clock
 from .second_link import SecondLink
@@ -128,9 +129,17 @@ class Module:
             guard = Guard(counter, 0 if record is None else record.generation)
             self._keeping.before = guard.check
             self._keeping.after = lambda record: guard.written(record.generation)
+        self._aside = Aside(vault, beside=token, alone=self._keeping.alone)
         vouched = counter is not None
         self.at_work = Work(
-            self._keeping, vouched=vouched, legacy=legacy, entropy=entropy, now=now, steady=steady, show=show
+            self._keeping,
+            self._aside,
+            vouched=vouched,
+            legacy=legacy,
+            entropy=entropy,
+            now=now,
+            steady=steady,
+            show=show,
         )
 
     @property
@@ -250,15 +259,30 @@ class Module:
             NotOperating: there is nothing to erase.
 
         """
-        if self.state is not ModuleState.OPERATING:
-            got = self.state.name.lower()
-            raise NotOperating("nothing to erase", who="module", expected="an operating module", got=got)
+        self._check_erasable()
         try:
             self.at_work.reset_by_hand()
         finally:  # also where storage failed: what the sessions know no longer holds
-            for scope in self._running.values():
-                scope.cancel()
+            self._end_sessions()
         return self.record.epoch
+
+    async def reset(self) -> int:
+        """The same for who runs on trio, which a token does not hold up."""
+        self._check_erasable()
+        try:
+            await self.at_work.reset()
+        finally:
+            self._end_sessions()
+        return self.record.epoch
+
+    def _check_erasable(self) -> None:
+        if self.state is not ModuleState.OPERATING:
+            got = self.state.name.lower()
+            raise NotOperating("nothing to erase", who="module", expected="an operating module", got=got)
+
+    def _end_sessions(self) -> None:
+        for scope in self._running.values():
+            scope.cancel()
 
     async def meet_unit(
         self,
@@ -289,14 +313,16 @@ class Module:
             with self._only_one("unit") as scope:
                 mobile = self._mobile() if self._mobile and option is TrustOption.CONVEYED else None
                 try:
-                    terms = module_terms(option, self._has(wired=wired, mobile=mobile))
-                    purpose = Purpose.STATUS if self.state is ModuleState.OPERATING else Purpose.PERSONALIZE
-                    await self._session(stream, terms, purpose, scope, also_show, mobile, origin)
+                    terms, data = await self._aside(partial(self._begun, option, wired=wired, mobile=mobile))
+                    await self._session(stream, terms, data, scope, also_show, mobile, origin)
                 finally:
-                    self._keeping.vault.roll_back()
+                    await self._aside.at_last(self._keeping.vault.roll_back)
                     if self._token is not None:
-                        self._token.roll_back()
+                        await self._aside.at_last(self._token.roll_back)
         return self.state
+
+    def _begun(self, option: TrustOption, *, wired: bool, mobile: SecondLink | None) -> tuple[Terms, ModuleData]:
+        return module_terms(option, self._has(wired=wired, mobile=mobile)), self._data()
 
     def _has(self, *, wired: bool, mobile: SecondLink | None) -> ModuleHas:
         vault, entropy = self._keeping.vault, self._entropy
@@ -337,7 +363,7 @@ class Module:
         self,
         stream: trio.abc.Stream,
         terms: Terms,
-        purpose: Purpose,
+        data: ModuleData,
         scope: trio.CancelScope,
         also_show: Show,
         mobile: SecondLink | None,
@@ -347,8 +373,10 @@ class Module:
             also_show(note)
             self._show(note)
 
+        state = resting_state(data.record)
+        purpose = Purpose.STATUS if state is ModuleState.OPERATING else Purpose.PERSONALIZE
         handshake = Handshake.initiate(terms, purpose, self._entropy(64))
-        session = Session(MODULE, self.state, self._data(), handshake)
+        session = Session(MODULE, state, data, handshake)
         ports = self._ports(session, terms.option, show, mobile, origin)
         orders = None if mobile is None else mobile.orders
         await run(session, stream, ports, now=self._now, scope=scope, orders=orders)

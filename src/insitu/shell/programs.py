@@ -243,14 +243,14 @@ class ModuleProgram:
         async with trio.open_nursery() as nursery:
             async for line in requests:
                 try:
-                    self._obey(read_request(line), nursery)
+                    await self._obey(read_request(line), nursery)
                 except InsituError as error:
                     self._tell(str(error))
 
-    def _obey(self, request: Request | None, nursery: trio.Nursery) -> None:
+    async def _obey(self, request: Request | None, nursery: trio.Nursery) -> None:
         """Take a request. A reset waits for nobody, whatever a session is about."""
         if request is None:
-            self._module.reset_by_hand()
+            await self._module.reset()
             self._note_change()
             return
         if self._waiting >= MOST_WAITING:

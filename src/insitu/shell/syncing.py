@@ -41,6 +41,7 @@ from ..protocol.stores.card_logs import LogDoubt, LogGrowth, all_lines
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
+from .aside import Aside
 from .card import Card
 from .central import Central
 from .keeping import Show, ignore, wall_clock
@@ -86,13 +87,15 @@ async def sync(
         card.keep_receipt(record.receipt, record.central)
 
     async with stream:
-        terms = CardEnrolling.of(card.customer, card.unit, card.authentication, central, now=now())
-        export = card.signed_log()
+        customer, unit = card.customer, card.unit
+        own, export = await Aside(card.keys)(lambda: (card.authentication, card.signed_log()))
+        terms = CardEnrolling.of(customer, unit, own, central, now=now())
         data = CardSyncingData(tuple(entry.line for entry in export.log), export.head or b"")
         session = Session(
             CARD_SYNCING, CardSyncingState.READY, data, Handshake.initiate(terms, Purpose.SYNC, entropy(64))
         )
-        await run(session, stream, Ports(card.keys, commit=commit, show=noted), now=now)
+        ports = Ports(card.keys, commit=commit, show=noted, blocking=not card.keys.answers_at_once)
+        await run(session, stream, ports, now=now)
     for note in notes:
         if isinstance(note, LogWasRead):
             return note

@@ -42,6 +42,7 @@ from ..protocol.parties.unit import (
 from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.tans import Locked, TanGone
+from .aside import Aside
 from .book import Book
 from .card import Card
 from .keeping import Show, ignore, wall_clock
@@ -71,7 +72,7 @@ class Unit:
         compare: asks the person whether the module shows the fingerprint of this key; only the physical option needs
             it. Without it nobody compared, and nothing is certified.
         means: what people and documents contribute to the trust option, for the module of this serial number.
-        blocking: card and person take time: they are asked from a worker thread.
+        blocking: card and person take time: they are asked from a worker thread, as a card in a token always is.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
     Raises:
@@ -97,7 +98,8 @@ class Unit:
         self._entropy = entropy
         self._compare = compare
         self._means = means
-        self._blocking = blocking
+        self._blocking = blocking or not card.keys.answers_at_once
+        self._aside = Aside(card.keys)
         self._now = now
         self._show = show
         self._busy = False
@@ -234,10 +236,10 @@ class Unit:
             check_unrevoked(self._card.customer, crl)
             card, keys = self._card, self._keys_of_a_session()
             has = UnitHas(card, keys, data.serial, self._now(), crl, means, wired=wired, entropy=self._entropy)
-            terms = unit_terms(option, has)
+            terms, own = await self._aside(lambda: (unit_terms(option, has), card.authentication))
             handshake = Handshake.respond(terms, PURPOSES, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            ports = self._ports(means, keep, card.keys if terms.key == card.authentication else keys)
+            ports = self._ports(means, keep, card.keys if terms.key == own else keys)
             if link is not None and option is TrustOption.CONVEYED:
                 await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
             else:
@@ -247,7 +249,7 @@ class Unit:
         finally:
             if link is not None:
                 link.close()
-            self._card.keys.roll_back()
+            await self._aside.at_last(self._card.keys.roll_back)
             self._busy = False
         for note in notes:
             if isinstance(note, (ModulePersonalized, ModuleReported)):

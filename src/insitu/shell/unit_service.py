@@ -29,6 +29,7 @@ from ..protocol.session import Session
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
+from .aside import Aside
 from .attempts import LinkLimit
 from .book import Book
 from .calls import Calls, Switchboard
@@ -87,6 +88,7 @@ class UnitService:
         card.check_counts(verify_issued(rules.central, card.customer, Role.CENTRAL, now=now()))
         self._desk = desk
         self._card = card
+        self._aside = Aside(card.keys)
         self._option = option
         self._rules = rules
         self._board = board
@@ -110,6 +112,7 @@ class UnitService:
         crl = self._heard()
         check_unrevoked(self._card.customer, crl)
         means, _ = self._means(Orders())
+        _ = self._card.authentication  # which `calls` asks for
         terms_for_whoever(self._option, self._has(MemoryVault(self._entropy), crl, means))
 
     @property
@@ -175,11 +178,13 @@ class UnitService:
         async with stream:
             crl = self._heard()
             check_unrevoked(self._card.customer, crl)
-            terms = ForWhoever(terms_for_whoever(self._option, self._has(keys, crl, means)), self._card.root, found)
+            has = self._has(keys, crl, means)
+            pinned, key = await self._aside(lambda: (terms_for_whoever(self._option, has), self._card.authentication))
+            terms = ForWhoever(pinned, self._card.root, found)
             purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
             handshake = Handshake.respond(terms, purposes, self._entropy(64))
             session = Session(UNIT, UnitState.READY, visit.data(""), handshake)
-            own = self._card.keys if terms.key == self._card.authentication else keys
+            own = self._card.keys if terms.key == key else keys
             ports = Ports(own, look_up=visit.look_up, show=self._show, blocking=self._blocking)
             if means.mobiles is not None:
                 ports = replace(ports, forward=means.mobiles.link.forward)
@@ -210,10 +215,10 @@ class UnitService:
         told = ""
         while True:
             try:
-                if self._desk.has_changed and self._blocking:
-                    await trio.to_thread.run_sync(self._desk.ask, _look)
-                elif self._desk.has_changed:
-                    self._desk.ask(_look)
+                if self._blocking:
+                    await trio.to_thread.run_sync(self._look)
+                else:
+                    self._look()
                 told = ""
             except CardBusy:
                 pass  # it is looked at by whoever has it
@@ -224,8 +229,12 @@ class UnitService:
             self.queue.look(self._desk)
             await trio.sleep(WATCH_SECONDS)
 
+    def _look(self) -> None:
+        if self._desk.has_changed:
+            self._desk.ask(_see)
 
-def _look(card: Card) -> None:
+
+def _see(card: Card) -> None:
     """Nothing but seeing what it holds."""
     if card.record.customer is None:
         raise StateError("the card waits for the manufacturer", who="card", expected="a certificate", got="none yet")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.trust import ModuleAtWork
 from ..protocol.desk import Desk
 from ..protocol.driver import Order, Orders, run
-from ..protocol.engine import SecretOperation, SecretUsage, StateError, given
+from ..protocol.engine import KeyHandle, SecretOperation, SecretUsage, StateError, given
 from ..protocol.keys.port import KeyRefused
 from ..protocol.messages import Authorize, HeldInstruction, ModuleCondition, ModuleRecord, OpenTransaction, Purpose
 from ..protocol.parties.work import WORK
@@ -42,6 +43,7 @@ from ..protocol.parties.work_data import (
 from ..protocol.parties.work_keys import why_unusable
 from ..protocol.progress import StateEntered
 from ..protocol.session import Session
+from .aside import Aside
 from .keeping import Keeping, Show
 
 N = TypeVar("N")
@@ -60,6 +62,7 @@ class Work:
 
     Args:
         keeping: its key memory and durable state.
+        aside: the way to it from trio's thread.
         vouched: a monotonic counter vouches for the store (S8).
         legacy: older symmetric methods are admitted (L11).
         entropy, now, show: random bytes, unix seconds, notes and progress.
@@ -73,6 +76,7 @@ class Work:
     def __init__(
         self,
         keeping: Keeping[ModuleRecord],
+        aside: Aside,
         *,
         vouched: bool,
         legacy: bool,
@@ -82,6 +86,7 @@ class Work:
         show: Show,
     ) -> None:
         self._keeping = keeping
+        self._aside = aside
         self._vouched = vouched
         self._legacy = legacy
         self._entropy = entropy
@@ -92,6 +97,7 @@ class Work:
         self._reckoning = Reckoning()
         self._session: Session[WorkState, WorkData] | None = None
         self._orders: Orders | None = None
+        self._scope: trio.CancelScope | None = None
         self._tags = count(1)
         self._waiting: dict[tuple[type, int], object] = {}
         self._arrived = trio.Event()
@@ -116,21 +122,24 @@ class Work:
             also_show(note)
             self._show(note)
 
-        record = given(self._keeping.record)
-        key = None if record.key is None else self._keeping.vault.find(record.key)
-        handshake = Handshake.initiate(ModuleAtWork.of(record, key), Purpose.OPERATE, self._entropy(64))
-        session = Session(WORK, WorkState.OPERATING, self._data(), handshake)
+        key, data = await self._aside(self._begun)
+        handshake = Handshake.initiate(ModuleAtWork.of(data.record, key), Purpose.OPERATE, self._entropy(64))
+        session = Session(WORK, WorkState.OPERATING, data, handshake)
         self._orders = orders = Orders()
-        self._session = session
+        self._session, self._scope = session, scope
         try:
             await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders, scope=scope)
         finally:
-            self._session, self._orders, self.online = None, None, False
+            self._session, self._orders, self._scope, self.online = None, None, None, False
             self._vouched = session.data.vouched
             self._reckoning = self._reckoning.joined(session.data.reckoning)
             self._wake()  # before the record is asked for: where nobody knows what the store holds, that fails
             unanswered = {each.number for each in self.unsettled if each.instructed is None}
             self._asked = tuple(each for each in session.data.asked if each.number in unanswered)
+
+    def _begun(self) -> tuple[KeyHandle | None, WorkData]:
+        record = given(self._keeping.record)
+        return None if record.key is None else self._keeping.vault.find(record.key), self._data()
 
     # What the controller wants
 
@@ -201,7 +210,7 @@ class Work:
         """
         tag = next(self._tags)
         wanted = SecretWanted(tag, usage, operation, self._now(), self._steady())
-        why = why_unusable(self._present, wanted) if self._is_operating else None  # before anything is erased
+        why = why_unusable(await self._present(), wanted) if self._is_operating else None  # before anything is erased
         try:
             answer = await self._submit(wanted, SecretAnswered, tag)
         except StateError as error:
@@ -232,7 +241,15 @@ class Work:
             EnvironmentFault: storage failed.
 
         """
-        self._desk().submit(ResetByHand())
+        self._desk(self._show).submit(ResetByHand())
+        self._forget()
+
+    async def reset(self) -> None:
+        """The same for who runs on trio, which a token does not hold up."""
+        await self._at_desk(ResetByHand())
+        self._forget()
+
+    def _forget(self) -> None:
         self._asked = ()
         self._wake()
 
@@ -253,15 +270,22 @@ class Work:
             EnvironmentFault: storage failed.
 
         """
-        before = given(self._keeping.record)
-        self._keeping.commit(before.written(wrong=wrong))
+        with self._keeping.alone:
+            before = given(self._keeping.record)
+            self._keeping.commit(before.written(wrong=wrong))
+            if self._session is None or self._session.closed:
+                return
+            data = self._data()
+        self._aside.where_trio_runs(partial(self._have_noted, before, data))
+
+    def _have_noted(self, before: ModuleRecord, data: WorkData) -> None:
         session = self._session
         if session is None or session.closed:
             return
         if not session.is_open:
-            session.begin_anew(session.state, self._data())
+            session.begin_anew(session.state, data)
         elif session.data.record.generation == before.generation:  # else its own write is under way, and refused
-            session.inform(replace(session.data, record=given(self._keeping.record)))
+            session.inform(replace(session.data, record=data.record))
 
     @property
     def unsettled(self) -> tuple[OpenTransaction, ...]:
@@ -282,10 +306,9 @@ class Work:
         record = self._keeping.record
         return record is not None and record.condition is ModuleCondition.OPERATING
 
-    @property
-    def _present(self) -> WorkData:
+    async def _present(self) -> WorkData:
         session = self._session
-        return self._data() if session is None or session.closed else session.data
+        return await self._aside(self._data) if session is None or session.closed else session.data
 
     def _data(self) -> WorkData:
         record = given(self._keeping.record)
@@ -300,10 +323,25 @@ class Work:
             reckoning=self._reckoning,
         )
 
-    def _desk(self) -> Desk[WorkState, WorkData]:
+    def _desk(self, show: Show) -> Desk[WorkState, WorkData]:
         if not self._is_operating:
             raise NotOperating("the module does not operate", who="module", expected="a personalized module")
-        return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(self._show))
+        return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(show))
+
+    async def _at_desk(self, event: object) -> WorkData:
+        """Have an event taken without a session; what the module knows then. Notes are shown in trio's thread."""
+        notes: list[object] = []
+
+        def submitted() -> WorkData:
+            desk = self._desk(notes.append)
+            desk.submit(event)
+            return desk.data
+
+        try:
+            return await self._aside(submitted)
+        finally:
+            for note in notes:
+                self._show(note)
 
     async def _submit(self, event: object, answer: type[N] | None = None, tag: int = 0) -> N:
         """Have an event taken, by whoever is there to take it; the note of class `answer` with this tag.
@@ -325,19 +363,23 @@ class Work:
                 while not order.taken and self._session is session:  # it was cancelled, and ends at once
                     await self._arrived.wait()
         else:
-            self._take(event)
+            await self._take(event)
         found = None if answer is None else self._waiting.pop((answer, tag), None)
         if answer is not None and not isinstance(found, answer):
             raise StateError("the session ended meanwhile", who="module", expected="an answer")
         return found  # type: ignore[return-value]
 
-    def _take(self, event: object) -> None:
+    async def _take(self, event: object) -> None:
         """Take an event without a session; one that is being set up begins with what came of it."""
-        desk = self._desk()
-        desk.submit(event)
-        self._asked, self._reckoning = desk.data.asked, desk.data.reckoning
-        if self._session is not None and not self._session.closed:
-            self._session.begin_anew(desk.state, desk.data)
+        data = await self._at_desk(event)
+        self._asked, self._reckoning = data.asked, data.reckoning
+        session = self._session
+        if session is None or session.closed:
+            return
+        if not session.is_open:
+            session.begin_anew(session.state, data)
+        elif session.data.record.generation != data.record.generation:
+            given(self._scope).cancel()  # it opened meanwhile with what was before; the next one knows better
 
     async def _await(self, note: type[N], number: int) -> N:
         while (note, number) not in self._waiting:
