@@ -18,7 +18,7 @@ from .pkcs11_uri import TokenUri
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyStoreError, brief
 from .public import signature_holds
 from .token import check_kept, found_in, public_in
-from .token_access import PinWrong, TokenAccess, find_token, typed
+from .token_access import PinWrong, TokenAccess, find_token, turn_of, typed
 from .token_secrets import MADE_MUST_BE, SECRET_MUST_BE, TokenObject
 
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions  # isort: skip
@@ -53,7 +53,7 @@ class SigningToken(Uncopied):
     def find(self, label: str) -> KeyHandle | None:
         """See SigningKeys."""
         try:
-            with find_token(self._library, self._uri).open() as session:
+            with turn_of(self._library), find_token(self._library, self._uri).open() as session:
                 public = public_in(session, _SPACE + label)
         except exceptions.PKCS11Error as error:
             raise typed(error) from error

@@ -3,6 +3,9 @@
 One login to a token serves all of this process that use it, since PKCS#11 has no other: a login holds for a whole
 process, and so does a logout. An owner's lock, in a directory of this user, keeps other programs of his out. No call
 is repeated by itself, and no PIN that was refused is tried again.
+
+A library is told by nobody that threads use it (`pkcs11` calls C_Initialize without arguments), and so takes one call
+at a time, whichever of its tokens that is for: each call is made with its turn (`turn_of`).
 """
 
 from __future__ import annotations
@@ -121,6 +124,14 @@ def typed(error: exceptions.PKCS11Error) -> InsituError:
     return KeyStoreError("the token failed", who="token", got=type(error).__name__)
 
 
+_turns: Final[dict[str, threading.RLock]] = {}
+
+
+def turn_of(library: str) -> threading.RLock:
+    """Held by the thread that calls this library."""
+    return _turns.setdefault(library, threading.RLock())
+
+
 class _Login(Uncopied):
     """A login of this process to one token.
 
@@ -131,7 +142,7 @@ class _Login(Uncopied):
     """
 
     def __init__(self, library: str, uri: TokenUri, pin: Secret, identity: tuple[str, ...]) -> None:
-        self.lock = threading.RLock()
+        self.turn = turn_of(library)
         self.pin = pin
         self.users = 0
         self.times = 0
@@ -262,7 +273,7 @@ class TokenAccess(Uncopied):
     @contextmanager
     def calling(self) -> Iterator[Session]:
         """A session, logged in, for what belongs together; what the token answers becomes an error of ours."""
-        with self._login.lock:
+        with self._login.turn:
             if self._closed:
                 raise KeyStoreError("the token's store is closed", who="token")
             try:
@@ -282,7 +293,7 @@ class TokenAccess(Uncopied):
                 self._login.users -= 1
                 if not self._login.users:
                     _logins.pop(self._identity, None)
-                    with self._login.lock:
+                    with self._login.turn:
                         self._login.end()
         self._held.release()
 
@@ -313,6 +324,11 @@ def find_token(library: str, uri: TokenUri) -> Token:
         PKCS11Error: the library failed.
 
     """
+    with turn_of(library):
+        return _found(library, uri)
+
+
+def _found(library: str, uri: TokenUri) -> Token:
     loaded = _loaded(library)
     found = [
         token for slot in _slots(loaded) for token in _inserted(slot) if _is_meant(uri, description(loaded, token))
