@@ -30,7 +30,7 @@ class Octets(TypeDecorator[bytes]):
     impl = LargeBinary
     cache_ok = True
 
-    def result_processor(self, dialect: object, coltype: object) -> Callable[[Any], bytes | None]:
+    def result_processor(self, dialect: object, coltype: object) -> Callable[..., bytes | None]:
         """See TypeDecorator."""
         return _octets
 
