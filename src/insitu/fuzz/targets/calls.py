@@ -189,7 +189,7 @@ class _Unit:
 
     heard: list[Conveyance] = field(default_factory=list)
 
-    async def ask(self, conveyance: Conveyance, near: AtMobile) -> Verdict:  # noqa: ARG002 - the protocol's name
+    async def ask(self, conveyance: Conveyance, near: AtMobile) -> Verdict:
         """See FarLink."""
         self.heard.append(conveyance)
         return Verdict(serial=conveyance.serial, binding=conveyance.binding)
