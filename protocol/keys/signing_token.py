@@ -18,7 +18,7 @@ from .pkcs11_uri import TokenUri
 from .port import KeyExists, KeyMismatch, KeyMissing, KeyStoreError, brief
 from .public import signature_holds
 from .token import check_kept, found_in, public_in
-from .token_access import PinWrong, TokenAccess, find_token, turn_of, typed
+from .token_access import PinWrong, TokenAccess, find_token, opened_by_officer, text_of, turn_of, typed
 from .token_secrets import MADE_MUST_BE, SECRET_MUST_BE, TokenObject
 
 from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, exceptions  # isort: skip
@@ -63,52 +63,50 @@ class SigningToken(Uncopied):
         """See SigningKeys."""
         self._open(pin).close()
 
-    def generate(self, label: str, salt: bytes, pin: Secret) -> KeyHandle:
+    def generate(self, label: str, salt: bytes, pin: Secret) -> tuple[KeyHandle, bool]:
         """See SigningKeys; a pair that could leave the token is destroyed and refused (M1)."""
         with self._open(pin) as access, access.calling() as session:
             if found_in(session, _SPACE + label, ObjectClass.PRIVATE_KEY):
                 raise KeyExists("label is taken", who="token", expected="a new label", got=label)
             if salt:
                 session.seed_random(salt)
-            public, private, is_asked_each_time = self._made(session, label)
+            public, private = self._made(session, label)
             try:
-                made = self._checked(session, label, private, is_asked_each_time=is_asked_each_time)
+                check_kept(label, private, MADE_MUST_BE)
+                made = self._public(session, label)
+                asks_each_time = _asks_each_time(private)  # whatever was asked for: what counts is what it says
             except BaseException:
                 with suppress(exceptions.PKCS11Error):
                     public.destroy()
                 private.destroy()
                 raise
-            return KeyHandle(label, made)
+            return KeyHandle(label, made), asks_each_time
+
+    def _made(self, session: Session, label: str) -> tuple[TokenObject, TokenObject]:
+        """The pair, public half first; with CKA_ALWAYS_AUTHENTICATE, unless the token refuses that."""
+        parameters = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: _P256}, local=True)
+
+        def pair(**more: bool) -> tuple[TokenObject, TokenObject]:
+            return parameters.generate_keypair(
+                id=self._entropy(16),
+                label=_SPACE + label,
+                store=True,
+                capabilities=MechanismFlag.SIGN,
+                mechanism=Mechanism.EC_KEY_PAIR_GEN,
+                private_template={**SECRET_MUST_BE, **{Attribute[name]: value for name, value in more.items()}},
+            )
+
+        try:
+            return pair(ALWAYS_AUTHENTICATE=True)
+        except _REFUSED:
+            return pair()
 
     @staticmethod
-    def _checked(session: Session, label: str, private: TokenObject, *, is_asked_each_time: bool) -> PublicKey:
-        """The public key of a pair that is as it must be; what was asked for is looked for."""
-        check_kept(label, private, MADE_MUST_BE)
-        if is_asked_each_time and not _asks_each_time(private):
-            raise KeyStoreError("the signing key does not ask for the PIN", who="token", expected="each time")
+    def _public(session: Session, label: str) -> PublicKey:
         public = public_in(session, _SPACE + label)
         if public is None:
             raise KeyMissing("no public key was made", who="token", expected=label)
         return public
-
-    def _made(self, session: Session, label: str) -> tuple[TokenObject, TokenObject, bool]:
-        parameters = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: _P256}, local=True)
-        for each_time in ({Attribute.ALWAYS_AUTHENTICATE: True}, {}):
-            try:
-                public, private = parameters.generate_keypair(
-                    id=self._entropy(16),
-                    label=_SPACE + label,
-                    store=True,
-                    capabilities=MechanismFlag.SIGN,
-                    mechanism=Mechanism.EC_KEY_PAIR_GEN,
-                    private_template={**SECRET_MUST_BE, **each_time},
-                )
-            except _REFUSED:
-                if not each_time:
-                    raise
-                continue
-            return public, private, bool(each_time)
-        raise KeyStoreError("the token makes no signing key", who="token")
 
     def sign(self, key: KeyHandle, message: bytes, pin: Secret) -> bytes:
         """See SigningKeys; hashed here, signed there, and verified here before it is given out."""
@@ -122,7 +120,7 @@ class SigningToken(Uncopied):
             there = public_in(session, _SPACE + key.label)
             if there != key.public:
                 raise KeyMismatch("another signing key", who="token", expected=brief(key.public))
-            again = {"pin": _text(pin)} if _asks_each_time(found[0]) else {}
+            again = {"pin": text_of(pin)} if _asks_each_time(found[0]) else {}
             signature = bytes(found[0].sign(digest.finalize(), mechanism=Mechanism.ECDSA, **again))
         if not signature_holds(key.public, message, signature):
             raise KeyStoreError("the token's signature does not hold", who="token", expected=brief(key.public))
@@ -138,7 +136,12 @@ class SigningToken(Uncopied):
             self.check(new)
             return
         with access, access.calling() as session:
-            session.set_pin(_text(old), _text(new))
+            session.set_pin(text_of(old), text_of(new))
+
+    def set_by_officer(self, officer: Secret, new: Secret) -> None:
+        """See SigningKeys (C_InitPIN by the security officer)."""
+        with opened_by_officer(self._library, self._uri, officer) as session:
+            session.init_pin(text_of(new))
 
     def _has_one_try_left(self) -> bool:
         try:
@@ -155,13 +158,6 @@ class SigningToken(Uncopied):
 
     def _open(self, pin: Secret) -> TokenAccess:
         return TokenAccess.open(self._library, self._uri, pin)
-
-
-def _text(pin: Secret) -> str:
-    try:
-        return pin.reveal().decode()
-    except UnicodeDecodeError:
-        raise PinWrong("PIN", who="token", expected="UTF-8") from None
 
 
 def _asks_each_time(private: TokenObject) -> bool:

@@ -42,8 +42,11 @@ class SigningKeys(Protocol):
         """
         ...
 
-    def generate(self, label: str, salt: bytes, pin: Secret) -> KeyHandle:
-        """Make the pair, P-256; errors as for KeyStore.generate."""
+    def generate(self, label: str, salt: bytes, pin: Secret) -> tuple[KeyHandle, bool]:
+        """Make the pair, P-256, and say whether the token itself asks for the PIN at each signature by it.
+
+        Errors as for KeyStore.generate.
+        """
         ...
 
     def sign(self, key: KeyHandle, message: bytes, pin: Secret) -> bytes:
@@ -65,6 +68,16 @@ class SigningKeys(Protocol):
         """
         ...
 
+    def set_by_officer(self, officer: Secret, new: Secret) -> None:
+        """Let another PIN count, whatever the one before was, by the PIN of the token's security officer.
+
+        Raises:
+            UsageError: the token refuses the officer's PIN, or the new one.
+            KeyStoreError: the token is not there, or fails.
+
+        """
+        ...
+
     def destroy(self, label: str, pin: Secret) -> None:
         """See KeyStore.destroy."""
         ...
@@ -79,6 +92,10 @@ class SplitVault(Vault):
         label: of the signing key, the only one there.
         holders: the two people, in the order of their halves.
 
+    Attributes:
+        asks_each_time: whether the token itself asks for the PIN at each signature, since the key was made; or else,
+            this program logs in and out again. None: no key was made here.
+
     """
 
     def __init__(self, beside: Vault, signing: SigningKeys, label: str, holders: tuple[str, ...]) -> None:
@@ -89,7 +106,9 @@ class SplitVault(Vault):
         self._holders = holders
         self._parts: dict[str, Secret] = {}
         self._is_new = False
+        self._made: KeyHandle | None = None
         self._found: KeyHandle | None = None
+        self.asks_each_time: bool | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._beside!r}>"
@@ -122,14 +141,27 @@ class SplitVault(Vault):
     def begin(self, present: Secret) -> None:
         """Take the token over from who set it up: from now on its PIN is what these two people hold together.
 
+        The signing key is made at once, since how the token keeps it is to be known before anything rests on it.
+
         Raises:
             StateError: there is a signing key already.
             UsageError: the present PIN is wrong, or the token takes no such PIN.
+            KeyStoreError: it makes no such key; its PIN is the present one again.
 
         """
         if self._signing.find(self._label) is not None:
             raise StateError("the signing token is in use", who="token", expected="one without a signing key")
         self._signing.set_pin(present, self._pin())
+        try:
+            self._made = self._make(b"")
+        except BaseException:
+            self.give_back(present)
+            raise
+
+    def _make(self, salt: bytes) -> KeyHandle:
+        made, self.asks_each_time = self._signing.generate(self._label, salt, self._pin())
+        self._is_new = True
+        return made
 
     def give_back(self, present: Secret) -> None:
         """Undo `begin` and destroy what was made since, as far as that goes."""
@@ -155,6 +187,19 @@ class SplitVault(Vault):
         finally:
             self.forget()
         self._holders = tuple(comes if holder == person else holder for holder in self._holders)
+
+    def set_by_officer(self, officer: Secret) -> None:
+        """Let both halves that are held count from now on, whatever counted before; they are forgotten.
+
+        Raises:
+            StateError: one is not there.
+            UsageError, KeyStoreError: as for SigningKeys.
+
+        """
+        try:
+            self._signing.set_by_officer(officer, self._pin())
+        finally:
+            self.forget()
 
     def _pin(self) -> Secret:
         there = [self._parts[person].reveal() for person in self._holders if person in self._parts]
@@ -195,7 +240,7 @@ class SplitVault(Vault):
         if self._is_new:
             with suppress(InsituError):
                 self._signing.destroy(self._label, self._pin())
-            self._is_new, self._found = False, None
+            self._is_new, self._made, self._found = False, None, None
 
     def detach(self) -> None:
         """See Vault."""
@@ -218,9 +263,8 @@ class SplitVault(Vault):
         """See KeyStore."""
         if label != self._label:
             return self._beside.generate(label, kind, salt)
-        made = self._signing.generate(label, salt, self._pin())
-        self._is_new = True
-        return made
+        made, self._made = self._made, None
+        return made or self._make(salt)
 
     def sign(self, key: KeyHandle, message: bytes) -> bytes:
         """See KeyStore; with the signing key once for each time that both halves were held."""

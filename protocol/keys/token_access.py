@@ -132,6 +132,19 @@ def turn_of(library: str) -> threading.RLock:
     return _turns.setdefault(library, threading.RLock())
 
 
+def text_of(pin: Secret) -> str:
+    """A PIN as PKCS#11 takes it.
+
+    Raises:
+        PinWrong: it is no text.
+
+    """
+    try:
+        return pin.reveal().decode()
+    except UnicodeDecodeError:
+        raise PinWrong("PIN", who="token", expected="UTF-8") from None
+
+
 class _Login(Uncopied):
     """A login of this process to one token.
 
@@ -162,11 +175,7 @@ class _Login(Uncopied):
                 raise TokenMissing("another token than before", who="token")
             if TokenFlag.USER_PIN_LOCKED in token.flags:
                 raise PinLocked("PIN locked", who="token", got=token.label)
-            try:
-                pin = self.pin.reveal().decode()
-            except UnicodeDecodeError:
-                raise PinWrong("PIN", who="token", expected="UTF-8") from None
-            self.session = token.open(rw=True, user_pin=pin)
+            self.session = token.open(rw=True, user_pin=text_of(self.pin))
             self.times += 1
         return self.session
 
@@ -304,6 +313,27 @@ class TokenAccess(Uncopied):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def opened_by_officer(library: str, uri: TokenUri, pin: Secret) -> Iterator[Session]:
+    """A session of the token's security officer, who can set the user's PIN and sees no key.
+
+    Raises:
+        TokenMissing, TokenBusy, PinWrong, PinLocked, KeyStoreError: as for TokenAccess.open.
+
+    """
+    try:
+        token = find_token(library, uri)
+        held = _owned(lock_of(identity_of(token)))
+        try:
+            with turn_of(library), token.open(rw=True, so_pin=text_of(pin)) as session:
+                yield session
+        finally:
+            held.release()
+            _forget_errors_of_others()
+    except exceptions.PKCS11Error as error:
+        raise typed(error) from error
 
 
 def _forget_errors_of_others() -> None:

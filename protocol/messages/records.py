@@ -455,6 +455,8 @@ class CardRecord:
         changes: of the people, that wait for approval.
         signing: PKCS#11 URI of the token with the signing key, whose PIN two people hold together; None: the key is
             where this record is.
+        asks: whether that token itself asks for the PIN at each signature, as it said when the key was made; None: it
+            was not looked at, or there is none.
 
     CDDL::
 
@@ -476,6 +478,7 @@ class CardRecord:
           ? 15: bstr .size (1..512),    ; receipt for the log
           16: [*16 PeopleJob],
           ? 17: tstr .size (1..512),    ; token with the signing key
+          ? 18: bool,              ; it asks for the PIN at each signature
         }
 
     """
@@ -497,3 +500,4 @@ class CardRecord:
     receipt: Annotated[bytes | None, Key(15), Size(1, SIGNED_LOG_MAX)] = None
     changes: Annotated[tuple[PeopleJob, ...], Key(16), Size(0, MOST_CHANGES)] = ()
     signing: Annotated[str | None, Key(17), Size(1, 512)] = None
+    asks: Annotated[bool | None, Key(18)] = None

@@ -87,6 +87,7 @@ from .card_people import (
     count_failure,
     drop_all_approvals,
     drop_approval,
+    keep_halves,
     note_approval,
     note_change,
     old_pin_is_right,
@@ -95,12 +96,14 @@ from .card_people import (
     pin_is_right,
     pin_verifier,
     take_new_pin,
+    the_token_took_both_halves,
     two_people_approved_exactly_this_change,
     two_people_are_named,
 )
 from .card_people_data import (
     ApprovalsOutlived,
     ApprovalWithdrawn,
+    HalvesTaken,
     PeopleProposed,
     PeopleWanted,
     PinChanged,
@@ -208,7 +211,8 @@ def sign_request(data: CardData, event: KeyPairMade) -> tuple[CardData, Effects]
 def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Keep keys and people, then show the request."""
     wish = given(data.wish)
-    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=(), policy=wish.policy, signing=wish.signing)
+    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=(), policy=wish.policy)
+    record = replace(record, signing=wish.signing, asks=wish.asks)
     request = given(data.draft).assemble(event.signature)
     known = replace(data, record=record, wish=None, draft=None)
     return known, [Persist(record, frozenset({SIGNING, AUTHENTICATION})), Show(RequestMade(request))]
@@ -322,6 +326,7 @@ CARD: Final = Table[CardState, CardData](
         row(S.READY, PinChanged, old_pin_is_right, take_new_pin, STAY),
         row(S.READY, PinChanged, person_may_change, count_failure, STAY),
         row(S.READY, PeopleProposed, change_leaves_two, note_change, STAY),
+        row(S.READY, HalvesTaken, the_token_took_both_halves, keep_halves, S.VOUCHING),
         row(S.READY, PeopleWanted, two_people_approved_exactly_this_change, change_people, S.VOUCHING),
         # the head of the log
         row(S.VOUCHING, Signed, None, keep_head, S.READY),

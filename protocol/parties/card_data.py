@@ -57,7 +57,9 @@ class Furnish:
         name: of the customer.
         people: who may approve, at least two (L13).
         policy: what standing approvals there may be, for the card's whole life; None: none.
-        signing: the token with the signing key, if it is one of its own: then there are exactly two people.
+        signing: the token with the signing key, if it is one of its own: then there are exactly two people, and no
+            standing approvals.
+        asks: see CardRecord.
 
     """
 
@@ -65,6 +67,7 @@ class Furnish:
     people: tuple[Person, ...]
     policy: StandingPolicy | None = None
     signing: str | None = None
+    asks: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

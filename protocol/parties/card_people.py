@@ -39,6 +39,7 @@ from .card_heads import entered
 from .card_people_data import (
     ApprovalsOutlived,
     ApprovalWithdrawn,
+    HalvesTaken,
     PeopleAre,
     PeopleProposed,
     PeopleWanted,
@@ -77,9 +78,9 @@ def _changed(person: Person, job: PeopleJob) -> Person:
 
 
 def two_people_are_named(_: CardData, event: Furnish) -> bool:
-    """Four eyes need two different names; a PIN in two halves, exactly two."""
+    """Four eyes need two different names; a PIN in two halves, exactly two, and both of them each time."""
     names = [person.name for person in event.people]
-    enough = len(names) == 2 if event.signing is not None else len(names) >= 2
+    enough = len(names) == 2 and event.policy is None if event.signing is not None else len(names) >= 2
     return enough and len(set(names)) == len(names)
 
 
@@ -111,6 +112,13 @@ def approval_is_there(data: CardData, event: ApprovalWithdrawn) -> bool:
 def approvals_end_with_the_session(data: CardData, _: ApprovalsOutlived) -> bool:
     """The signing key is in a token of its own."""
     return data.held.signing is not None
+
+
+def the_token_took_both_halves(data: CardData, event: HalvesTaken) -> bool:
+    """The signing key is in a token of its own, and both are who holds its PIN; one of them is concerned."""
+    names = [each.name for each in data.held.people]
+    same = [each.name for each in event.people] == names and not any(each.failures for each in event.people)
+    return data.held.signing is not None and same and event.person in names
 
 
 def old_pin_is_right(data: CardData, event: PinChanged) -> bool:
@@ -214,10 +222,21 @@ def drop_approval(data: CardData, event: ApprovalWithdrawn) -> tuple[CardData, E
 
 def drop_all_approvals(data: CardData, _: ApprovalsOutlived) -> tuple[CardData, Effects]:
     """Who approves is there until the signature, or has not approved."""
-    record = data.held
-    for person in record.people:
-        record = _without_approvals(record, person.name)
-    return kept(data, record)
+    return kept(data, _without_all_approvals(data.held))
+
+
+def keep_halves(data: CardData, event: HalvesTaken) -> tuple[CardData, Effects]:
+    """Let these count, with an entry in the log; whatever was approved or proposed before rests on others.
+
+    Raises:
+        UsageError: the clock is behind the log; nothing changes, and it can be done again.
+
+    """
+    log, change = known_log(data), "reset" if event.by_officer else "unlock"
+    what = PeopleChanged(event.number, change, event.person, tuple(sorted(each.name for each in event.people)))
+    record = replace(_without_all_approvals(data.held), people=event.people, changes=())
+    at = signing_time(log, event.at)
+    return entered(replace(data, record=record, log=log), what, at, Show(PeopleAre(what)))
 
 
 def take_new_pin(data: CardData, event: PinChanged) -> tuple[CardData, Effects]:
@@ -289,6 +308,12 @@ def _without_approvals(record: CardRecord, person: str, number: bytes | None = N
         standing=_disapproved(record.standing, person, number),
         changes=_disapproved(record.changes, person, number),
     )
+
+
+def _without_all_approvals(record: CardRecord) -> CardRecord:
+    for person in record.people:
+        record = _without_approvals(record, person.name)
+    return record
 
 
 def _disapproved(jobs: tuple[J, ...], person: str, number: bytes | None) -> tuple[J, ...]:

@@ -32,6 +32,26 @@ class ApprovalsOutlived:
 
 
 @dataclass(frozen=True, slots=True)
+class HalvesTaken:
+    """The token with the signing key has taken both halves of its PIN: who holds them is nobody else, and not locked.
+
+    Attributes:
+        number: names what happened in the log, 16 random bytes.
+        person: on whose behalf: who was locked, or has forgotten a half.
+        people: both, in the order of their halves, with what the card keeps of these.
+        by_officer: the token's security officer has set them; else they were the token's already.
+        at: unix seconds.
+
+    """
+
+    number: bytes
+    person: str
+    people: tuple[Person, ...]
+    by_officer: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class PinChanged:
     """A person wants another PIN, and knows the one that counts.
 

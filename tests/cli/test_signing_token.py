@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_processes import running
 from commands import PINS, SERIAL, Estate, done, insitu, refused, unchanged, write_secret
+from pkcs11 import Attribute, ObjectClass, exceptions
 from soft_token import SoftTokens
 
 from insitu.cli import people as cli_people
+from insitu.protocol.keys import signing_token
+from insitu.protocol.keys.pkcs11_uri import read_uri
+from insitu.protocol.keys.token_access import TokenAccess, find_token
 from insitu.protocol.messages import RECORD_LIMITS, CardRecord, decode_record
 from insitu.protocol.parties import card_people
 from insitu.protocol.parties.card_people import pin_verifier
-from insitu.protocol.stores.card_log import Failure, Intent, Result
+from insitu.protocol.stores.card_log import Failure, Intent, PeopleChanged, Result
 from insitu.protocol.stores.log_lines import import_lines
 from insitu.protocol.stores.sealed import StoreKind
 from insitu.protocol.stores.secret import Secret
+from insitu.shell.card import Card
 from insitu.shell.places import opener, read_place
 from insitu.shell.token_library import LIBRARY_VARIABLE
 
@@ -50,6 +57,10 @@ def init(bank: Estate, store: list[str], tmp_path: Path, *more: str | Path) -> l
 def furnish(bank: Estate, store: list[str], tmp_path: Path) -> None:
     """In use, with the manufacturer's certificate."""
     done(*init(bank, store, tmp_path))
+    certified(bank, store)
+
+
+def certified(bank: Estate, store: list[str]) -> None:
     maker, request, customer = bank.unsealed("manufacturer"), bank / "token-request.pem", bank / "token-customer.pem"
     done("manufacturer", "sign-customer", *maker, "--request", request, "--out", customer)
     done("card", "install", *store, "--root", bank / "manufacturer.pem", "--customer", customer)
@@ -167,6 +178,73 @@ def test_a_card_in_a_file_has_a_token_for_its_signing_key(bank, tokens: SoftToke
     assert verified(bank, bank / "unit.pem")
 
 
+# What a token does not know
+
+
+class Session:
+    """A session with a token that makes of CKA_ALWAYS_AUTHENTICATE what `answers` says: an error, or nothing."""
+
+    def __init__(self, real: Any, answers: Exception | None) -> None:
+        self._real, self._answers = real, answers
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def create_domain_parameters(self, *words: object, **about: object) -> Session:
+        return Session(self._real.create_domain_parameters(*words, **about), self._answers)
+
+    def generate_keypair(self, **about: Any) -> object:
+        asked = about["private_template"].pop(Attribute.ALWAYS_AUTHENTICATE, False)
+        if asked and self._answers is not None:
+            raise self._answers
+        return self._real.generate_keypair(**about)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [exceptions.TemplateInconsistent(), exceptions.AttributeTypeInvalid(), exceptions.AttributeValueInvalid(), None],
+    ids=["not in a template", "no such attribute", "not this value", "takes it and does not do it"],
+)
+def test_a_token_that_does_not_ask_each_time_says_so(bank, store, tmp_path, tokens, monkeypatch, answers) -> None:
+    """Software logs in for each signature then, and out again: the token never stays open, and everybody is told."""
+    real = TokenAccess.calling
+
+    @contextmanager
+    def calling(access: TokenAccess) -> Iterator[Any]:
+        with real(access) as session:
+            yield Session(session, answers)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenAccess, "calling", calling)
+        ran = done(*init(bank, store, tmp_path))
+    assert "the token does not ask at each signature, so that software has to" in ran.out
+    certified(bank, store)
+    assert done("card", "status", *store, "--json").json[0]["signing"]["asks_each_time"] is False
+    assert "the token does not ask at each signature" in done("card", "status", *store).out
+    logins: list[object] = []
+    opened = signing_token.SigningToken._open
+    with monkeypatch.context() as patch:
+        patch.setattr(signing_token.SigningToken, "_open", lambda it, pin: logins.append(it) or opened(it, pin))
+        done(*approve(bank, store, "--unit", "unit-9"))
+    assert verified(bank, bank / "unit.pem")
+    assert len(logins) == 2, "one to check both halves, one for the signature"
+    with find_token(tokens.library, read_uri("pkcs11:token=signing")).open() as session:
+        keys = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
+    assert keys == [], "logged out: a private key is seen by its user only"
+    whole = PINS["alice"] + PINS["bob"]
+    words = ["pkcs11-tool", "--module", tokens.library, "--token-label", "signing", "--login", "--pin", whole]
+    seen = tokens.run(*words, "--list-objects", "--type", "privkey")
+    assert "sensitive" in seen
+    assert "always authenticate" not in seen
+
+
+def test_a_token_that_asks_each_time_says_so(bank, store, tmp_path) -> None:
+    ran = done(*init(bank, store, tmp_path))
+    assert "signing key in pkcs11:token=signing: the token itself asks for both halves at each signature" in ran.out
+    signing = done("card", "status", *store, "--json").json[0]["signing"]
+    assert signing == {"token": "pkcs11:token=signing", "asks_each_time": True}
+
+
 # Both people, at once
 
 
@@ -178,7 +256,9 @@ def test_one_person_alone_approves_nothing(bank, store, tmp_path) -> None:
     refused(2, *approve(bank, store, "--unit", "unit-9", people=bank.people("alice", "alice")), says=("different",))
     serve = ["unit", "serve", "--card", store[1], "--listen", "tcp:127.0.0.1:0", "--central", bank / "central.pem"]
     done(*approve(bank, store, "--unit", "unit-9", "--central", bank / "central-request.pem"))
-    refused(5, *serve, says=("both people are there at each signature",))
+    refused(5, *serve, says=("both people at each signature", "insitu unit personalize --person"))
+    standing = ["card", "standing", "approve", *store, "--serial", SERIAL, "--most", "1", "--until", "2099-01-01"]
+    refused(5, *standing, *bank.people(), says=("no standing approvals with a signing token",))
     assert not record_of(store).jobs
 
 
@@ -199,6 +279,54 @@ def test_five_wrong_halves_lock_a_person_before_the_token_counts_any(bank, store
         refused(2, *approve(bank, store, "--unit", "unit-9", people=wrong), says=says, shown=True)
     refused(5, *approve(bank, store, "--unit", "unit-9"), says=("bob is locked",), shown=True)
     assert done("card", "status", *store, "--json").json[0]["state"] == "locked"
+
+
+def test_who_is_locked_is_unlocked_by_the_token(bank, store, tmp_path) -> None:
+    """Software counts with one byte of each half, and only the token knows: once it took both, nobody is locked."""
+    furnish(bank, store, tmp_path)
+    wrong = wrong_half(store, tmp_path)
+    for _ in range(5):
+        insitu(*approve(bank, store, "--unit", "unit-9", people=bank.people("alice", "bob", bob=wrong)))
+    words = ["card", "people", "unlock", *store, "--name", "bob"]
+    refused(5, *words, *bank.people("alice"), says=("alice and bob, who hold the signing token's PIN together",))
+    refused(2, *words, *bank.people("alice", "bob", bob=wrong), says=("PIN refused",))
+    assert done("card", "status", *store, "--json").json[0]["state"] == "locked"
+    done(*words, *bank.people())
+    assert done("card", "status", *store, "--json").json[0]["state"] == "ready"
+    done(*approve(bank, store, "--unit", "unit-9"))
+    unlocked = log_of(store, tmp_path)[0]
+    assert isinstance(unlocked, PeopleChanged)
+    assert (unlocked.change, unlocked.person, unlocked.approvers) == ("unlock", "bob", ("alice", "bob"))
+
+
+def test_a_forgotten_half_takes_the_security_officer(bank, store, tmp_path, tokens: SoftTokens, monkeypatch) -> None:
+    furnish(bank, store, tmp_path)
+    officer, new = write_secret(tmp_path / "officer.pin", tokens.so_pin), write_secret(tmp_path / "new.pin", "24681357")
+    words = ["card", "people", "new-pin", *store, "--name", "bob"]
+    both = bank.people("alice", "bob", bob=new)
+    refused(2, *words, *both, "--officer-pin-file", write_secret(tmp_path / "no.pin", "1234"), says=("PIN refused",))
+    refused(5, *words, *bank.people("alice"), "--officer-pin-file", officer, says=("alice and bob",))
+    short = bank.people("alice", "bob", bob=write_secret(tmp_path / "short.pin", "1234567"))
+    refused(2, *words, *short, "--officer-pin-file", officer, says=("at least 8 characters",))
+    done(*approve(bank, store, "--unit", "unit-9"))
+
+    def cut(card: Card, event: object) -> list[object]:
+        if type(event).__name__ == "HalvesTaken":
+            raise KeyboardInterrupt
+        return real(card, event)
+
+    real = Card._submit
+    with monkeypatch.context() as patch:
+        patch.setattr(Card, "_submit", cut)
+        assert insitu(*words, *both, "--officer-pin-file", officer).code == 130, "the token has them, the card not yet"
+    ran = done(*words, *both, "--officer-pin-file", officer)
+    assert "bob has a new half, as the token has it" in ran.out
+    assert insitu(*approve(bank, store, "--unit", "unit-9")).code == 2, "with the old one"
+    done(*approve(bank, store, "--unit", "unit-9", people=both))
+    changes = [what for what in log_of(store, tmp_path) if isinstance(what, PeopleChanged)]
+    assert [(what.change, what.person) for what in changes] == [("reset", "bob")]
+    sealed = ["card", "people", "new-pin", *bank.unsealed("card"), "--name", "bob", *both]
+    refused(5, *sealed, "--officer-pin-file", officer, says=("no signing token",))
 
 
 def test_what_software_does_not_notice_the_token_does(bank, store, tmp_path, monkeypatch) -> None:
@@ -239,7 +367,6 @@ def test_the_token_is_taken_out_between_approval_and_signature(bank, store, tmp_
 
 def test_a_process_that_ends_takes_its_approvals_with_it(bank, store, tmp_path, monkeypatch) -> None:
     """Between both approvals and the signature; whatever stands in the record, the next session does not count it."""
-    from insitu.shell.card import Card
 
     furnish(bank, store, tmp_path)
 
@@ -320,7 +447,7 @@ def test_somebody_hands_over(bank, store, tmp_path) -> None:
     done("card", "people", "replace", *store, "--name", "alice", "--by", "carol", *carol, *bank.people())
     assert insitu(*approve(bank, store, "--unit", "unit-9")).code == 5
     done(*approve(bank, store, "--unit", "unit-9", people=bank.people("bob", "carol")))
-    for verb in ("add", "remove", "unlock"):
+    for verb in ("add", "remove"):
         pins = ["--pin-file", f"dave={bank / 'carol.pin'}"] if verb == "add" else []
         name = "dave" if verb == "add" else "bob"
         words = ["card", "people", verb, *store, "--name", name, *pins, *bank.people("bob", "carol")]
@@ -331,7 +458,6 @@ def test_a_copy_of_the_record_signs_nothing(bank, tokens: SoftTokens, tmp_path) 
     """The card's file with its approvals, and no people: the halves are nowhere."""
     from insitu.protocol.engine import InsituError
     from insitu.protocol.messages import CardRole
-    from insitu.shell.card import Card
 
     write_secret(tmp_path / "token.pin", tokens.pin)
     password = write_secret(tmp_path / "file.pass", "opens the file")

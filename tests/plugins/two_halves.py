@@ -12,6 +12,7 @@ from insitu.protocol.stores.secret import Secret
 from insitu.shell.card import Card
 
 PRESENT = Secret(b"whoever set it up")
+OFFICER = Secret(b"its security officer")
 NAME = "pkcs11:token=signing"
 
 
@@ -21,10 +22,12 @@ class MemoryToken:
     Attributes:
         wrong: how often a PIN was refused.
         signed: how often it signed.
+        asks: whether it says that it asks for the PIN at each signature.
 
     """
 
     def __init__(self, keys: SoftwareKeyStore) -> None:
+        self.asks = True
         self._keys = keys
         self._pin = PRESENT
         self.wrong = 0
@@ -38,9 +41,14 @@ class MemoryToken:
     def find(self, label: str) -> KeyHandle | None:
         return self._keys.find(label)
 
-    def generate(self, label: str, salt: bytes, pin: Secret) -> KeyHandle:
+    def generate(self, label: str, salt: bytes, pin: Secret) -> tuple[KeyHandle, bool]:
         self.check(pin)
-        return self._keys.generate(label, KeyKind.P256, salt)
+        return self._keys.generate(label, KeyKind.P256, salt), self.asks
+
+    def set_by_officer(self, officer: Secret, new: Secret) -> None:
+        if officer != OFFICER:
+            raise UsageError("PIN refused", who="token")
+        self._pin = new
 
     def sign(self, key: KeyHandle, message: bytes, pin: Secret) -> bytes:
         self.check(pin)

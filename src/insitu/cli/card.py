@@ -18,7 +18,7 @@ from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
 from ..shell.approving import enter_approvals
 from ..shell.card import LIST_DAYS, Card
-from ..shell.card_status import status_lines, status_of
+from ..shell.card_status import signing_text, status_lines, status_of
 from ..shell.outlook import MISSING
 from ..shell.places import Place, pin_of
 from ..shell.signing import recorded, signing_uri, taken_over
@@ -114,9 +114,13 @@ def init(
             present = pin_of(uri, signing_pin_file)
             vault = stack.enter_context(taken_over(vault, uri, present, pins))
         policy = StandingPolicy(standing_most, standing_days) if standing_most else None
-        made = Card(vault).furnish(name, pins, policy=policy, signing=None if uri is None else recorded(uri))
+        owner = Card(vault)
+        made = owner.furnish(name, pins, policy=policy, signing=None if uri is None else recorded(uri))
+        signing_line = signing_text(owner.record)
         pem.write_request(request, made)
     say(f"card of {name}: {', '.join(people)} may approve; send {request} to the manufacturer")
+    if signing_line:
+        say(signing_line)
     say(f"our key {key_fingerprint(read_request(made).public)}: tell it to them over another path")
 
 
@@ -405,7 +409,7 @@ def crl(
 
 
 def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | None) -> None:
-    approvals = enter_approvals(owner, job, pins) if pins else list(job.approvals)
+    approvals = enter_approvals(owner, job, pins)
     adds = ", ".join(number.hex() for number in job.added) or "nothing"
     text = f"list {job.list_number} adds {adds}, job {job.number.hex()}: "
     text += f"approved by {' and '.join(approvals) or 'nobody'}"

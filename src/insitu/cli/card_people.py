@@ -12,6 +12,7 @@ from ..protocol.engine import UsageError
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import PeopleChange, PeopleJob
 from ..protocol.stores.sealed import StoreKind
+from ..protocol.stores.secret import Secret
 from ..shell.approving import change_text, enter_approvals
 from ..shell.card import Card
 from ..shell.card_status import people_facts, people_lines
@@ -96,14 +97,42 @@ _changing(
 )
 _changing("remove", PeopleChange.REMOVE, "Let a person approve no more. Two who can approve must be left.")
 _changing(
-    "new-pin",
-    PeopleChange.RENEW,
-    """Give a person who forgot the PIN another one, which that person sets: here and now, or from --pin-file.
+    "unlock",
+    PeopleChange.UNLOCK,
+    """Unlock a person after wrong PINs; the PIN stays as it was.
 
-    Who knows the PIN changes it alone: insitu card change-pin.
+    With a signing token, both type their halves (--person for each), and the token says whether they are right: that
+    is one of its own tries.
     """,
 )
-_changing("unlock", PeopleChange.UNLOCK, "Unlock a person after wrong PINs; the PIN stays as it was.")
+
+
+@people.command("new-pin")
+@_change_options
+@click.option("--officer", is_flag=True, help="A signing token's security officer sets the PIN of both.")
+@click.option("--officer-pin-file", type=PATH, help="File of mode 0600 or 0400 with the officer's PIN; - for stdin.")
+def new_pin(
+    store: Place,
+    passphrase_file: Path | None,
+    passphrase_hook: str | None,
+    name: str,
+    people: tuple[str, ...],
+    pin_files: tuple[str, ...],
+    officer: bool,
+    officer_pin_file: Path | None,
+) -> None:
+    """Give a person who forgot the PIN another one, which that person sets: here and now, or from --pin-file.
+
+    Who knows the PIN changes it alone: insitu card change-pin. A forgotten half of a signing token's PIN takes the
+    token's security officer (--officer), and new halves of both people (--person for each).
+    """
+    reopen = store_opener(store, StoreKind.CARD, passphrase_file, passphrase_hook)
+    if officer or officer_pin_file is not None:
+        approvers = Approvers(people, pin_files)
+        told = passphrase(file=officer_pin_file, prompt="PIN of the security officer: ")
+        _take_halves(reopen, name, approvers, told)
+    else:
+        _change(reopen, PeopleChange.RENEW, name, None, people, pin_files)
 
 
 @people.command()
@@ -138,6 +167,9 @@ def _change(
     pin_files: tuple[str, ...],
 ) -> None:
     """Propose it, with the new PIN of whom gets one; in force as soon as two different people have approved it."""
+    if change is PeopleChange.UNLOCK and _has_signing_token(reopen):
+        _take_halves(reopen, person, Approvers(people, pin_files))
+        return
     comes = person if by is None else by
     approvers = Approvers(people, pin_files, others=(comes,) if change.brings_a_pin else ())
     if change.brings_a_pin and comes in people:
@@ -151,8 +183,22 @@ def _change(
         _settle(owner, job, pins, pin)
 
 
+def _has_signing_token(reopen: Callable[[], Vault]) -> bool:
+    with opened(reopen) as vault:
+        return Card(vault).split is not None
+
+
+def _take_halves(reopen: Callable[[], Vault], person: str, approvers: Approvers, officer: Secret | None = None) -> None:
+    """Both people have the token say that their halves are right; or its security officer sets them."""
+    pins = approvers.pins(new=officer is not None)
+    with opened(reopen) as vault:
+        Card(vault).take_halves(person, pins, officer)
+    done = "is unlocked: the token took both halves" if officer is None else "has a new half, as the token has it"
+    say(f"{person} {done}; what was approved before counts no more")
+
+
 def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes], pin: bytes | None = None) -> None:
-    approvals = enter_approvals(owner, job, pins) if pins else list(job.approvals)
+    approvals = enter_approvals(owner, job, pins)
     if len(approvals) == 2:
         owner.change_people(job.number, pin)
     state = MISSING.get(2 - len(approvals), "in force")

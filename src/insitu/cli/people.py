@@ -119,17 +119,18 @@ def approving(
         yield Card(vault), jobs, pins
 
 
-def ask_for_approvals(owner: Card, job: AnyJob, pin_files: tuple[str, ...], tell: Callable[[str], None]) -> list[str]:
+def ask_for_approvals(
+    owner: Card, job: AnyJob, pin_files: tuple[str, ...], tell: Callable[[str], None]
+) -> tuple[str, ...]:
     """Ask at this terminal who approves, and for the PIN, until two people have; who they are. Who errs is asked again.
 
     Raises:
-        StateError: too many people are locked.
+        StateError: too many people are locked, or the job is open no more.
         UsageError: a PIN file that is none, or has a wrong PIN.
 
     """
     files = dict(_pin_file(pair) for pair in pin_files)
-    approvals = list(job.approvals)
-    while len(approvals) < 2:
+    while len(approvals := owner.as_it_is(job).approvals) < 2:
         if owner.is_locked:
             raise StateError("nobody can approve any more", who="card", expected="two people who are not locked")
         names = [person.name for person in owner.record.people if person.name not in approvals]
@@ -144,6 +145,4 @@ def ask_for_approvals(owner: Card, job: AnyJob, pin_files: tuple[str, ...], tell
             if person in files:
                 raise
             tell(str(error))
-            continue
-        approvals.append(person)
     return approvals

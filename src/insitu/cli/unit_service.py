@@ -193,8 +193,12 @@ def unit_service(
         owner = Card(vault)
         _ = owner.unit  # say now that it lacks
         if owner.split is not None:
-            expected = "a card that signs without them, or insitu unit personalize --person"
-            raise StateError("both people are there at each signature of this card", who="card", expected=expected)
+            raise StateError(
+                "a signing token takes both people at each signature, and a service has neither",
+                who="card",
+                expected="insitu unit personalize --person, or a card without such a token",
+                got="nobody at the unit",
+            )
         allowed(owner)
         rules = Rules(central, jobs, serving.days, serving.seconds, partial(allowed, owner))
         book = None if serving.book is None else open_book(serving.book, serving.book_passphrase, None)

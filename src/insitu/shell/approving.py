@@ -78,7 +78,7 @@ def change_text(job: PeopleJob) -> str:
             return f"{job.person} is unlocked and keeps the PIN"
 
 
-def enter_approvals(card: Card, job: AnyJob, pins: Mapping[str, bytes]) -> list[str]:
+def enter_approvals(card: Card, job: AnyJob, pins: Mapping[str, bytes]) -> tuple[str, ...]:
     """Enter the approvals of these people; who has approved by now.
 
     Who approved before is passed over, so that an attempt that broke off can be made again; but somebody new, or
@@ -87,17 +87,16 @@ def enter_approvals(card: Card, job: AnyJob, pins: Mapping[str, bytes]) -> list[
     Args:
         card: the card, which may have been closed meanwhile.
         job: as it was shown to them.
-        pins: of the people.
+        pins: of the people; none: nobody approves now.
 
     Raises:
         UsageError: a wrong PIN.
         StateError: an approval that the card does not take; or the job says something else than was shown.
 
     """
-    approvals = list(job.approvals)
-    new = [person for person in pins if person not in approvals]
+    approvals = card.as_it_is(job).approvals
     if len(approvals) < 2:
+        new = [person for person in pins if person not in approvals]
         for person in new or pins:
             card.approve(job, person, pins[person])
-            approvals.append(person)
-    return approvals
+    return card.as_it_is(job).approvals

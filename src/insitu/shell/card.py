@@ -204,6 +204,13 @@ class Card(PeopledCard):
             StateError, UsageError: more than the card's policy admits, or too many are open.
 
         """
+        if self.split is not None:
+            raise StateError(
+                "no standing approvals with a signing token",
+                who="card",
+                expected="both people at each signature: insitu unit personalize --person",
+                got="consent without them",
+            )
         now, meant = self._now(), tuple(sorted(set(serials)))
         for job in self._installed().standing:
             if (job.serials, job.most, job.until, job.days) == (meant, most, until, days) and now <= job.expires:

@@ -32,6 +32,7 @@ def status_of(card: Card) -> Facts:
         "circular": record.central is not None,
         "unit": None if record.unit is None else _certificate(own_unit(record.unit, card.customer)),
         "unit_key": None if record.unit is None else key_fingerprint(card.authentication.public),
+        "signing": None if record.signing is None else {"token": record.signing, "asks_each_time": record.asks},
         "people": list(people_only(record)),
         "jobs": [_job(job, now) for job in record.jobs],
         "lists": [_job(job, now) for job in record.lists],
@@ -46,6 +47,18 @@ def status_of(card: Card) -> Facts:
         "log_head": (log[-1].digest if log else NOTHING_BEFORE).hex(),
         "room": room_facts(card.room),
     }
+
+
+def signing_text(record: CardRecord) -> str:
+    """Who sees to it that both people are there at each signature by a signing token; empty: there is none."""
+    if record.signing is None:
+        return ""
+    enforced = {
+        True: "the token itself asks for both halves at each signature",
+        False: "the token does not ask at each signature, so that software has to: it logs in for each, and out again",
+        None: "whether the token itself asks at each signature was not looked at when the card was made",
+    }
+    return f"signing key in {record.signing}: {enforced[record.asks]}"
 
 
 def room_facts(room: Room) -> Facts:
@@ -142,6 +155,8 @@ def status_lines(card: Card) -> list[str]:
         unit = own_unit(record.unit, card.customer)
         lines.append(f"  unit {unit.subject}, whose certificate counts until {time_text(unit.not_after)}")
         lines.append(f"  unit's key {facts['unit_key']}")
+    if record.signing is not None:
+        lines.append(f"  {signing_text(record)}")
     lines += [f"  {person['person']}: {_tries(person)}" for person in people_only(record)]
     lines += [f"  {_brief(job)}: {_approved(job)}{_key(job)}; {_left(job.expires - now)}" for job in all_jobs(record)]
     for each in standing_in(log_of(record)).values():

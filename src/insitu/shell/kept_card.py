@@ -169,7 +169,8 @@ class KeptCard:
         """
         people = tuple(self._with_pin(person, pin) for person, pin in pins.items())
         try:
-            notes = self._submit(Furnish(name, people, policy, signing))
+            asks = None if self.split is None else self.split.asks_each_time
+            notes = self._submit(Furnish(name, people, policy, signing, asks))
         finally:
             self._keeping.vault.roll_back()
         return next(note.request for note in notes if isinstance(note, RequestMade))

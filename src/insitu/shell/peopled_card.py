@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from ..protocol.engine import InsituError, StateError, UsageError
@@ -18,6 +19,7 @@ from ..protocol.parties.card_people import can_approve, change_job
 from ..protocol.parties.card_people_data import (
     ApprovalsOutlived,
     ApprovalWithdrawn,
+    HalvesTaken,
     PeopleAre,
     PeopleProposed,
     PeopleWanted,
@@ -56,15 +58,33 @@ class PeopledCard(KeptCard):
                 something else than was shown.
 
         """
-        now = self._now()
-        self._refuse_approval(job, person, now)
-        for note in self._submit(Approve(job.number, digest_of(job), person, pin, now)):
+        self._refuse_approval(job, person)
+        for note in self._submit(Approve(job.number, digest_of(job), person, pin, self._now())):
             if isinstance(note, PinRefused):
                 _wrong(note)
             if isinstance(note, JobNoted):
                 self._hold(note, person, pin)
                 return note.missing
         raise StateError("no approval", who="card")
+
+    def as_it_is(self, shown: AnyJob) -> AnyJob:
+        """The job that people were shown, with the approvals that it has by now.
+
+        Raises:
+            StateError: it is open no more, or says something else than was shown.
+
+        """
+        job = job_of(self._installed(), shown.number)
+        if job is None or self._now() > job.expires:
+            raise StateError("no such job is open", who="card", got=shown.number.hex())
+        if digest_of(job) != digest_of(shown):
+            raise StateError(
+                "the job is another one than was shown",
+                who="card",
+                expected=digest_of(shown).hex(),
+                got=digest_of(job).hex(),
+            )
+        return job
 
     def _hold(self, noted: JobNoted, person: str, pin: bytes) -> None:
         """With a token that signs, the PIN is half of the token's, which says itself whether both are right."""
@@ -79,20 +99,10 @@ class PeopledCard(KeptCard):
             self._submit(ApprovalsOutlived())
             raise
 
-    def _refuse_approval(self, shown: AnyJob, person: str, now: int) -> None:
+    def _refuse_approval(self, shown: AnyJob, person: str) -> None:
         """Say what the card would refuse an approval for, in words that a person can use."""
-        record = self._installed()
-        self._refuse_person(record, person)
-        job = job_of(record, shown.number)
-        if job is None or now > job.expires:
-            raise StateError("no such job is open", who="card", got=shown.number.hex())
-        if digest_of(job) != digest_of(shown):
-            raise StateError(
-                "the job is another one than was shown",
-                who="card",
-                expected=digest_of(shown).hex(),
-                got=digest_of(job).hex(),
-            )
+        self._refuse_person(self._installed(), person)
+        job = self.as_it_is(shown)
         if len(job.approvals) == 2 or person in job.approvals:
             raise StateError(
                 f"no approval of {person} is missing", who="card", got=f"approved by {' and '.join(job.approvals)}"
@@ -138,6 +148,48 @@ class PeopledCard(KeptCard):
         for note in self._submit(PinChanged(person, pin, self._with_pin(person, new))):
             if isinstance(note, PinRefused):
                 _wrong(note)
+
+    def take_halves(self, person: str, pins: Mapping[str, bytes], officer: Secret | None = None) -> PeopleChanged:
+        """Unlock `person`, since the signing token takes both halves of its PIN; as the log has it.
+
+        Software counts wrong halves so that the token need not. Whether two are right, only the token knows, and it
+        counts. With its security officer, both halves are set, whatever they were. Cut off, it is done again.
+
+        Args:
+            person: who was locked, or has forgotten a half.
+            pins: of both people.
+            officer: the PIN of the token's security officer; None: the halves are the token's already.
+
+        Raises:
+            StateError: no such card, or not both people.
+            UsageError: the token refuses them or the officer's PIN, or a half is too short.
+            KeyStoreError: the token is not there, or fails.
+
+        """
+        held = self._installed().people
+        if self.split is None:
+            expected = "insitu card people unlock or new-pin, with two others"
+            raise StateError("this card has no signing token", who="card", expected=expected)
+        names = [each.name for each in held]
+        if sorted(pins) != sorted(names):
+            expected = f"{' and '.join(names)}, who hold the signing token's PIN together"
+            raise StateError(
+                "people of a signing token", who="card", expected=expected, got=" and ".join(pins) or "none"
+            )
+        if person not in names:
+            raise StateError("nobody of that name approves here", who="card", expected=" or ".join(names), got=person)
+        people = tuple(self._with_pin(name, pins[name]) for name in names)
+        try:
+            for name in names:
+                self.split.hold(name, Secret(pins[name]))
+            if officer is None:
+                self.split.check()
+            else:
+                self.split.set_by_officer(officer)
+        finally:
+            self.split.forget()
+        event = HalvesTaken(self._entropy(16), person, people, officer is not None, self._now())
+        return next(note.changed for note in self._submit(event) if isinstance(note, PeopleAre))
 
     # Who may approve
 

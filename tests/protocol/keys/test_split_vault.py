@@ -7,15 +7,16 @@ import pickle
 from dataclasses import replace
 
 import pytest
-from two_halves import PRESENT, furnished, held, two_halves
-from world import PINS, World
+from two_halves import NAME, OFFICER, PRESENT, furnished, held, two_halves
+from world import NOW, PINS, World
 
-from insitu.protocol.engine import EnvironmentFault, InsituError, KeyKind, StateError, UsageError
-from insitu.protocol.keys.port import KeyRefused
+from insitu.protocol.engine import EnvironmentFault, InsituError, KeyKind, Refused, StateError, UsageError
+from insitu.protocol.keys.port import KeyRefused, KeyStoreError
 from insitu.protocol.keys.split_vault import SignersAbsent, SplitVault
-from insitu.protocol.messages import CardRole, PeopleChange
-from insitu.protocol.parties.card import log_of
-from insitu.protocol.parties.card_data import SIGNING
+from insitu.protocol.messages import CardRole, PeopleChange, StandingPolicy
+from insitu.protocol.parties.card import CARD, log_of
+from insitu.protocol.parties.card_data import SIGNING, CardData, CardState
+from insitu.protocol.parties.card_people_data import HalvesTaken
 from insitu.protocol.stores.card_log import Failure, Intent
 from insitu.protocol.stores.secret import Secret
 from insitu.shell.card import Card
@@ -130,7 +131,7 @@ def test_a_change_of_the_pin_that_was_cut_off_is_done_again(world: World) -> Non
 
 def test_a_wrong_pin_of_whoever_set_the_token_up_costs_one_try(world: World) -> None:
     split, token = two_halves(world)
-    held(split)
+    split.roll_back()
     with pytest.raises(UsageError, match="PIN refused"):
         split.begin(Secret(b"mistyped"))
     assert token.wrong == 1
@@ -161,7 +162,7 @@ def test_exactly_two_people_and_no_one_of_them_alone(world: World) -> None:
     for change, person, pin in (
         (PeopleChange.ADD, "carol", b"carols half"),
         (PeopleChange.REMOVE, BOB, None),
-        (PeopleChange.UNLOCK, BOB, None),
+        (PeopleChange.UNLOCK, BOB, None),  # people unlock asks the token instead
     ):
         with pytest.raises(InsituError, match="exactly two people"):
             card.propose_change(change, person, pin=pin)
@@ -183,6 +184,73 @@ def test_a_card_that_could_not_be_made_leaves_the_token_as_it_was(world: World) 
     furnished(world, furnished_split)
     with pytest.raises(StateError, match="in use"):
         SplitVault(world.vault("next"), furnished_token, SIGNING, (ALICE, BOB)).begin(PRESENT)
+
+
+def test_a_token_that_makes_no_key_has_its_pin_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, token = two_halves(world)
+    token.destroy(SIGNING, Secret(PINS[ALICE] + PINS[BOB]))
+    token.set_pin(Secret(PINS[ALICE] + PINS[BOB]), PRESENT)
+    split = SplitVault(world.vault("next"), token, SIGNING, (ALICE, BOB))
+    held(split)
+
+    def full(*_: object) -> None:
+        raise KeyStoreError("no room", who="token")
+
+    monkeypatch.setattr(token, "generate", full)
+    with pytest.raises(KeyStoreError):
+        split.begin(PRESENT)
+    token.check(PRESENT)
+    assert split.asks_each_time is None
+
+
+@pytest.mark.parametrize("officer", [None, OFFICER], ids=["by both", "by the officer"])
+def test_halves_that_the_token_takes_end_what_rested_on_others(world: World, officer: Secret | None) -> None:
+    split, _ = two_halves(world)
+    card = furnished(world, split)
+    job = card.propose_change(PeopleChange.RENEW, BOB, pin=b"bobs new half")
+    card.approve(job, ALICE, PINS[ALICE])
+    card.approve(unit_job(card), ALICE, PINS[ALICE])
+    card.take_halves(BOB, PINS, officer)
+    assert card.record.changes == ()
+    assert unit_job(card).approvals == ()
+    with pytest.raises(SignersAbsent):
+        split.check()
+    for person, pin in PINS.items():
+        card.approve(unit_job(card), person, pin)
+    assert card.certify(unit_job(card).number, card.authentication.public)
+
+
+def test_halves_are_taken_for_both_who_hold_them_and_nobody_else(world: World) -> None:
+    split, token = two_halves(world)
+    card = furnished(world, split)
+    people = card.record.people
+    locked = replace(people[0], failures=5)
+    data = card._known
+    for event in (
+        HalvesTaken(b"n" * 16, "carol", people, False, NOW),
+        HalvesTaken(b"n" * 16, BOB, people[::-1], False, NOW),
+        HalvesTaken(b"n" * 16, BOB, people[:1], False, NOW),
+        HalvesTaken(b"n" * 16, BOB, (locked, people[1]), False, NOW),
+    ):
+        with pytest.raises(Refused):
+            CARD.step(CardState.READY, data, event)
+    with pytest.raises(StateError, match="nobody of that name"):
+        card.take_halves("carol", PINS)
+    assert token.wrong == 0
+    with pytest.raises(StateError, match="no signing token"):
+        world.card.take_halves(BOB, PINS)
+    ours = CardData(record=world.card.record)
+    with pytest.raises(Refused):
+        CARD.step(CardState.READY, ours, HalvesTaken(b"n" * 16, BOB, ours.held.people, False, NOW))
+
+
+def test_a_card_with_a_signing_token_has_no_standing_approvals(world: World) -> None:
+    split, _ = two_halves(world)
+    with pytest.raises(StateError):
+        Card(split, now=world.clock).furnish("Bank", PINS, policy=StandingPolicy(1, 1), signing=NAME)
+    card = furnished(world, two_halves(world, "none")[0])
+    with pytest.raises(StateError, match="no standing approvals with a signing token"):
+        card.propose_standing(["SN-1"], most=1, until=NOW + 10)
 
 
 def test_nothing_of_a_half_shows(world: World) -> None:
