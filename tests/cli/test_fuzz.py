@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from commands import insitu
 
@@ -99,3 +101,56 @@ def test_all_targets_one_after_the_other(monkeypatch, planted, tmp_path):
         ("cobs", 20, 0),
         ("planted", 20, 1),
     ]
+
+
+def test_reports_gather_in_a_file_and_are_added_up(monkeypatch, planted, tmp_path):
+    monkeypatch.setattr("insitu.cli.fuzz_targets.TARGETS", {name: TARGETS[name] for name in ("cobs", "planted")})
+    runs = tmp_path / "runs.jsonl"
+    for seed in (1, 2):
+        about = ["--runs", "20", "--seed", seed, "--engine", "built-in", "--report", runs, "--out", tmp_path]
+        assert insitu("fuzz", "all", *map(str, about)).code == 1
+    reports = [json.loads(line) for line in runs.read_text().splitlines()]
+    assert [(each["target"], each["seed"]) for each in reports] == [
+        ("cobs", 1),
+        ("planted", 1),
+        ("cobs", 2),
+        ("planted", 2),
+    ]
+    added = insitu("fuzz", "--sum", runs, "--json").json
+    assert [(each["target"], each["reports"], each["inputs"], each["findings"]) for each in added] == [
+        ("cobs", 2, 40, 0),
+        ("planted", 2, 40, 2),
+        ("all", 4, 80, 2),
+    ]
+    spent = sum(each["processor_seconds"] for each in reports)
+    assert added[-1]["processor_seconds"] == pytest.approx(spent)
+    told = insitu("fuzz", "--sum", runs).out.splitlines()[-1]
+    assert told == "all: 4 runs, 80 inputs, 0.0 minutes of a processor, 2 found"
+
+
+def test_time_for_all_of_them_is_shared(monkeypatch, tmp_path):
+    monkeypatch.setattr("insitu.cli.fuzz_targets.TARGETS", {name: TARGETS[name] for name in ("cobs", "codes")})
+    words = ["fuzz", "all", "--total", "1", "--engine", "built-in", "--json", "--out", str(tmp_path)]
+    assert all(0.3 < facts["seconds"] < 0.9 for facts in insitu(*words).json)
+    ran = insitu(*words, "--seconds", "1")
+    assert (ran.code, ran.error) == (2, "time (expected --total, or --seconds for each target, got both)")
+
+
+@pytest.mark.parametrize("content", [None, b"no report", b"\xff"])
+def test_what_is_no_report(tmp_path, content):
+    runs = tmp_path / "runs.jsonl"
+    if content is not None:
+        runs.write_bytes(content)
+    ran = insitu("fuzz", "--sum", runs)
+    assert ran.code == 2
+    assert ran.error.startswith(f"{runs}: report (expected a JSON object a line")
+    ran = insitu("fuzz", "cobs", "--runs", "1", "--engine", "built-in", "--report", tmp_path)
+    assert ran.code == 2
+
+
+def test_a_mobile_is_for_the_option_conveyed():
+    words = ["fuzz", "module-under-test", "--card", "none", "--link", "tcp:127.0.0.1:1", "--serial", "SM-0001"]
+    for more in (["--trust", "conveyed"], ["--mobile", "serial:/dev/none"]):
+        ran = insitu(*words, *more)
+        assert ran.code == 2
+        assert "--mobile with --trust conveyed" in ran.error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from .common import Group
+from .common import PATH, Group
 
 
 class Targets(Group):
@@ -25,9 +27,10 @@ class Targets(Group):
 
 @click.group(cls=Targets, invoke_without_command=True, subcommand_metavar="TARGET [OPTIONS]")
 @click.option("--list", "listed", is_flag=True, help="Say of each target what holds for every input.")
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON, one object a line.")
+@click.option("--sum", "reports", type=PATH, multiple=True, help="Say what the runs in this file of --report came to.")
+@click.option("--json", "as_json", is_flag=True, help="List or sum as JSON, one object a line.")
 @click.pass_context
-def fuzz(ctx: click.Context, listed: bool, as_json: bool) -> None:
+def fuzz(ctx: click.Context, listed: bool, reports: tuple[Path, ...], as_json: bool) -> None:
     """Give inputs to the places that take bytes from others.
 
     Each target has one sentence that holds for every input; an input that breaks it is a finding, written to a file
@@ -35,9 +38,12 @@ def fuzz(ctx: click.Context, listed: bool, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    if not listed:
+    if not listed and not reports:
         click.echo(ctx.get_help())
         ctx.exit(2)
-    from .fuzz_targets import list_targets
+    from .fuzz_targets import list_targets, sum_up
 
-    list_targets(as_json=as_json)
+    if listed:
+        list_targets(as_json=as_json)
+    if reports:
+        sum_up(reports, as_json=as_json)

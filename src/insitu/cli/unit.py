@@ -148,7 +148,7 @@ def personalize(
     elif option in (TrustOption.SECRET, TrustOption.TAN):
         means = _means_by_book(option, secret_file, book, book_passphrase_file, identified=not no_identity)
     else:
-        means = _means(option, serial, shipped_key_file)
+        means = shipped_key(option, serial, shipped_key_file)
     board = None if asks_nobody else switchboard(option, conveyed, teller.show)
     errand = Errand(
         serial,
@@ -211,7 +211,7 @@ def _means_by_book(
     return Means(secret=told.reveal(), book=opened, identified=identified)
 
 
-def _means(option: TrustOption, serial: str, shipped_key_file: Path | None) -> Means:
+def shipped_key(option: TrustOption, serial: str, shipped_key_file: Path | None) -> Means:
     """What a person contributes to this option: asked before the link is opened.
 
     Raises:

@@ -135,7 +135,8 @@ def unit(
             case AttemptBegun():
                 return AttemptAdmitted()
             case TicketClaim() as claim:
-                card.take_ticket(claim)
+                if certify is None:  # else nothing lasts of this session, on either side
+                    card.take_ticket(claim)
                 return TicketAccepted()
             case CertificateNeeded(job=wanted, public=public):
                 return ModuleCertified(certify(public) if certify else card.certify(wanted, public))

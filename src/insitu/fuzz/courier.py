@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import trio
+
 from ..protocol.channel.trust.conveyed import NumberCame, NumberConveyed, WordCame
-from ..protocol.messages import Conveyance, Verdict
+from ..protocol.engine import InsituError
+from ..protocol.messages import Conveyance, Number, Verdict
+from ..shell.local_link import AtMobile
 from ..shell.second_link import SecondLink
 from ..shell.trusting import Mobiles
+from ..transports.errors import TransportError
 
 NAME: Final = "caller +4930123456"
 NUMBER: Final = bytes(range(0x40, 0x50))
@@ -60,3 +65,27 @@ class Courier:
     def _tell(self, word: Verdict) -> None:
         self.refused = self.refused or word.binding is None
         self.at_module.report(WordCame(word.serial, word.binding))
+
+
+async def carry(near: AtMobile, courier: Courier, scope: trio.CancelScope) -> None:
+    """Be the mobile of one session at a module's local link, until that ends or `scope` is cancelled.
+
+    It vouches for whatever the module says, and tells the unit; a link that is lost is the module's affair.
+    """
+    with scope:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(near.listen)
+                said = await near.conveyance()
+                number = said.random
+                if number is None:
+                    number = NUMBER
+                    await near.send(Number(number))
+                courier.at_unit.report(NumberConveyed(said.serial, said.binding, number, NAME))
+                await near.send(Verdict(serial=said.serial, binding=said.binding))
+        except* (InsituError, TransportError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            with trio.move_on_after(1) as farewell:
+                farewell.shield = True
+                await near.aclose()

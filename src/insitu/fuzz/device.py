@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, TypeAlias
 
@@ -24,12 +24,14 @@ from .cast import Cast
 from .engine import Report
 from .findings import Finding
 from .mutation import Mutator, cut, joined
-from .puppet import Puppet, play
+from .puppet import Played, Puppet, play
 from .scene import NOW, CopiedVault
-from .target import Shape, outcome_of
+from .target import Shape
 from .targets.keys import customer
 
 Connect: TypeAlias = Callable[[], Awaitable[trio.abc.Stream]]
+MOST_HEARD: Final = 1 << 20
+"""Bytes of one session at most; no party says as much to a unit."""
 AS_IT_IS: Final = 0.1
 """Share of sessions in which the message is said as it is, and something else after it."""
 
@@ -45,7 +47,10 @@ class Device:
         reach: how many messages the puppet says by itself in a good session, which then is broken off; nothing that
             lasts may have come of it.
         now: unix seconds.
-        patience: seconds in which the device ends the link, once nothing more is said to it.
+        since: how many messages it says before it may turn: those in which a wrong word costs something that lasts,
+            say one of few attempts at a secret.
+        patience: seconds for each part of a session: for a link and good messages, and for the device to end the link
+            once nothing more is said to it.
         secrets: what it must never send, not even enciphered.
         pause: seconds that the device is given between two sessions.
 
@@ -56,8 +61,9 @@ class Device:
     play: Callable[[], Cast]
     reach: int
     now: Callable[[], int]
+    since: int = 0
     patience: float = 40.0
-    secrets: tuple[bytes, ...] = ()
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
     pause: float = 0.02
 
 
@@ -106,7 +112,8 @@ async def drive(
     report = Report(device.name, "built-in", seed)
     chance = Random(f"{device.name}/{seed}")  # noqa: S311 - it is to repeat
     if why := await _is_dead(device):
-        raise EnvironmentFault("no good session", who=device.name, expected=f"{device.reach} messages said", got=why)
+        expected = "one in which nothing is said wrongly, to begin with"
+        raise EnvironmentFault("no good session", who=device.name, expected=expected, got=why)
     begun, kinds = time.monotonic(), set[tuple[str, str]]()
     last: Session | None = None
 
@@ -117,7 +124,7 @@ async def drive(
             found(finding)
 
     while (runs is None or report.runs < runs) and (seconds is None or time.monotonic() - begun < seconds):
-        turn = chance.randint(0, device.reach)
+        turn = chance.randint(device.since, device.reach)
         puppet, ports = device.play()
         puppet.turn, puppet.twist = turn, _twist(chance)
         before = len(report.findings)
@@ -172,19 +179,38 @@ def _twist(chance: Random) -> Callable[[bytes], tuple[bytes, ...]]:
 
 async def _speak(device: Device, puppet: Puppet[Any, Any], ports: Ports) -> str | tuple[str]:
     """Hold one session; its outcome, or in a tuple what is wrong."""
-    await trio.sleep(device.pause)
-    try:
-        stream = await device.connect()
-    except (TransportError, InsituError, OSError) as error:
-        return (f"no link any more: {error}",)
-    wire = _Heard(stream)
-    begun = trio.current_time()
-    played = await play(puppet, wire, ports, now=device.now, linger=device.patience)
+    played, wire = await _held(device, puppet, ports)
+    if wire is None:
+        return (f"no link any more: {played.error}",)
+    if wire.flooded:
+        return (f"more than {MOST_HEARD >> 20} MiB was said",)
     if not puppet.turned:
-        return (f"no session up to message {puppet.turn}: {played.error or puppet.error or 'the link ended'}",)
-    if trio.current_time() - begun >= device.patience:
+        return (f"no session up to message {puppet.turn}: {_why(device, puppet, played)}",)
+    if not played.ended:
         return (f"the link did not end in {device.patience:g} s",)
     return _judged(device, puppet, wire.received)
+
+
+async def _held(device: Device, puppet: Puppet[Any, Any], ports: Ports) -> tuple[Played, _Heard | None]:
+    """Hold one session, and end it in its time; how it went, and what was heard if there was a link."""
+    await trio.sleep(device.pause)
+    played, wire = Played(), None
+    with trio.move_on_after(device.patience) as scope:
+        try:
+            wire = _Heard(await device.connect())
+            await play(puppet, wire, ports, now=device.now, linger=device.patience, played=played, until_turned=scope)
+        except (TransportError, InsituError, OSError) as error:
+            played.error = error
+    if wire is None and played.error is None:
+        played.error = TimeoutError(f"no link in {device.patience:g} s")
+    return played, wire
+
+
+def _why(device: Device, puppet: Puppet[Any, Any], played: Played) -> str:
+    """A session that came to nothing."""
+    if played.error is None and puppet.error is None:
+        return "the link ended" if played.ended else f"nothing in {device.patience:g} s"
+    return str(played.error or puppet.error)
 
 
 def _judged(device: Device, puppet: Puppet[Any, Any], raw: bytes) -> str | tuple[str]:
@@ -203,18 +229,12 @@ def _judged(device: Device, puppet: Puppet[Any, Any], raw: bytes) -> str | tuple
 
 async def _is_dead(device: Device) -> str:
     """Why a good session does not work; empty where it does."""
-    await trio.sleep(device.pause)
     puppet, ports = device.play()
     puppet.turn = device.reach
-    try:
-        stream = await device.connect()
-        with trio.fail_after(device.patience):
-            played = await play(puppet, stream, ports, now=device.now, linger=device.patience)
-    except (TransportError, InsituError, OSError) as error:
-        return outcome_of(error) if not str(error) else str(error)
-    except trio.TooSlowError:
-        return f"not done in {device.patience:g} s"
-    return "" if puppet.turned else str(played.error or puppet.error or "the link ended")
+    played, wire = await _held(device, puppet, ports)
+    if wire is not None and wire.flooded:
+        return f"more than {MOST_HEARD >> 20} MiB was said"
+    return "" if puppet.turned else _why(device, puppet, played)
 
 
 class _Heard(trio.abc.HalfCloseableStream):
@@ -222,7 +242,17 @@ class _Heard(trio.abc.HalfCloseableStream):
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
-        self.received = b""
+        self._received = bytearray()
+
+    @property
+    def received(self) -> bytes:
+        """All of it."""
+        return bytes(self._received)
+
+    @property
+    def flooded(self) -> bool:
+        """It was more than anybody says."""
+        return len(self._received) > MOST_HEARD
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See Stream."""
@@ -240,8 +270,8 @@ class _Heard(trio.abc.HalfCloseableStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """See Stream."""
         came = await self._stream.receive_some(max_bytes)
-        self.received += bytes(came)
-        return came
+        self._received += came
+        return b"" if self.flooded else came
 
     async def aclose(self) -> None:
         """See Stream."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import Any, Final, TypeVar
 
 import trio
@@ -106,11 +107,13 @@ class Played:
     Attributes:
         frames: what came over the link, frame by frame.
         error: why it ended, where the link or the other side ended it.
+        ended: the link, and not the time for it.
 
     """
 
     frames: list[bytes] = field(default_factory=list)
     error: Exception | None = None
+    ended: bool = False
 
 
 async def play(
@@ -121,6 +124,8 @@ async def play(
     now: Callable[[], int],
     linger: float,
     hangs_up: bool = True,
+    played: Played | None = None,
+    until_turned: trio.CancelScope | None = None,
 ) -> Played:
     """Run a puppet over `stream` to the other side's end, or for `linger` seconds after it has turned.
 
@@ -131,9 +136,11 @@ async def play(
         now: unix seconds.
         linger: seconds.
         hangs_up: its own direction is closed once it has turned and said what it says.
+        played: what is written there, for who ends this before; None: a new one.
+        until_turned: a scope around this whose deadline counts no more once it has turned.
 
     """
-    channel, played = FrameChannel(stream), Played()
+    channel, played = FrameChannel(stream), Played() if played is None else played
     try:
         async with stream:
             await _follow(puppet, channel, ports, now, puppet.start(now()))
@@ -149,12 +156,16 @@ async def play(
                 await _follow(puppet, channel, ports, now, puppet.receive(came, now()))
                 for wish in puppet.wishes.pop(puppet.state.name, []):
                     await _follow(puppet, channel, ports, now, puppet.submit(wish, now()))
+            if puppet.turned and until_turned is not None:
+                until_turned.deadline = inf
             if puppet.turned:
                 if hangs_up and isinstance(channel.stream, trio.abc.HalfCloseableStream):
                     await channel.stream.send_eof()
                 await _listen(puppet, channel, played, now, linger)
+            else:
+                played.ended = True
     except (trio.BrokenResourceError, trio.ClosedResourceError, TransportError, InsituError) as error:
-        played.error = error
+        played.error, played.ended = error, True
     finally:
         puppet.orders.close(StateError("the session is over", who="puppet"))
     return played
@@ -177,6 +188,7 @@ async def _listen(
         while (frame := await channel.receive_frame()) is not None:
             played.frames.append(frame)
             puppet.receive(frame, now())
+        played.ended = True
 
 
 async def _follow(
