@@ -27,7 +27,7 @@ from ..stores.files import OS_FILES, Lock, StoreLocked
 from ..stores.secret import Secret, Uncopied
 from .pkcs11_uri import TokenUri
 from .port import KeyRefused, KeyStoreError, Memory
-from .token_memory import memory_of
+from .token_calls import close_all_sessions, memory_of
 
 try:
     import pkcs11
@@ -70,6 +70,10 @@ class PinLocked(KeyStoreError):
     """The token takes no PIN any more until its security officer unlocks it."""
 
 
+class TokenFull(KeyStoreError):
+    """There is no room in the token for what was to be made there."""
+
+
 class MechanismMissing(KeyRefused):
     """The token does not offer what the kind of key or the operation needs."""
 
@@ -103,6 +107,7 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[InsituError], str
         SessionLost,
         "session lost",
     ),
+    ((exceptions.DeviceMemory,), TokenFull, "no room in the token"),
     ((exceptions.UserAlreadyLoggedIn, exceptions.AnotherUserAlreadyLoggedIn), TokenBusy, "the token has an owner"),
     (
         (exceptions.MechanismInvalid, exceptions.FunctionNotSupported, exceptions.RandomSeedNotSupported),
@@ -113,7 +118,6 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[InsituError], str
 """Return values of PKCS#11 that say more than that something failed."""
 
 _FINAL: Final = (PinWrong, PinLocked)
-_ENDING: Final = (TokenMissing, SessionLost)
 
 
 def typed(error: exceptions.PKCS11Error) -> InsituError:
@@ -124,6 +128,8 @@ def typed(error: exceptions.PKCS11Error) -> InsituError:
     return KeyStoreError("the token failed", who="token", got=type(error).__name__)
 
 
+_unended: Final[set[tuple[str, ...]]] = set()
+"""Libraries and tokens with which this process has a session, perhaps logged in, of which it holds no handle."""
 _turns: Final[dict[str, threading.RLock]] = {}
 
 
@@ -175,25 +181,39 @@ class _Login(Uncopied):
                 raise TokenMissing("another token than before", who="token")
             if TokenFlag.USER_PIN_LOCKED in token.flags:
                 raise PinLocked("PIN locked", who="token", got=token.label)
-            self.session = token.open(rw=True, user_pin=text_of(self.pin))
+            pin = text_of(self.pin)
+            if self._which in _unended:
+                close_all_sessions(self._library, token.slot.slot_id)
+            _unended.add(self._which)
+            self.session = token.open(rw=True, user_pin=pin)
+            _unended.discard(self._which)
             self.times += 1
         return self.session
 
     def failed(self, error: exceptions.PKCS11Error) -> InsituError:
-        """What that means to us; a login that is lost is forgotten, and one that was refused is refused for good."""
+        """What that means to us. The next call logs in again, or is refused as well where the PIN was.
+
+        A session of which a call has failed is not used any more, whatever the token said: what it was about may still
+        be under way there, and would be in the way of all that comes.
+        """
         ours = typed(error)
         if isinstance(ours, _FINAL):
             self._final = ours
-        if isinstance(ours, _ENDING):
-            self.end()
+        self.end()
         return ours
 
     def end(self) -> None:
         """Log out."""
         session, self.session = self.session, None
         if session is not None:
-            with suppress(exceptions.PKCS11Error):
+            try:
                 session.close()
+            except exceptions.PKCS11Error:
+                _unended.add(self._which)
+
+    @property
+    def _which(self) -> tuple[str, ...]:
+        return self._library, *self._identity
 
 
 _logins: Final[dict[tuple[str, ...], _Login]] = {}

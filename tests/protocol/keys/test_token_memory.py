@@ -10,7 +10,7 @@ import pytest
 from soft_token import SoftTokens
 
 from insitu.protocol.keys.port import Memory
-from insitu.protocol.keys.token_memory import TokenInfo, memory_in, memory_of
+from insitu.protocol.keys.token_calls import TokenInfo, memory_in, memory_of
 
 UNAVAILABLE = ctypes.c_ulong(-1).value
 LIBRARY = r"""
