@@ -309,12 +309,16 @@ def _refuse_time(what: str, not_before: int, not_after: int, now: int) -> NoRetu
     )
 
 
+@lru_cache(256)
 def _verified(
     found: Found, role: Role, issuer: str, issuer_key: PublicKey, issuer_fingerprint: bytes | None
 ) -> VerifiedCertificate:
-    """All that does not depend on the occasion; what it means first, the signature last."""
+    """All that does not depend on the occasion; what it means first, the signature last. The last few are kept.
+
+    A peer that sends others makes them forgotten, and nothing else: what was refused is verified anew each time.
+    """
     expected = extensions(role, found.public, issuer_key)
-    if found.extensions != expected:
+    if found.extensions != tuple(expected):
         refuse_extensions(found.extensions, expected, role)
     if found.issuer.public_bytes() != encode_name(issuer):
         raise CertificateRefused("issuer", "issuer of a certificate", expected=issuer, got=name_text(found.issuer))

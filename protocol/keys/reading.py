@@ -6,7 +6,9 @@ What is read here is not believed yet: signatures, roles and issuers are checked
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NoReturn, TypeAlias
 
 from cryptography import x509
@@ -51,9 +53,9 @@ class CertificateRefused(ProtocolError):
         self.check = check
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a certificate says, before anything of it is believed."""
+    """What a certificate says, before anything of it is believed. Equal only to itself, so that it is a cheap key."""
 
     data: bytes
     signed: bytes
@@ -64,11 +66,12 @@ class Found:
     not_after: int
     subject: str
     public: PublicKey
-    extensions: list[Extension]
+    extensions: tuple[Extension, ...]
 
 
+@lru_cache(256)
 def read_certificate(data: bytes) -> Found:
-    """Take a certificate apart and check each field that says the same in every role.
+    """Take a certificate apart and check each field that says the same in every role. The last few are kept.
 
     Raises:
         CertificateRefused: size, encoding, version, serial number, signature algorithm, validity, subject, key, issuer
@@ -103,7 +106,7 @@ def read_certificate(data: bytes) -> Found:
     except UNREADABLE as error:
         raise CertificateRefused("issuer", "issuer of a certificate", expected="a name", got=error) from None
     try:
-        extensions = list(certificate.extensions)
+        extensions = tuple(certificate.extensions)
     except UNREADABLE as error:
         raise CertificateRefused("extensions", "extensions", expected="each once, in DER", got=error) from None
     return Found(data, signed, signature, number, issuer, int(begins), int(ends), subject, public, extensions)
@@ -226,7 +229,7 @@ _ROLE_OF: Final[dict[x509.ExtensionType, Role]] = {
 _Extensions: TypeAlias = dict[x509.ObjectIdentifier, Extension]
 
 
-def refuse_extensions(found: list[Extension], expected: list[Extension], role: Role) -> NoReturn:
+def refuse_extensions(found: Sequence[Extension], expected: Sequence[Extension], role: Role) -> NoReturn:
     """Say how the extensions differ from those expected for `role`: another role first, then one by one.
 
     Raises:
@@ -244,7 +247,7 @@ def refuse_extensions(found: list[Extension], expected: list[Extension], role: R
     raise CertificateRefused("extensions", "order of extensions", expected=", ".join(map(_name, wanted)))
 
 
-def claimed_role(found: list[Extension]) -> Role | None:
+def claimed_role(found: Sequence[Extension]) -> Role | None:
     """The role that extensions claim, which is not believed yet; None for none of ours."""
     extensions = {each.oid: each for each in found}
     for oid in (ExtensionOID.EXTENDED_KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS):

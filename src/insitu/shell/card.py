@@ -173,7 +173,7 @@ class Card(PeopledCard):
         """SHA-256 of the certificate that this card made last for the module `serial`; None if it made none."""
         jobs: dict[bytes, str] = {}
         latest = None
-        for entry in log_of(self.record):
+        for entry in self._known_log():
             match entry.what:
                 case Intent(job=job, role="module", subject=subject):
                     jobs[job] = subject
@@ -186,7 +186,8 @@ class Card(PeopledCard):
     @property
     def standing(self) -> dict[bytes, Standing]:
         """Those in force, by number, also those that are used up or out of date."""
-        return standing_in(log_of(self._installed()))
+        self._installed()
+        return standing_in(self._known_log())
 
     def propose_standing(
         self, serials: Iterable[str], *, most: int, until: int, days: int = 365, seconds: int = APPROVAL_SECONDS
@@ -305,12 +306,12 @@ class Card(PeopledCard):
     @property
     def list_number(self) -> int:
         """The number of the last revocation list; 0 for none. A list whose signature failed has one all the same."""
-        return last_list(log_of(self.record))
+        return last_list(self._known_log())
 
     @property
     def revoked(self) -> Mapping[bytes, int]:
         """Serial numbers of the certificates that are revoked, 16 bytes, and since when, unix seconds."""
-        return revoked_in(log_of(self.record))
+        return revoked_in(self._known_log())
 
     def numbers_of(self, serial: str) -> tuple[bytes, ...]:
         """Serial numbers of the certificates that this card made for the module `serial`; 16 bytes each, ascending.
@@ -319,8 +320,8 @@ class Card(PeopledCard):
             StateError: it made none, or all are revoked.
 
         """
-        log = log_of(self._installed())
-        issued = {number for number, made in issued_in(log).items() if (made.role, made.subject) == ("module", serial)}
+        self._installed()
+        issued = {number for number, made in issued_in(self._known_log()).items() if (made.role, made.subject) == ("module", serial)}
         if not issued:
             raise StateError(f"no certificate for {serial}", who="card", expected="one that the log names", got="none")
         return self._countable(issued, f"the certificates for {serial}")
@@ -333,8 +334,9 @@ class Card(PeopledCard):
             StateError: it is revoked.
 
         """
-        log, fingerprint = log_of(self._installed()), sha256(certificate).digest()
-        results = (entry.what for entry in log if isinstance(entry.what, Result))
+        self._installed()
+        fingerprint = sha256(certificate).digest()
+        results = (entry.what for entry in self._known_log() if isinstance(entry.what, Result))
         job = next((result.job for result in results if result.fingerprint == fingerprint), None)
         if job is None:
             raise CertificateRefused("issuer", "certificate", expected="one that the card's log names", got="another")

@@ -26,8 +26,9 @@ from ..protocol.parties.card_data import (
 from ..protocol.parties.card_people_data import (
     ApprovalsOutlived,
 )
-from ..protocol.parties.card_record import all_jobs, circular_customer
+from ..protocol.parties.card_record import all_jobs, circular_customer, known_log
 from ..protocol.parties.card_room import Room, room_on
+from ..protocol.stores.card_log import LogEntry
 from .keeping import Keeping, Show, ignore, wall_clock
 
 SHORTEST_PIN: Final = 4
@@ -235,11 +236,28 @@ class KeptCard:
         return record
 
     def _submit(self, event: object) -> list[object]:
-        record, vault = self._keeping.record, self._keeping.vault
-        if self._known.record is not record:
-            self._known = CardData(record, vault.find(SIGNING), vault.find(AUTHENTICATION))
-        known = replace(self._known, memory=vault.memory)
-        desk = Desk(CARD, resting_state(record), known, self._keeping.ports(self._show))
+        known = replace(self._what_is_known(), memory=self._keeping.vault.memory)
+        desk = Desk(CARD, resting_state(known.record), known, self._keeping.ports(self._show))
         notes = desk.submit(event)
         self._known = desk.data
         return notes
+
+    def _what_is_known(self) -> CardData:
+        record, vault = self._keeping.record, self._keeping.vault
+        if self._known.record is not record:
+            self._known = CardData(record, vault.find(SIGNING), vault.find(AUTHENTICATION))
+        return self._known
+
+    def _known_log(self) -> tuple[LogEntry, ...]:
+        """The log, its chain verified now or before: a long one is not read anew for every session.
+
+        Raises:
+            StateError: the card is blank.
+            LogBroken: an entry is missing, altered or out of place.
+
+        """
+        _ = self.record
+        known = self._what_is_known()
+        log = known_log(known)
+        self._known = replace(known, log=log)
+        return log

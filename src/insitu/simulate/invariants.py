@@ -161,7 +161,7 @@ def s8_no_key_outlives_its_term(history: History, event: SecretServed) -> None:
 def s9_no_secret_crosses(history: History, event: MessageSeen) -> None:
     """No operating key is in any message."""
     frame, prefixes = event.frame, history.prefixes
-    if any(frame[at : at + PREFIX] in prefixes for at in range(len(frame) - PREFIX + 1)):
+    if not prefixes.isdisjoint([frame[at : at + PREFIX] for at in range(len(frame) - PREFIX + 1)]):
         raise Violation("S9", "a private key is in a message")
 
 

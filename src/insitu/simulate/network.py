@@ -219,20 +219,30 @@ class End(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The next frame that has arrived."""
-        await trio.lowlevel.checkpoint()
+        waited = False
         while True:
             self._machine.check_power()
             if self._closed:
                 raise trio.ClosedResourceError("this end was closed")
             if self._arriving and self._arriving[0][0] <= trio.current_time():
-                return self._arriving.popleft()[1]
+                frame = self._arriving.popleft()[1]
+                if not waited:
+                    await trio.lowlevel.checkpoint()
+                return frame
             if self._line.broken:
                 raise trio.BrokenResourceError(self._line.broken)
             if self.other.ended and not self._arriving:
                 return b""
-            changed = self._changed
-            with trio.move_on_at(self._arriving[0][0]) if self._arriving else trio.CancelScope():
-                await changed.wait()
+            await self._look_again()
+            waited = True
+
+    async def _look_again(self) -> None:
+        """Wait until the next frame is here, or something else has changed."""
+        if self._arriving:
+            with trio.move_on_at(self._arriving[0][0]):
+                await self._changed.wait()
+        else:
+            await self._changed.wait()
 
     async def aclose(self) -> None:
         """The other end reads what was sent, and then the end; where the line stalls, nothing."""
