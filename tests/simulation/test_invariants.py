@@ -16,7 +16,7 @@ from insitu.protocol.engine import given
 from insitu.protocol.messages import Intent as ChannelIntent
 from insitu.protocol.messages import ModuleCondition, ModuleRecord, Purpose, TrustOption
 from insitu.protocol.progress import Secured
-from insitu.protocol.stores.card_log import Intent, Result
+from insitu.protocol.stores.card_log import Intent, ListIntent, Result
 from insitu.protocol.stores.registry import Change, Delivery, Standing
 from insitu.simulate import invariants
 from insitu.simulate.history import (
@@ -146,6 +146,16 @@ def lost(scene: Scene) -> list[object]:
     return [ModuleAdmitted("host", scene.world.entry())]
 
 
+def listed(scene: Scene) -> list[object]:
+    entry = scene.world.entry()
+    scene.history.revoked["host"] = {entry.issuer: frozenset({entry.certificate_number})}
+    return [ModuleAdmitted("host", entry)]
+
+
+def list_by(*approvers: str) -> ListIntent:
+    return ListIntent(b"list", 1, (bytes(16),), NOW + DAY, approvers, bytes(32))
+
+
 def with_a_key_in_it(scene: Scene) -> list[object]:
     private = scene.world.module.keys.storage.private_bytes_for_sealing(given(scene.record.key))
     return [*operating(scene), MessageSeen(b"..." + private)]
@@ -193,9 +203,11 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S4", lambda scene: [at_the_registry(scene, generation=0)]),
     ("S5", lambda scene: [disabled(scene)]),
     ("S5", lost),
+    ("S5", listed),
     ("S6", lambda scene: [CardLogged("card", replace(scene.intent, approvers=("alice", "mallory")))]),
     ("S6", lambda scene: [CardLogged("card", replace(scene.intent, approvers=("alice",)))]),
     ("S6", lambda scene: twice(CardLogged("card", scene.intent))),
+    ("S6", lambda scene: [CardLogged("card", list_by("alice", "bob"))]),
     ("S6", lambda scene: [CardLogged("card", Result(b"job", b"", b""))]),
     ("S6", not_logged),
     ("S7", shared),
@@ -230,6 +242,12 @@ def test_what_must_not_happen_is_seen(scene: Scene, invariant: str, bad: Bad):
     with pytest.raises(Violation) as raised:
         invariants.check(scene.history, last)
     assert raised.value.invariant == invariant
+
+
+def test_a_list_that_two_approved_may_be(scene: Scene):
+    scene.history.approved[b"list"] = {"alice", "bob"}
+    for what in (list_by("alice", "bob"), Result(b"list", b"", b"")):
+        invariants.check(scene.history, CardLogged("card", what))
 
 
 def test_a_payload_is_taken_in_once(scene: Scene):

@@ -49,6 +49,23 @@ def test_a_world_in_which_nothing_goes_wrong():
     assert set(verdict.injected) <= {Trouble.RESET_BY_HAND, Trouble.RESET_ORDERED}
 
 
+def test_modules_that_call_a_unit_in_the_network_and_are_visited_as_well():
+    told: list[str] = []
+    plan = Plan.drawn(8, modules=4, hours=0.1)
+    verdict = run_world(replace(plan, networked=1.0, racing=1.0), told.append)
+    assert verdict.violation == ""
+    calls = {line.split()[1] for line in told if "-> unit-1," in line}
+    visits = {line.split("-> ")[1].split(",")[0] for line in told if line.split()[1] == "unit-1" and "-> SM-" in line}
+    assert calls & visits
+
+
+def test_modules_whose_certificates_are_revoked_get_new_ones():
+    plan = Plan.drawn(1, modules=2, hours=0.1, faults="none")
+    verdict = run_world(replace(plan, strengths={**plan.strengths, Trouble.MODULE_REVOKED: 40.0}))
+    assert verdict.violation == ""
+    assert verdict.injected[Trouble.MODULE_REVOKED] >= 2
+
+
 @pytest.mark.parametrize("hash_seed", ["1", "271828"])
 def test_the_same_seed_is_the_same_run_in_another_process(hash_seed):
     ran = subprocess.run(

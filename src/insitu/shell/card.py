@@ -321,7 +321,8 @@ class Card(PeopledCard):
 
         """
         self._installed()
-        issued = {number for number, made in issued_in(self._known_log()).items() if (made.role, made.subject) == ("module", serial)}
+        made = issued_in(self._known_log())
+        issued = {number for number, each in made.items() if (each.role, each.subject) == ("module", serial)}
         if not issued:
             raise StateError(f"no certificate for {serial}", who="card", expected="one that the log names", got="none")
         return self._countable(issued, f"the certificates for {serial}")

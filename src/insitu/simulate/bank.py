@@ -11,9 +11,10 @@ from ..protocol.engine import InsituError, SecretAlgorithm, SecretUsage
 from ..protocol.keys.requests import read_request
 from ..protocol.messages import CardRole, TrustOption
 from ..protocol.stores.registry import CommandKind
-from ..shell.operator import order_key
+from ..shell.operator import import_crl, order_key
 from .host import Host
 from .plan import Trouble
+from .power import PowerCut
 from .site import Site
 from .technician import Technician
 
@@ -76,6 +77,7 @@ class Bank:
             (Trouble.RESET_ORDERED, self._order_reset, len(self.sites)),
             (Trouble.RESET_BY_HAND, self._reset_by_hand, len(self.sites)),
             (Trouble.MODULE_DISABLED, self._disable, len(self.sites)),
+            (Trouble.MODULE_REVOKED, self._revoke, len(self.sites)),
             (Trouble.CARD_LOST, self._lose_card, 1),
         ):
             rate = self.world.plan.of(trouble) * many
@@ -119,6 +121,17 @@ class Bank:
         with suppress(InsituError):
             self.host.registry.disable_module(site.serial, actor="operator", at=self.world.now(), reason="suspected")
             self.world.count(Trouble.MODULE_DISABLED, site.serial)
+            self.host.program.nudge()
+
+    async def _revoke(self, chance: Chance) -> None:
+        """People put a module's certificates on the card's list, and the host takes it in."""
+        serial = chance.one_of(self.sites).serial
+        if not (self.host.machine.on and self.technician.machine.on):
+            return
+        with suppress(InsituError, PowerCut):
+            crl = import_crl(self.host.central, self.technician.revoke(serial), actor="operator")
+            self.world.count(Trouble.MODULE_REVOKED, serial)
+            self.world.history.revoked.setdefault(self.host.machine.name, {})[crl.issuer] = frozenset(crl.revoked)
             self.host.program.nudge()
 
     async def _lose_card(self, _: Chance) -> None:

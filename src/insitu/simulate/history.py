@@ -13,7 +13,7 @@ from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ModuleCondition, ModuleRecord, TrustOption
 from ..protocol.progress import Secured
-from ..protocol.stores.card_log import Intent, Result
+from ..protocol.stores.card_log import Intent, ListIntent, Result
 from ..protocol.stores.registry import Change, ModuleEntry
 
 
@@ -72,7 +72,7 @@ class CardLogged:
     """A card wrote an intent or a result into its log."""
 
     card: str
-    what: Intent | Result
+    what: Intent | ListIntent | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ class History:
         accepted: the certificate that each module accepted in each of its epochs, by serial number and epoch.
         retired: fingerprints of certificates that a central system took for worthless, by host.
         lost: fingerprints of the issuers that each host has disabled.
+        revoked: numbers of the certificates on the last list that each host took in, by host and issuer.
         customers, centrals: certificates that exist, DER.
         approved: approvals that people gave, by number of the job.
         intents: what each card announced, by number of the job.
@@ -178,10 +179,11 @@ class History:
     accepted: dict[tuple[str, int], bytes] = field(default_factory=dict)
     retired: dict[str, set[bytes]] = field(default_factory=dict)
     lost: dict[str, set[bytes]] = field(default_factory=dict)
+    revoked: dict[str, dict[bytes, frozenset[int]]] = field(default_factory=dict)
     customers: set[bytes] = field(default_factory=set)
     centrals: set[bytes] = field(default_factory=set)
     approved: dict[bytes, set[str]] = field(default_factory=dict)
-    intents: dict[bytes, Intent] = field(default_factory=dict)
+    intents: dict[bytes, Intent | ListIntent] = field(default_factory=dict)
     results: set[bytes] = field(default_factory=set)
     decided: dict[tuple[str, int], int] = field(default_factory=dict)
     instructed: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -206,7 +208,7 @@ class History:
                     self.retired.setdefault(host, set()).add(before.fingerprint)
                 if event.change.delivery is not None:
                     self.taken.add(event.change.delivery.payload)
-            case CardLogged(_, Intent() as intent):
+            case CardLogged(_, (Intent() | ListIntent()) as intent):
                 self.intents[intent.job] = intent
             case CardLogged(_, Result() as result):
                 self.results.add(result.job)

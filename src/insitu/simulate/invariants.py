@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..protocol.channel.trust import ModuleAtWork
 from ..protocol.engine import InsituError, given
 from ..protocol.messages import ModuleCondition, Purpose, TrustOption
-from ..protocol.stores.card_log import Intent
+from ..protocol.stores.card_log import Intent, ListIntent
 from ..protocol.stores.registry import Standing
 from .history import (
     CardLogged,
@@ -121,17 +121,32 @@ def s5_modules_of_a_lost_card_stay_out(history: History, event: ModuleAdmitted) 
         raise Violation("S5", f"{event.host} let in {event.entry.serial}, certified by a lost card")
 
 
+def s5_who_is_on_a_list_stays_out(history: History, event: ModuleAdmitted) -> None:
+    """Nobody is let in by a certificate that is on its issuer's revocation list, once the host has taken that in."""
+    entry = event.entry
+    if entry.certificate_number in history.revoked.get(event.host, {}).get(entry.issuer, ()):
+        raise Violation("S5", f"{event.host} let in {entry.serial} by a certificate that is on a list")
+
+
 def s6_four_eyes_and_a_log(history: History, event: CardLogged) -> None:
     """Two people approved exactly this job; its intent is in the log before its result; it is used once."""
     what = event.what
-    if isinstance(what, Intent):
+    if isinstance(what, (Intent, ListIntent)):
         approvers = set(what.approvers)
-        if len(approvers) < 2 or not approvers <= history.approved.get(what.standing or what.job, set()):
-            raise Violation("S6", f"{event.card} certifies {what.subject}, approved by {sorted(approvers)}")
+        does, consent = _act_of(what)
+        if len(approvers) < 2 or not approvers <= history.approved.get(consent, set()):
+            raise Violation("S6", f"{event.card} {does}, approved by {sorted(approvers)}")
         if what.job in history.intents:
-            raise Violation("S6", f"{event.card} uses one approval twice, for {what.subject}")
+            raise Violation("S6", f"{event.card} uses one approval twice, when it {does}")
     elif what.job not in history.intents or what.job in history.results:
         raise Violation("S6", f"{event.card} has a result without an intent of its own")
+
+
+def _act_of(what: Intent | ListIntent) -> tuple[str, bytes]:
+    """What a card does, and the number under which people agreed to it."""
+    if isinstance(what, ListIntent):
+        return f"revokes by list {what.list_number}", what.job
+    return f"certifies {what.subject}", what.standing or what.job
 
 
 def s6_what_operates_is_in_the_log(history: History, event: ModuleWrote) -> None:
@@ -139,7 +154,8 @@ def s6_what_operates_is_in_the_log(history: History, event: ModuleWrote) -> None
     record, before = event.after, event.before
     if record.condition is not ModuleCondition.OPERATING or (before is not None and before.module == record.module):
         return
-    if not any(intent.to_be_signed in given(record.module) for intent in history.intents.values()):
+    intents = (each for each in history.intents.values() if isinstance(each, Intent))
+    if not any(intent.to_be_signed in given(record.module) for intent in intents):
         raise Violation("S6", f"{event.serial} operates by a certificate of which no log knows")
 
 
@@ -242,7 +258,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         s5_who_is_disabled_stays_out,
         s10_a_payload_arrives_once,
     ),
-    ModuleAdmitted: (s5_modules_of_a_lost_card_stay_out,),
+    ModuleAdmitted: (s5_modules_of_a_lost_card_stay_out, s5_who_is_on_a_list_stays_out),
     CardLogged: (s6_four_eyes_and_a_log, s11_only_the_modules_own_key_is_certified),
     SecretServed: (s8_no_key_outlives_its_term,),
     MessageSeen: (s9_no_secret_crosses,),

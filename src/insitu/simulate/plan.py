@@ -70,6 +70,8 @@ class Trouble(Enum):
     """Somebody puts an older copy of a module's store back."""
     RESET_BY_HAND = "reset by hand"
     RESET_ORDERED = "reset ordered"
+    MODULE_REVOKED = "module revoked"
+    """Its certificates come on the revocation list of the card that made them."""
     MODULE_DISABLED = "module disabled"
     CARD_LOST = "card lost"
     """A customer's card is disabled, and another takes its place."""
@@ -112,6 +114,7 @@ MOST: Final[Mapping[Trouble, float]] = {
     Trouble.RESET_BY_HAND: 30.0,
     Trouble.RESET_ORDERED: 30.0,
     Trouble.MODULE_DISABLED: 0.5,
+    Trouble.MODULE_REVOKED: 2.0,
     # for each customer, in an hour
     Trouble.CARD_LOST: 0.3,
 }
@@ -151,6 +154,8 @@ class Plan:
     sealed: float = 0.0
     guarded: float = 0.0
     serial: float = 0.0
+    networked: float = 0.0
+    racing: float = 0.0
 
     @classmethod
     def drawn(
@@ -181,6 +186,8 @@ class Plan:
             sealed=chance.one_of((0.0, 0.2, 1.0)),
             guarded=chance.one_of((0.0, 0.5, 1.0)),
             serial=chance.one_of((0.0, 0.1, 0.3)),
+            networked=chance.one_of((0.0, 0.5, 1.0)),
+            racing=chance.one_of((0.0, 0.5, 1.0)),
         )
 
     def of(self, trouble: Trouble) -> float:

@@ -55,6 +55,7 @@ class Site:
         module: as its program has it now.
         envelope: the last TAN that came, as it stands in it.
         displayed: the key that the module shows to people, an uncompressed point.
+        is_racing: where it calls a unit in the network, a technician comes as well.
         served: how many authorizations were answered since the world is calm.
 
     """
@@ -85,6 +86,9 @@ class Site:
         self._modules = 0
         self._offline_since = 0.0
         self._must_reset = False
+        place = self.chance.of("place")
+        self._may_call = place.happens(world.plan.networked)
+        self.is_racing = place.happens(world.plan.racing)
         world.network.places[serial] = world.network.places[self.port.place] = self.machine
         world.network.private.add(self.port.place)
         if self.chance.happens(world.plan.serial):
@@ -131,6 +135,7 @@ class Site:
                 module,
                 Address("memory", self.serial),
                 self.option,
+                unit=self.technician.office.address if self.calls_unit else None,
                 central=self.host.address,
                 tell=partial(self.world.see_line, self.machine),
                 jitter=self._pace,
@@ -248,6 +253,11 @@ class Site:
                 self._must_reset = True
             if self._must_reset and module.state is ModuleState.OPERATING:
                 self.reset_by_hand("it cannot work")
+
+    @property
+    def calls_unit(self) -> bool:
+        """Whether it calls a unit in the network, instead of being visited, or besides (`is_racing`)."""
+        return self._may_call and self.option is self.technician.office.option
 
     @property
     def has_finished(self) -> bool:

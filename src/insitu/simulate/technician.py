@@ -15,10 +15,10 @@ from ..protocol.keys.certificates import key_digest
 from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.tans import TanForm
 from ..protocol.keys.vault import MemoryVault
-from ..protocol.messages import CardRole, TrustOption
+from ..protocol.messages import CardRole, Job, ListJob, TrustOption
 from ..protocol.parties.card_data import Certified
 from ..protocol.progress import Secured
-from ..protocol.stores.card_log import Intent, Result
+from ..protocol.stores.card_log import Intent, ListIntent, Result
 from ..shell.book import Book
 from ..shell.calls import Calls, Switchboard
 from ..shell.card import Card
@@ -31,6 +31,7 @@ from ..transports.errors import TransportError
 from ..transports.links import Address, open_link, serve_links
 from .history import CardLogged, ChannelSecured
 from .machine import Machine
+from .office import Office
 from .plan import Trouble
 from .stores import InMemory
 from .world import PIN_WORDS
@@ -51,6 +52,7 @@ class Technician:
         customer: the name on it.
         central: the certificate of the customer's host, as this card made it; DER.
         calls: the sites that wait for a visit.
+        office: the unit in the network with the same card, if there is one.
 
     """
 
@@ -75,6 +77,7 @@ class Technician:
         known = {by_key(self._phone.key.public): "ours"}
         self._board = Switchboard(lambda: known, show=self._show)
         self._logged = self._cards = 0
+        self.office = Office(self)
         self._visited: Site | None = None
 
     def _taken(self) -> Card:
@@ -115,7 +118,10 @@ class Technician:
             InsituError: the card does not work, or they mistyped their PINs.
 
         """
-        job = self.card.propose(role, subject, public=public)
+        return self.have_approved(self.card.propose(role, subject, public=public))
+
+    def have_approved(self, job: Job | ListJob) -> bytes:
+        """The same, for a job that is open."""
         able = [each.name for each in self.card.record.people if each.failures < 4 and each.name not in job.approvals]
         for person in self._people.some_of(able, 2 - len(job.approvals)):
             if not self.store.spared and self.world.befalls(Trouble.WRONG_PIN, self._people, person):
@@ -124,11 +130,26 @@ class Technician:
             self.card.approve(job, person, _pin(person))
         return job.number
 
+    def revoke(self, serial: str) -> bytes:
+        """A revocation list by the card with all certificates that it made for this module, DER.
+
+        Raises:
+            InsituError: it made none, does not work, or somebody mistyped his PIN.
+
+        """
+        job = self.card.propose_list(self.card.numbers_of(serial))
+        try:
+            return self.card.sign_list(self.have_approved(job))
+        finally:
+            self.look_at_log()
+
     # The unit's program
 
     def call(self, site: Site) -> None:
-        """A site wants a visit."""
-        if site not in self.calls:
+        """A site wants a visit, or calls itself."""
+        if site.calls_unit:
+            self.office.expect(site)
+        if site not in self.calls and (site.is_racing or not site.calls_unit):
             self.calls.append(site)
             self._called.set()
             self._called = trio.Event()
@@ -151,6 +172,7 @@ class Technician:
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(serve_links, self.lines, calls.attend))
+            nursery.start_soon(self.office.run)
             await self._travel(unit)
 
     async def _travel(self, unit: Unit) -> None:
@@ -173,7 +195,7 @@ class Technician:
         self.approve(CardRole.MODULE, site.serial)
         self.book.unlock(site.serial)
         if site.option is TrustOption.TAN:
-            self._issue_tan(site)
+            self.issue_tan(site)
         place = site.serial
         if self.world.befalls(Trouble.IMPOSTOR, self._people, site.serial):
             place = site.impostor.place
@@ -205,10 +227,12 @@ class Technician:
     def _tell(self, line: str) -> None:
         self.world.see_line(self.machine, line)
 
-    def _issue_tan(self, site: Site) -> None:
-        """Put a new TAN into an envelope, in place of one that nobody has used."""
+    def issue_tan(self, site: Site, *, anew: bool = True) -> None:
+        """Put a new TAN into an envelope, in place of one that nobody has used; without `anew`, only where none is."""
         serial = site.serial
         if any(tan.serial == serial for tan in self.book.record().tans):
+            if not anew:
+                return
             self.book.revoke(serial)
         self.book.issue(serial, TanForm(), not_after=self.machine.now() + DAY)
         site.envelope = write_symbols(self.book.take_to_print(serial), DECIMAL)
@@ -266,13 +290,16 @@ def _pin(person: str) -> bytes:
     return f"{PIN_WORDS}{person}".encode()
 
 
-def _happening(line: bytes) -> Intent | Result | None:
+def _happening(line: bytes) -> Intent | ListIntent | Result | None:
     """What a line of the log says, as somebody else would read it."""
     said = json.loads(line)
     job = bytes.fromhex(said.get("job", ""))
     if said["kind"] == Intent.kind:
         approvers, signed = tuple(said["approvers"]), bytes.fromhex(said["to_be_signed"])
         return Intent(job, said["role"], said["subject"], approvers, signed, bytes.fromhex(said.get("standing", "")))
+    if said["kind"] == ListIntent.kind:
+        added, digest = tuple(map(bytes.fromhex, said["added"])), bytes.fromhex(said["digest"])
+        return ListIntent(job, said["list_number"], added, said["next_update"], tuple(said["approvers"]), digest)
     if said["kind"] == Result.kind:
         return Result(job, bytes.fromhex(said["signature"]), bytes.fromhex(said["fingerprint"]))
     return None
