@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import cycle
 
+import pkcs11
 import pytest
 import trio
 from faulty_token import Answer, FaultyLibrary, faulty_library_in
@@ -49,6 +50,7 @@ answers = pytest.mark.parametrize("answer", list(Answer), ids=lambda answer: ans
 
 @pytest.fixture(scope="module")
 def library(soft_tokens, tmp_path_factory) -> Iterator[FaultyLibrary]:
+    pkcs11.lib(soft_tokens.library)  # first: python-pkcs11 takes no library that is initialized already
     with faulty_library_in(tmp_path_factory.mktemp("faulty"), soft_tokens.library) as library:
         yield library
 
