@@ -11,10 +11,10 @@ import pytest
 from commands import insitu
 
 from insitu.check.attacks import ATTACKS, WITHSTOOD
-from insitu.check.invariants import invariants
+from insitu.check.judge import invariants
 from insitu.check.mutants import LIMITS
+from insitu.check.personalizing import Personalizing
 from insitu.check.report import SMALL, Finding, find
-from insitu.check.scenario import Scenario
 from insitu.check.search import Search
 from insitu.check.state import Variant
 from insitu.check.trace import mermaid
@@ -26,7 +26,7 @@ OPTIONS = list(TrustOption)
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name.lower())
 def test_nothing_is_wrong_in_a_small_world(option):
     """One session of the module and of a unit, one crash, one reset, one more job, and the intruder: to the end."""
-    report = Search(Scenario(option, WITHSTOOD[option], limits=LIMITS)).run()
+    report = Search(Personalizing(option, WITHSTOOD[option], limits=LIMITS)).run()
     assert report.violation is None, mermaid(report.trace, report.violation)
     assert report.states > 150
     assert report.complete
@@ -36,7 +36,7 @@ def test_nothing_is_wrong_in_a_small_world(option):
 @pytest.mark.parametrize("option", Variant.NETWORKED.options, ids=lambda option: option.name.lower())
 def test_nothing_is_wrong_in_a_small_world_with_a_unit_in_the_network(option):
     """Two lines at once, and people who approve what waits; the beginning of it."""
-    report = Search(Scenario(option, WITHSTOOD[option], variant=Variant.NETWORKED, limits=SMALL), most=1500).run()
+    report = Search(Personalizing(option, WITHSTOOD[option], variant=Variant.NETWORKED, limits=SMALL), most=1500).run()
     assert report.violation is None, mermaid(report.trace, report.violation)
     assert report.states >= 1500
 
@@ -65,7 +65,7 @@ def test_every_option_has_an_attack_that_is_known():
 
 
 def test_a_search_repeats():
-    first, second = (Search(Scenario(TrustOption.TICKET, limits=SMALL), most=800).run() for _ in range(2))
+    first, second = (Search(Personalizing(TrustOption.TICKET, limits=SMALL), most=800).run() for _ in range(2))
     assert (first.states, first.transitions, first.steps) == (second.states, second.transitions, second.steps)
 
 
@@ -93,7 +93,7 @@ def test_a_fault_is_told_with_the_way_to_it(tmp_path, monkeypatch):
     from insitu.check import report as reports
 
     attack = ATTACKS[0]
-    broken = Finding(attack.option, Variant.FIELD, "an attack", None, find(attack))
+    broken = Finding(attack.option.text, Variant.FIELD.value, "an attack", None, find(attack))
     monkeypatch.setattr("insitu.cli.check.search", lambda *_, **__: iter([broken]))
     kept = tmp_path / "trace.mmd"
     ran = insitu("check", "--option", "physical", "--variant", "field", "--trace", str(kept))

@@ -6,7 +6,7 @@ A search that finds nothing where something is known to be would not be worth mu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..protocol.messages import TrustOption
 from .intruder import Power
@@ -18,9 +18,22 @@ T = TrustOption
 P = Power
 
 
+class Known(NamedTuple):
+    """Something that does not hold, and must be found.
+
+    Attributes:
+        by: whom, in words.
+        breaks: the invariant that does not hold then.
+
+    """
+
+    by: str
+    breaks: str
+
+
 @dataclass(frozen=True)
 class Attack:
-    """One that must be found.
+    """One on a trust option that must be found.
 
     Attributes:
         option: under which.

@@ -168,6 +168,11 @@ class SymbolicHandshake(Handshake):
         refused = ProtocolError("handshake", who="channel", expected=self._stage, got="another", fault=Fault.MALFORMED)
         return self._failed(refused, tell=True)
 
+    def expects(self, frame: bytes) -> bool:
+        """Whether it is the message that comes next, made for this handshake."""
+        awaited = {"offered": "message 2", "answered": "message 3", "committed": "message 4"}.get(self._stage)
+        return isinstance(frame, Frame) and frame.content[:2] == (awaited, self._transcript)
+
     def _respond(self, frame: bytes, method: int, items: tuple[Ead, ...]) -> list[Effect]:
         if method != self.terms.method:
             raise ProtocolError("method", who="channel", expected=self.terms.method, got=method)
@@ -297,8 +302,8 @@ class CheckedSession(Session[Any, Any]):
         return self._records
 
     def expects(self, frame: bytes) -> bool:
-        """Whether it is the record that opens next."""
-        return self.records is not None and self.records.expects(frame)
+        """Whether it is the record that opens next, or the message of the handshake that comes next."""
+        return self.handshake.expects(frame) if self.records is None else self.records.expects(frame)
 
     @property
     def proving(self) -> str:
@@ -309,6 +314,16 @@ class CheckedSession(Session[Any, Any]):
     def proof(self) -> Any:  # noqa: ANN401 - of whichever stage
         """Data of the stage of proof; None where there is none, or none any more."""
         return None if self._stage is None else self._stage.data
+
+    @property
+    def proof_name(self) -> str:
+        """Of the stage of proof; empty where there is none, or none any more."""
+        return "" if self._stage is None else self._stage.name
+
+    @property
+    def accepted_by_party(self) -> tuple[type, ...]:
+        """The events that have a row where the party is, whatever there may be to prove before."""
+        return self._table.accepts(self.state)
 
     @property
     def accepted(self) -> tuple[type, ...]:

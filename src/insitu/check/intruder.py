@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from ..protocol.channel import proofs
-from ..protocol.channel.edhoc import IdCred, Kccs, X5Chain, write_ccs
+from ..protocol.channel.edhoc import Credential, IdCred, Kccs, X5Chain, write_ccs
 from ..protocol.channel.handshake import intended
 from ..protocol.channel.proofs import Side
 from ..protocol.channel.trust.conveyed import NumberCame, NumberConveyed, WordCame
@@ -117,6 +117,8 @@ class Intruder:
 
     def claim(self, loot: Loot, name: str) -> IdCred:
         """How he names himself."""
+        if loot.pinned is not None:
+            return Credential.x5t(loot.pinned, loot.key.public).id_cred
         return X5Chain(loot.certificates) if loot.certificates else Kccs(write_ccs(loot.key.public, subject=name))
 
     def calls(
@@ -228,7 +230,7 @@ class Intruder:
         for public in sorted(keys, key=lambda each: each.data):
             for name, vault in issuers:
                 customer = card_of(vault).customer
-                made = _issued(_Issuer(vault, name), public)
+                made = issued(vault, name, public)
                 shown = None if is_certified else customer.der
                 yield f"by the card of {name}", Certificates(made, self.start.central[name], shown)
                 for other in () if is_certified else sorted(each for each in genuine if each):
@@ -320,6 +322,11 @@ class _Issuer:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+def issued(vault: CheckedVault, name: str, public: PublicKey) -> bytes:
+    """A module's certificate for SN-1 and this key, by the card in `vault`, whose key the intruder holds; DER."""
+    return _issued(_Issuer(vault, name), public)
 
 
 @lru_cache(maxsize=1024)

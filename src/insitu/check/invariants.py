@@ -7,21 +7,25 @@ from its own record; that a key is the module's, and how many jobs people approv
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..protocol.channel.trust import ModuleAtWork
-from ..protocol.engine import InsituError, given
+from ..protocol.engine import InsituError, Show, given
 from ..protocol.keys.certificates import Role
 from ..protocol.messages import RECORD_LIMITS, CardRecord, ModuleCondition, ModuleRecord, decode_record
 from ..protocol.parties.card_record import log_of
+from ..protocol.parties.module import MODULE
+from ..protocol.parties.module_data import resting_state
+from ..protocol.progress import StateEntered
 from ..protocol.stores.card_log import Intent, Result
 from .channel import CheckedSession
+from .memory import CheckedVault
 from .parties import Done
-from .scenario import Scenario
-from .state import IDLE, Fact, Move, State, Variant
+from .personalizing import JOBS, Personalizing
+from .state import Fact, Move, State, Variant
 from .values import canonical
 from .world import BANKS, SERIAL, card_of
 
@@ -29,6 +33,13 @@ _P256_KEY: Final = re.compile(
     re.escape(bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")) + b"(.{65})", re.DOTALL
 )
 """A P-256 key in a certificate (RFC 5480)."""
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold."""
+
+    invariant: str
+    what: str
 
 
 class Issued(NamedTuple):
@@ -75,7 +86,7 @@ class Seen:
 
     """
 
-    scenario: Scenario
+    scenario: Personalizing
     state: State
 
     @property
@@ -101,18 +112,16 @@ class Seen:
     def jobs(self) -> int:
         """How many jobs two people approved, over all."""
         beforehand = len(BANKS) - (self.scenario.variant is Variant.NETWORKED)
-        return beforehand + self.scenario.limits.jobs - self.state.left[2]
+        return beforehand + self.scenario.limits.jobs - self.state.left[JOBS]
 
 
-# Of a state ------------------------------------------------------------------------------------------------------
+# Of the module ---------------------------------------------------------------------------------------------------
 
 
-def s2_operating_means_a_whole_chain_and_its_key(seen: Seen) -> str:
+def s2_operating_means_a_whole_chain_and_its_key(record: ModuleRecord, vault: CheckedVault) -> str:
     """S2: chain, key pair and pin hold together, judged by what a module begins to work with."""
-    record = seen.record
     if record.condition is not ModuleCondition.OPERATING:
         return ""
-    vault = seen.scenario.stores[seen.state.stores[0]].vault
     try:
         ModuleAtWork.of(record, vault.find(given(record.key)))
     except InsituError as error:
@@ -120,14 +129,16 @@ def s2_operating_means_a_whole_chain_and_its_key(seen: Seen) -> str:
     return ""
 
 
-def s3_after_a_reset_nothing_of_before_is_left(seen: Seen) -> str:
-    """S3: neither key nor certificate; what is durable besides came at manufacture."""
-    record = seen.record
-    left = seen.scenario.stores[seen.state.stores[0]].vault.fork()
+def s3_after_a_reset_nothing_of_before_is_left(record: ModuleRecord, vault: CheckedVault) -> str:
+    """S3: neither keys nor certificates, symmetric keys included; what is durable besides came at manufacture."""
+    left = vault.fork()
     left.restart()
     if record.condition is ModuleCondition.RESET and (left.labels() != record.lasting or record.module):
         return f"after a reset the module holds {', '.join(sorted(left.labels() - record.lasting)) or 'a certificate'}"
     return ""
+
+
+# Of a state ------------------------------------------------------------------------------------------------------
 
 
 def s6_two_people_approved_each_certificate_and_each_approval_once(seen: Seen) -> str:
@@ -238,22 +249,45 @@ def s13_both_ends_want_the_same(one: CheckedSession, other: CheckedSession) -> s
 def s9_no_secret_is_told(done: Done, before: dict[str, bytes]) -> str:
     """S9: in no frame, note, forwarded message or error."""
     told = repr(canonical((tuple(frame.content for frame in done.sent), done.notes, done.forwarded, done.error)))
-    secrets = {**before, **(done.store.vault.secrets() if done.store is not None else {})}
+    secrets = {**before, **done.store.vault.secrets()}
     for label, secret in secrets.items():
         if len(secret) >= 6 and (repr(secret)[2:-1] in told or secret.hex() in told):
             return f"{label!r} is told"
     return ""
 
 
-def s6_what_is_signed_was_announced(done: Done) -> str:
+def s6_what_is_signed_was_announced(done: Done, _: dict[str, bytes]) -> str:
     """S6: the entry in the log is durable before the signature is made."""
-    is_early = done.store is not None and done.store.vault.early
-    return "a card signed before its log said so" if is_early else ""
+    return "a card signed before its log said so" if done.store.vault.early else ""
 
 
-OF_A_STATE: Final[tuple[Callable[[Seen], str], ...]] = (
+def a_session_that_is_over_is_at_an_end(done: Done, _: dict[str, bytes]) -> str:
+    """Where a session ended, nothing could go on: the module is as its record says, others are in a last state."""
+    session = done.last
+    if session is None:
+        return ""
+    if session.party == MODULE.party:
+        kept = resting_state(decode_record(ModuleRecord, given(done.store.vault.record), **RECORD_LIMITS))
+        ends = kept.name == session.state.name
+    else:
+        ends = not session.accepted_by_party
+    if not ends:
+        return f"{session.party}: the session is over, in {session.state.name}"
+    return f"{session.party}: the proof is over, in {session.proving}" if _ended_by_proof(done, session) else ""
+
+
+def _ended_by_proof(done: Done, session: CheckedSession) -> bool:
+    """Whether the stage of proof ended the session, and is somewhere else than at its end."""
+    entered = [each.note.party for each in done.order if isinstance(each, Show) and isinstance(each.note, StateEntered)]
+    return bool(session.proving and session.accepted and session.proof_name in entered)
+
+
+OF_THE_MODULE: Final[tuple[Callable[[ModuleRecord, CheckedVault], str], ...]] = (
     s2_operating_means_a_whole_chain_and_its_key,
     s3_after_a_reset_nothing_of_before_is_left,
+)
+"""In every kind of world, where the module is the first party."""
+OF_A_STATE: Final[tuple[Callable[[Seen], str], ...]] = (
     s6_two_people_approved_each_certificate_and_each_approval_once,
     s11_only_a_key_that_the_module_made_is_certified,
     what_operates_came_from_one_bank,
@@ -265,85 +299,14 @@ OF_A_MOVE: Final[tuple[Callable[[Seen, Move, Seen], str], ...]] = (
     s10_what_is_replayed_changes_nothing,
     an_agreement_counts_once,
 )
+OF_A_SESSION: Final[tuple[Callable[[Done, dict[str, bytes]], str], ...]] = (
+    s9_no_secret_is_told,
+    s6_what_is_signed_was_announced,
+    a_session_that_is_over_is_at_an_end,
+)
+"""In every kind of world."""
 
 
-class Violation(NamedTuple):
-    """An invariant that does not hold."""
-
-    invariant: str
-    what: str
-
-
-class Judge:
-    """All invariants or some of them, each looked at once for what it depends on.
-
-    Args:
-        scenario: where.
-        only: the names of those that count; None: all.
-
-    """
-
-    def __init__(self, scenario: Scenario, only: frozenset[str] | None = None) -> None:
-        self._scenario = scenario
-        self._of_a_state = [each for each in OF_A_STATE if only is None or each.__name__ in only]
-        self._of_a_move = [each for each in OF_A_MOVE if only is None or each.__name__ in only]
-        self._states: dict[object, Violation | None] = {}
-        self._moves: dict[object, Violation | None] = {}
-        self._links: dict[tuple[int, int], Violation | None] = {}
-        self._looked_at = 0
-
-    def state(self, state: State) -> Violation | None:
-        """What is wrong with a state."""
-        about = state.stores, state.facts, state.left[2]
-        if about not in self._states:
-            seen = Seen(self._scenario, state)
-            self._states[about] = next(
-                (Violation(each.__name__, what) for each in self._of_a_state if (what := each(seen))), None
-            )
-        return self._states[about] or self._link(state)
-
-    def move(self, before: State, move: Move, after: State) -> Violation | None:
-        """What is wrong with a move."""
-        if before.stores == after.stores:
-            return None
-        about = before.stores, after.stores, before.facts, move.kind, move.who
-        if about not in self._moves:
-            one, other = Seen(self._scenario, before), Seen(self._scenario, after)
-            self._moves[about] = next(
-                (Violation(each.__name__, what) for each in self._of_a_move if (what := each(one, move, other))), None
-            )
-        return self._moves[about]
-
-    def sessions(self) -> Violation | None:
-        """What is wrong with anything that a session did since the last call."""
-        for done, before in self._scenario.steps[self._looked_at :]:
-            self._looked_at += 1
-            if what := s9_no_secret_is_told(done, before):
-                return Violation(s9_no_secret_is_told.__name__, what)
-            if what := s6_what_is_signed_was_announced(done):
-                return Violation(s6_what_is_signed_was_announced.__name__, what)
-        return None
-
-    def _link(self, state: State) -> Violation | None:
-        for slot in state.slots[1:]:
-            if slot.peer == 0 and slot.end != IDLE and state.slots[0].end != IDLE:
-                about = slot.end, state.slots[0].end
-                if about not in self._links:
-                    ends = self._scenario.ends
-                    what = s13_both_ends_want_the_same(ends[about[0]].session, ends[about[1]].session)
-                    self._links[about] = Violation(s13_both_ends_want_the_same.__name__, what) if what else None
-                if self._links[about] is not None:
-                    return self._links[about]
-        return None
-
-
-def invariants() -> Iterator[tuple[str, str]]:
-    """Name and first line of what each says."""
-    for each in (
-        *OF_A_STATE,
-        *OF_A_MOVE,
-        s13_both_ends_want_the_same,
-        s9_no_secret_is_told,
-        s6_what_is_signed_was_announced,
-    ):
-        yield each.__name__, (each.__doc__ or "").split("\n", 1)[0]
+def depends(state: State) -> Hashable:
+    """What of a state these look at."""
+    return state.stores, state.facts, state.left[JOBS]

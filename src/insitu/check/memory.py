@@ -1,4 +1,4 @@
-"""Key memory that can be gone on with from the same place more than once, and whose entropy repeats.
+"""Key memory and a registry that can be gone on with from the same place more than once, and entropy that repeats.
 
 Real keys and real signatures of the product's software store; deterministic (RFC 6979), so that a step of a party gives
 the same bytes in whichever order everything else happened.
@@ -7,6 +7,7 @@ the same bytes in whichever order everything else happened.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from copy import copy
 from functools import lru_cache
 from hashlib import sha256, shake_256
 from typing import Any, Final
@@ -19,6 +20,8 @@ from ..protocol.messages import RECORD_LIMITS, CardRecord, decode_record
 from ..protocol.parties.card_data import SIGNING
 from ..protocol.parties.card_record import log_of
 from ..protocol.stores.card_log import Intent
+from ..protocol.stores.memory_registry import MemoryRegistry
+from .values import canonical
 
 
 class Repeated:
@@ -167,6 +170,24 @@ class CheckedVault(Vault):
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         """There is no medium."""
+
+
+class CheckedRegistry(MemoryRegistry):
+    """A central system's registry in memory, forked at will; of its audit trail, which only grows, it keeps nothing."""
+
+    def fork(self) -> CheckedRegistry:
+        """The same once more, from here."""
+        other = CheckedRegistry()
+        vars(other).update({name: copy(value) for name, value in vars(self).items() if name != "_lock"})
+        return other
+
+    @property
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+        return canonical({name: value for name, value in vars(self).items() if name != "_lock"})
+
+    def _enter(self, at: int, actor: str, action: str, subject: str, detail: str) -> None:
+        """Nobody reads it here."""
 
 
 def fresh_pair(name: str) -> tuple[CheckedVault, KeyHandle]:

@@ -30,6 +30,7 @@ from ..protocol.parties.module import MODULE
 from ..protocol.parties.unit import UNIT
 from .attacks import WITHSTOOD
 from .liveness import Liveness
+from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
 from .state import Limits
@@ -50,7 +51,7 @@ class World:
 
     def scenario(self) -> Scenario:
         """It, anew: nothing that was remembered under another table."""
-        return Scenario(self.option, WITHSTOOD[self.option], maker=self.maker, limits=LIMITS)
+        return Personalizing(self.option, WITHSTOOD[self.option], maker=self.maker, limits=LIMITS)
 
 
 _T = TrustOption

@@ -129,6 +129,11 @@ class NetworkedUnit:
 
             session.handshake.terms = terms.taken_up(found)
 
+    def leave(self, store: Store, session: CheckedSession) -> Store:
+        """See Party."""
+        store.vault.restart()
+        return store
+
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
         company = self.company(session)

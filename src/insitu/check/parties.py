@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from ..protocol.engine import Close, Consult, InsituError, LookUp, Persist, Send, Show, StartTimer, StopTimer
+from ..protocol.engine import Close, Consult, InsituError, LookUp, Persist, Send, StartTimer, StopTimer
 from ..protocol.messages import CardRole, KeyPolicy, NumberMaker, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import ModuleState
@@ -63,9 +63,10 @@ class Done:
         sent: the frames, in order.
         notes: what was shown, in order.
         forwarded: what went to a second link.
-        crashes: what would be left, and sent, if the power had been cut within.
+        crashes: what would be left, and sent, and how many of the effects done, if the power had been cut within.
         error: why the session ended, where it did not end in good order.
-        order: the effects in the order in which they were performed, for the invariants about order.
+        order: the effects in the order in which they were performed.
+        last: the session as it ended; None: it goes on, or there was none.
 
     """
 
@@ -74,9 +75,10 @@ class Done:
     sent: tuple[Frame, ...] = ()
     notes: tuple[object, ...] = ()
     forwarded: tuple[object, ...] = ()
-    crashes: tuple[tuple[Store, tuple[Frame, ...]], ...] = ()
+    crashes: tuple[tuple[Store, tuple[Frame, ...], int], ...] = ()
     error: str = ""
     order: tuple[object, ...] = ()
+    last: CheckedSession | None = None
 
 
 class Party(Protocol):
@@ -99,8 +101,12 @@ class Party(Protocol):
         """Its ports."""
         ...
 
+    def leave(self, store: Store, session: CheckedSession) -> Store:
+        """`store`, which was forked, when the session is over."""
+        ...
 
-def begin(party: Party, store: Store, name: str) -> Done:
+
+def begin(party: Party, store: Store, name: str, at: int = NOW) -> Done:
     """The session called `name`, begun.
 
     Raises:
@@ -110,10 +116,10 @@ def begin(party: Party, store: Store, name: str) -> Done:
     store = store.fork()
     store.vault.draw_as(name)
     session = party.begin(store, name)
-    return _performed(party, End(session), store, session.start(NOW))
+    return _performed(party, End(session), store, session.start(at), at)
 
 
-def move(party: Party, end: End, store: Store, do: Callable[[CheckedSession], Outcome]) -> Done:
+def move(party: Party, end: End, store: Store, do: Callable[[CheckedSession], Outcome], at: int = NOW) -> Done:
     """What comes of `do`; `end` and `store` are as before."""
     store, session = store.fork(), end.session.fork()
     party.take_up(store, session)
@@ -121,32 +127,32 @@ def move(party: Party, end: End, store: Store, do: Callable[[CheckedSession], Ou
         outcome = do(session)
     except InsituError as error:  # an order that is refused changes nothing
         return Done(end, store, error=str(error))
-    return _performed(party, replace(end, session=session), store, outcome)
+    return _performed(party, replace(end, session=session), store, outcome, at)
 
 
-def answer(party: Party, end: End, store: Store, reply: Callable[[Ports, Consult], object]) -> Done:
+def answer(party: Party, end: End, store: Store, reply: Callable[[Ports, Consult], object], at: int = NOW) -> Done:
     """A person answers what was asked first."""
     asked, *others = end.asked
     store, session = store.fork(), end.session.fork()
     party.take_up(store, session)
     ports = party.surroundings(store, session, [])
     event = reply(ports, asked)
-    outcome = session.answer(event, NOW)
-    return _performed(party, replace(end, session=session, asked=tuple(others)), store, outcome)
+    outcome = session.answer(event, at)
+    return _performed(party, replace(end, session=session, asked=tuple(others)), store, outcome, at)
 
 
-def _performed(party: Party, end: End, store: Store, outcome: Outcome) -> Done:
+def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int) -> Done:
     session, timers, asked = end.session, set(end.timers), list(end.asked)
     sent: list[Frame] = []
     notes: list[object] = []
     forwarded: list[object] = []
     order: list[object] = []
-    crashes: list[tuple[Store, tuple[Frame, ...]]] = []
+    crashes: list[tuple[Store, tuple[Frame, ...], int]] = []
     ports = replace(party.surroundings(store, session, forwarded), show=notes.append)
     queue = deque(outcome)
 
     def may_crash() -> None:
-        crashes.append((store.restarted(), tuple(sent)))
+        crashes.append((store.restarted(), tuple(sent), len(order)))
 
     while queue:
         effect = queue.popleft()
@@ -172,26 +178,21 @@ def _performed(party: Party, end: End, store: Store, outcome: Outcome) -> Done:
                 if isinstance(effect, (Persist, LookUp)):
                     may_crash()
                 if event is not None:
-                    queue.extend(session.answer(event, NOW))
+                    queue.extend(session.answer(event, at))
     left = None if session.closed else End(session, frozenset(timers), tuple(asked))
     if left is None:
-        store.vault.restart()
+        store = party.leave(store, session)
     return Done(
         left,
         store,
         tuple(sent),
         tuple(notes),
         tuple(forwarded),
-        _worth_telling(crashes),
+        tuple(crashes),
         "" if session.error is None else str(session.error),
-        tuple(each for each in order if not isinstance(each, Show)),
+        tuple(order),
+        session if left is None else None,
     )
-
-
-def _worth_telling(crashes: list[tuple[Store, tuple[Frame, ...]]]) -> tuple[tuple[Store, tuple[Frame, ...]], ...]:
-    """The last one is that after the step, which is a move of its own."""
-    found = {(store.identity, sent): (store, sent) for store, sent in crashes[:-1]}
-    return tuple(found.values())
 
 
 # Module --------------------------------------------------------------------------------------------------------
@@ -231,6 +232,11 @@ class ModuleParty:
 
     def take_up(self, store: Store, session: CheckedSession) -> None:
         """Nothing is kept from one event to the next."""
+
+    def leave(self, store: Store, session: CheckedSession) -> Store:
+        """See Party."""
+        store.vault.restart()
+        return store
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
@@ -288,6 +294,11 @@ class UnitParty:
 
     def take_up(self, store: Store, session: CheckedSession) -> None:
         """Nothing is kept from one event to the next."""
+
+    def leave(self, store: Store, session: CheckedSession) -> Store:
+        """See Party."""
+        store.vault.restart()
+        return store
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""

@@ -1,116 +1,134 @@
-"""The world as the search sees it: what a state is, and every move that is possible in one.
+"""A world as the search sees it: what a state is, and every move that is possible in one.
 
 A state is a tuple of small numbers: the stores, one slot for each session that a party can have, what the intruder has
-heard, what has happened so far that matters for the invariants, and how many crashes, resets and jobs are left. What a
+heard, what has happened so far that matters for the invariants, and how often what is bounded may still happen. What a
 party does with an event in one of its own states is computed once, by the product, and remembered (parties.py).
+
+What all worlds have in common is here: links, frames, timers, crashes, and the intruder at any end. Who is there and
+what people and programs do besides is in personalizing.py and in operating.py.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ..protocol.channel.trust.conveyed import NumberConveyed
-from ..protocol.engine import Consult, Forward, InsituError, Send, StateError, given
+from ..protocol.engine import Consult, InsituError, Show, given
 from ..protocol.messages import (
-    NUMBER_BYTES,
     RECORD_LIMITS,
-    Conveyance,
     Message,
-    ModuleCondition,
     ModuleRecord,
-    NumberMaker,
     Purpose,
-    TrustOption,
     decode_message,
     decode_record,
-    encode_message,
 )
-from ..protocol.parties.mobile import MOBILE, Begun, MobileData, MobileState, at_module
-from ..protocol.parties.module_data import KeyMade
-from ..protocol.parties.unit import FingerprintsAgree, FingerprintsDiffer, JobApproved, ModulePersonalized
 from ..protocol.ports import Ports
-from ..protocol.session import Outcome
+from ..protocol.session import Outcome, Transmit
 from .channel import CheckedSession, Frame
-from .intruder import Intruder, Power
-from .memory import Repeated
-from .networked import NetworkedUnit
-from .parties import MOBILE as MOBILE_NAME
-from .parties import Done, End, ModuleParty, Party, UnitParty, answer, begin, move
-from .people import approve_another, reset_by_hand, see_to_module, see_to_unit
-from .state import CUT, IDLE, INTRUDER, NOBODY, USEFUL, Fact, Limits, Local, Move, Place, Slot, State, Variant
+from .intruder import Intruder
+from .parties import Done, End, Party, answer, begin, move
+from .state import CUT, IDLE, INTRUDER, NOBODY, USEFUL, Fact, Local, Move, Place, Slot, State
 from .values import Pool, canonical
-from .world import BANKS, NOW, SERIAL, Beginning, Store, beginning
+from .world import NOW, Beginning, Store
+
+CRASHES: Final = 0
+"""Where in `State.left` it says how many crashes there may still be."""
 
 
-@dataclass
-class Scenario:
-    """One trust option, and everything that may happen.
+class Scenario(ABC):
+    """A world, and everything that may happen in it.
 
-    Attributes:
-        option: of all honest sessions.
-        powers: that the intruder has besides.
-        variant: see Variant.
-        limits: see Limits.
-        maker: who makes the number that a mobile conveys (A9).
+    Args:
+        start: how it begins.
+        places: where sessions take place, those first that call.
+        intruder: who is there besides.
+        purposes: for which those call.
 
     """
 
-    option: TrustOption
-    powers: frozenset[Power] = frozenset()
-    variant: Variant = Variant.FIELD
-    maker: NumberMaker = NumberMaker.UNIT
-    limits: Limits = field(default_factory=Limits)
-    start: Beginning = field(init=False)
-    places: tuple[Place, ...] = field(init=False)
-    stores: Pool[Store] = field(default_factory=Pool, init=False)
-    ends: Pool[End] = field(default_factory=Pool, init=False)
-    frames: Pool[Frame] = field(default_factory=Pool, init=False)
-    orders: Pool[object] = field(default_factory=Pool, init=False)
-    heard: Pool[frozenset[Message]] = field(default_factory=Pool, init=False)
-    facts: Pool[frozenset[Fact]] = field(default_factory=Pool, init=False)
-    mobiles: Pool[tuple[MobileState, MobileData]] = field(default_factory=Pool, init=False)
-
-    def __post_init__(self) -> None:
-        self.start = beginning(self.option)
-        module = ModuleParty(self.option, self.start)
-        units = [UnitParty(self.option, self.start, bank, self.maker) for bank in BANKS]
-        here = Place("module", module, 0, self.limits.module)
-        if self.variant is Variant.FIELD:
-            first = Place("unit 1", units[0], 1, self.limits.first)
-            self.places = (here, first, Place("unit 2", units[1], 2, self.limits.second))
-        else:
-            service = NetworkedUnit(self.option, self.start, BANKS[0], self.maker)
-            lines = (("unit, line 1", self.limits.first), ("unit, line 2", self.limits.second))
-            self.places = (here, *(Place(name, service, 1, runs) for name, runs in lines))
-        self.intruder = Intruder(self.start, self.option, self.powers)
+    def __init__(
+        self, start: Beginning, places: tuple[Place, ...], intruder: Intruder, purposes: tuple[Purpose, ...]
+    ) -> None:
+        self.start = start
+        self.places = places
+        self.intruder = intruder
+        self._purposes = purposes
+        self.stores: Pool[Store] = Pool()
+        self.ends: Pool[End] = Pool()
+        self.frames: Pool[Frame] = Pool()
+        self.orders: Pool[object] = Pool()
+        self.heard: Pool[frozenset[Message]] = Pool()
+        self.facts: Pool[frozenset[Fact]] = Pool()
         self._locals: dict[Hashable, Local | None] = {}
         self._done: list[tuple[Done, dict[str, bytes]]] = []
         self._sayings: dict[tuple[int, int], list[tuple[str, Message, int]]] = {}
-        self._operating: dict[int, tuple[Fact, ...]] = {}
-        self._intruded: dict[tuple[int, int, int], list[tuple[Move, Local]]] = {}
-        self._told: dict[tuple[int, int], object | None] = {}
+        self._intruded: dict[tuple[int, int, int, int], list[tuple[Move, Local]]] = {}
         self._restarted: dict[int, int] = {}
+        self._records: dict[int, ModuleRecord] = {}
         self._described: dict[int, str] = {}
         self.frames.number(Frame("cut"), "cut")
 
-    # The first state
+    # What a world is
 
+    @abstractmethod
     def initial(self) -> State:
         """Before anything happened."""
-        units = [self.start.units[bank] for bank in BANKS]
-        if self.variant is Variant.NETWORKED:
-            units[0] = self.start.networked
-        stores = (self.start.module, *units)
+
+    @abstractmethod
+    def facts_of(self, place: int, note: object) -> Iterator[Fact]:
+        """What happened, from what was shown, asked or sent (a message) at this place."""
+
+    @abstractmethod
+    def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
+        """From a state in which nothing runs: why it cannot end well, if people see to what they must; empty: it can.
+
+        `settle` has everything that runs come to its end, or says why it does not.
+        """
+
+    def consequences(self, before: State, after: State, place: int, local: Local) -> State:
+        """What follows besides when a session did something: `after`, where nothing does."""
+        return after
+
+    def replies(self, state: State, place: int, end: End) -> Iterator[tuple[str, Callable[[Ports, Consult], object]]]:
+        """What the person says who is asked there."""
+        return iter(())
+
+    def wishes(self, state: State, place: int, slot: Slot) -> Iterator[tuple[Move, State]]:
+        """What a session is told by its own people and programs, in the ordinary course of things."""
+        return iter(())
+
+    def others(self, state: State) -> Iterator[tuple[Move, State]]:
+        """What happens beside the sessions."""
+        return iter(())
+
+    def passed(self, state: State, timer: str) -> State | None:
+        """The state in which this timer may run out; None: it may not, any more."""
+        return state
+
+    def rests(self, slot: Slot) -> bool:
+        """Whether nothing more has to happen there."""
+        return slot.end == IDLE
+
+    def hears_more(self, victim: CheckedSession) -> bool:
+        """Whether the intruder says still more to this session."""
+        return True
+
+    def at(self, state: State) -> int:
+        """What time it is, unix seconds."""
+        return NOW
+
+    def beginning(self, stores: tuple[Store, ...], left: tuple[int, ...], beside: int = 0) -> State:
+        """A state in which nothing has happened."""
         return State(
-            tuple(self.store_number(store) for store in stores),
+            tuple(map(self.store_number, stores)),
             tuple(Slot(IDLE, NOBODY, (), (), place.runs) for place in self.places),
             self.heard.number(frozenset(), frozenset()),
             self.facts.number(frozenset(), frozenset()),
-            (self.limits.crashes, self.limits.resets, self.limits.jobs),
-            self.mobiles.number(_MOBILE, canonical(_MOBILE)),
+            left,
+            beside,
         )
 
     def store_number(self, store: Store) -> int:
@@ -129,44 +147,65 @@ class Scenario:
         if about not in self._locals:
             try:
                 done = do()
-                self._locals[about] = self._local(done)
+                self._locals[about] = self._local(place, done)
                 self._done.append((done, self.stores[store].vault.secrets()))
             except InsituError:
                 self._locals[about] = None
         return self._locals[about]
 
-    def _local(self, done: Done) -> Local:
-        heard: list[Message] = []
-        for frame in done.sent:
-            if frame.kind == "record":
-                message = decode_message(frame.content[4])
-                if isinstance(message, USEFUL):
-                    heard.append(message)
+    def _local(self, place: int, done: Done) -> Local:
+        came_up = self.came_up(self.store_number(done.store))
+        every = self._told(place, done.order)
+        crashes: dict[tuple[int, tuple[int, ...], tuple[Fact, ...]], None] = {}
+        for store, sent, order in done.crashes:
+            facts = self._told(place, done.order[:order])
+            crashes[self.store_number(store), tuple(map(self.frame_number, sent)), facts] = None
+        crashes.pop((came_up, tuple(map(self.frame_number, done.sent)), every), None)  # a move of its own
         return Local(
             IDLE if done.end is None else self.ends.number(done.end, done.end.identity),
             self.store_number(done.store),
             tuple(map(self.frame_number, done.sent)),
-            tuple(heard),
-            tuple(_facts(done)),
+            tuple(message for message in _messages(done.sent) if isinstance(message, USEFUL)),
+            every,
             done.forwarded,
-            tuple((self.store_number(store), tuple(map(self.frame_number, sent))) for store, sent in done.crashes),
+            tuple(crashes),
             done,
         )
 
+    def _told(self, place: int, order: tuple[object, ...]) -> tuple[Fact, ...]:
+        """The facts in what was done, in order."""
+        found: list[Fact] = []
+        for effect in order:
+            match effect:
+                case Show(note):
+                    found += self.facts_of(place, note)
+                case Transmit(frames):
+                    for message in _messages(frames):
+                        found += self.facts_of(place, message)
+                case _:
+                    found += self.facts_of(place, effect)
+        return tuple(found)
+
     def event(
-        self, place: int, slot: Slot, store: int, key: Hashable, do: Callable[[CheckedSession], Outcome]
+        self,
+        place: int,
+        slot: Slot,
+        store: int,
+        key: Hashable,
+        do: Callable[[CheckedSession], Outcome],
+        at: int = NOW,
     ) -> Local:
         """What comes of an event at a session that runs."""
         about, end = self.places[place], self.ends[slot.end]
-        found = self.local(place, slot.end, store, key, lambda: move(about.party, end, self.stores[store], do))
+        found = self.local(place, slot.end, store, key, lambda: move(about.party, end, self.stores[store], do, at))
         return given(found)
 
-    def receive(self, place: int, slot: Slot, store: int, frame: int) -> Local:
+    def receive(self, place: int, slot: Slot, store: int, frame: int, at: int) -> Local:
         """What comes of a frame."""
         if frame == CUT:
             return self.event(place, slot, store, "lost", lambda session: session.lost("the link ended"))
         arrived = self.frames[frame]
-        return self.event(place, slot, store, frame, lambda session: session.receive(arrived, NOW))
+        return self.event(place, slot, store, (frame, at), lambda session: session.receive(arrived, at), at)
 
     # States that follow
 
@@ -190,12 +229,8 @@ class Scenario:
         facts = state.facts
         if local.facts:
             facts = self.happened(facts, local.facts)
-        if place == 0 and local.store != state.stores[0]:
-            facts = self.happened(facts, self._what_operates(local.store))
-        after = State(tuple(stores), tuple(slots), known, facts, state.left, state.mobile)
-        for message in local.forwarded:
-            after = self._conveyed(after, place, message)
-        return after
+        after = State(tuple(stores), tuple(slots), known, facts, state.left, state.beside)
+        return self.consequences(state, after, place, local)
 
     def learned(self, known: int, heard: tuple[Message, ...]) -> int:
         """What the intruder knows, having heard these as well."""
@@ -204,44 +239,17 @@ class Scenario:
 
     def happened(self, facts: int, new: tuple[Fact, ...]) -> int:
         """What has happened, with these."""
+        if not new:
+            return facts
         more = self.facts[facts].union(new)
         return self.facts.number(more, more)
 
     def module_record(self, store: int) -> ModuleRecord:
         """What the module keeps."""
-        return decode_record(ModuleRecord, given(self.stores[store].vault.record), **RECORD_LIMITS)
-
-    def _what_operates(self, store: int) -> tuple[Fact, ...]:
-        if store not in self._operating:
-            record = self.module_record(store)
-            is_so = record.condition is ModuleCondition.OPERATING
-            self._operating[store] = (("operated", record.epoch, given(record.module)),) if is_so else ()
-        return self._operating[store]
-
-    # The mobile, which is the first bank's
-
-    def _conveyed(self, state: State, place: int, message: object) -> State:
-        """What a session hands to its second link: the mobile is there, and passes it on as its table says."""
-        where, data = self.mobiles[state.mobile]
-        events: list[object] = [message]
-        if place == 0 and isinstance(message, Conveyance):
-            where, data = MobileState.READY, MobileData(message.serial, Repeated("mobile")(NUMBER_BYTES))
-            events.insert(0, Begun())
-        for event in events:
-            try:
-                step = MOBILE.step(where, data, event)
-            except InsituError:
-                return state
-            where, data = step.state, step.data
-            state = state._replace(mobile=self.mobiles.number((where, data), canonical((where, data))))
-            for effect in step.effects:
-                if isinstance(effect, Send):
-                    state = self.ordered(state, 0, at_module(encode_message(effect.message)))  # type: ignore[arg-type]
-                elif isinstance(effect, Forward) and isinstance(effect.message, Conveyance):
-                    said = effect.message
-                    known = NumberConveyed(said.serial, said.binding, given(said.random), MOBILE_NAME)
-                    state = self.ordered(state, 1, known)
-        return state
+        if store not in self._records:
+            kept = given(self.stores[store].vault.record)
+            self._records[store] = decode_record(ModuleRecord, kept, **RECORD_LIMITS)
+        return self._records[store]
 
     def ordered(self, state: State, place: int, event: object) -> State:
         """Something came over the second link of a session, if there is one."""
@@ -249,7 +257,7 @@ class Scenario:
         if slot.end == IDLE:
             return state
         number = self.orders.number(event, canonical(event))
-        return _with(state, place, slot._replace(orders=(*slot.orders, number)))
+        return with_slot(state, place, slot._replace(orders=(*slot.orders, number)))
 
     # Moves
 
@@ -261,8 +269,7 @@ class Scenario:
                     yield from self._openings(state, place)
             else:
                 yield from self._happenings(state, place, slot)
-        yield from self._conveyances(state)
-        yield from self._by_people(state)
+        yield from self.others(state)
         yield from self._crashes_at_rest(state)
 
     def honest_moves(self, state: State) -> Iterator[tuple[Move, State]]:
@@ -278,14 +285,6 @@ class Scenario:
             if slot.end != IDLE:
                 yield from self._expiries(state, place, slot)
 
-    def prepared(self, state: State) -> State:
-        """People have seen to what a personalization by the first unit needs."""
-        after = self._people(state, 0, "see to", see_to_module)
-        after = None if after is None else self._people(after, 1, "see to", see_to_unit)
-        if after is None:
-            raise StateError("nobody can see to it", who="check")
-        return after
-
     @property
     def steps(self) -> list[tuple[Done, dict[str, bytes]]]:
         """What sessions and people were seen to do, each once."""
@@ -295,7 +294,8 @@ class Scenario:
         about, slot = self.places[place], state.slots[place]
         store = state.stores[about.store]
         name = f"{about.name}, run {slot.runs}"
-        local = self.local(place, IDLE, store, name, lambda: begin(about.party, self.stores[store], name))
+        at = self.at(state)
+        local = self.local(place, IDLE, store, (name, at), lambda: begin(about.party, self.stores[store], name, at))
         if local is None:
             return None
         slots = list(state.slots)
@@ -303,26 +303,27 @@ class Scenario:
         return self.applied(state._replace(slots=tuple(slots)), place, local, inbox=(), orders=()), local
 
     def _openings(self, state: State, place: int) -> Iterator[tuple[Move, State]]:
-        if place == 0:
-            for other in range(1, len(state.slots)):
-                if state.slots[other].end == IDLE and state.slots[other].runs:
-                    opened = self.joined(state, other)
+        if self.places[place].calls:
+            for other, slot in enumerate(state.slots):
+                if slot.end == IDLE and slot.runs and not self.places[other].calls:
+                    opened = self.joined(state, other, place)
                     if opened is not None:
-                        yield Move("join", self.places[0].name, self.places[other].name, "a link is made"), opened
+                        names = self.places[place].name, self.places[other].name
+                        yield Move("join", *names, "a link is made"), opened
         yield from self._intrusions(state, place)
 
-    def joined(self, state: State, unit: int) -> State | None:
-        """A link between the module and this unit."""
-        first = self._begun(state, unit, 0)
+    def joined(self, state: State, called: int, caller: int = 0) -> State | None:
+        """A link between these two places."""
+        first = self._begun(state, called, caller)
         if first is None:
             return None
-        second = self._begun(first[0], 0, unit)
+        second = self._begun(first[0], caller, called)
         return None if second is None else second[0]
 
     def _intrusions(self, state: State, place: int) -> Iterator[tuple[Move, State]]:
         """The intruder is at the other end, with whatever he has; his handshake to its end, whatever that is."""
         about, slot = self.places[place], state.slots[place]
-        key = place, state.stores[about.store], slot.runs
+        key = place, state.stores[about.store], slot.runs, self.at(state)
         if key not in self._intruded:
             self._intruded[key] = list(self._shaken(state, place))
         for move_made, local in self._intruded[key]:
@@ -335,29 +336,27 @@ class Scenario:
         if begun is None:
             return
         opened, local = begun
-        victim, name = self.ends[opened.slots[place].end].session, self.places[place].name
+        victim, name, at = self.ends[opened.slots[place].end].session, self.places[place].name, self.at(state)
         for loot in self.intruder.loot:
-            if place == 0:
+            if self.places[place].calls:
                 reply = self.intruder.called(loot)
                 made = Move("intrude", name, "intruder", f"he answers by {loot.name}")
-                yield (
-                    made,
-                    self._followed(place, local, _replies_to(map(self.frames.__getitem__, local.sent), reply), reply),
-                )
+                waiting = _replies_to(map(self.frames.__getitem__, local.sent), reply)
+                yield made, self._followed(place, local, waiting, reply, at)
                 continue
-            for purpose in (Purpose.PERSONALIZE, Purpose.STATUS):
+            for purpose in self._purposes:
                 first, reply = self.intruder.calls(victim, loot, purpose)
                 text = f"he calls by {loot.name}, {purpose.name.lower()}"
-                yield Move("intrude", name, "intruder", text), self._followed(place, local, [first], reply)
+                yield Move("intrude", name, "intruder", text), self._followed(place, local, [first], reply, at)
 
     def _followed(
-        self, place: int, local: Local, waiting: list[Frame], reply: Callable[[Frame], Frame | None]
+        self, place: int, local: Local, waiting: list[Frame], reply: Callable[[Frame], Frame | None], at: int
     ) -> Local:
         """What all of a handshake comes to."""
         heard, facts, forwarded = local.heard, local.facts, local.forwarded
         while waiting and local.end != IDLE:
             slot = Slot(local.end, INTRUDER, (), (), 0)
-            local = self.receive(place, slot, local.store, self.frame_number(waiting.pop(0)))
+            local = self.receive(place, slot, local.store, self.frame_number(waiting.pop(0)), at)
             heard, facts, forwarded = heard + local.heard, facts + local.facts, forwarded + local.forwarded
             waiting += _replies_to(map(self.frames.__getitem__, local.sent), reply)
         return replace(local, sent=(), heard=heard, facts=facts, forwarded=forwarded, crashes=())
@@ -369,12 +368,15 @@ class Scenario:
         if slot.peer == INTRUDER:
             yield from self._said(state, place, slot)
             cut = slot._replace(inbox=(CUT,), peer=NOBODY)
-            yield Move("cut", self.places[place].name, "intruder"), _with(state, place, cut)
+            yield Move("cut", self.places[place].name, "intruder"), with_slot(state, place, cut)
         elif slot.peer >= 0:
             if place < slot.peer:
-                both = _with(state, place, slot._replace(inbox=(CUT,), peer=NOBODY))
+                both = with_slot(state, place, slot._replace(inbox=(CUT,), peer=NOBODY))
                 theirs = state.slots[slot.peer]._replace(inbox=(CUT,), peer=NOBODY)
-                yield Move("cut", self.places[place].name, self.places[slot.peer].name), _with(both, slot.peer, theirs)
+                yield (
+                    Move("cut", self.places[place].name, self.places[slot.peer].name),
+                    with_slot(both, slot.peer, theirs),
+                )
             yield from self._injections(state, place, slot)
 
     def _deliveries(self, state: State, place: int, slot: Slot) -> Iterator[tuple[Move, State]]:
@@ -394,7 +396,7 @@ class Scenario:
 
     def _said(self, state: State, place: int, slot: Slot) -> Iterator[tuple[Move, State]]:
         victim = self.ends[slot.end].session
-        if victim.records is None or slot.inbox:
+        if victim.records is None or slot.inbox or not self.hears_more(victim):
             return
         about = slot.end, state.known
         if about not in self._sayings:
@@ -405,17 +407,6 @@ class Scenario:
             ]
         for text, _, frame in self._sayings[about]:
             yield from self._with_crashes(state, place, slot, frame, "say", "intruder", (), text)
-
-    def _conveyances(self, state: State) -> Iterator[tuple[Move, State]]:
-        """What the intruder brings over a second link; he is believed where he has the power."""
-        if self.option is not TrustOption.CONVEYED:
-            return
-        for place, slot in enumerate(state.slots):
-            if slot.end == IDLE or slot.peer != INTRUDER or slot.orders:
-                continue
-            for text, event in self.intruder.conveyances(self.ends[slot.end].session, self.heard[state.known]):
-                after = self.ordered(state, place, event)
-                yield Move("convey", self.places[place].name, "intruder", text), after
 
     def _with_crashes(
         self,
@@ -428,7 +419,7 @@ class Scenario:
         rest: tuple[int, ...],
         text: str = "",
     ) -> Iterator[tuple[Move, State]]:
-        local = self.receive(place, slot, state.stores[self.places[place].store], frame)
+        local = self.receive(place, slot, state.stores[self.places[place].store], frame, self.at(state))
         shown = text or self.described(frame)
         made = Move(kind, self.places[place].name, sender, shown)
         yield made, self.applied(state, place, local, inbox=rest, orders=slot.orders)
@@ -437,70 +428,44 @@ class Scenario:
                 yield Move("crash", self.places[place].name, sender, f"within: {shown}"), crashed
 
     def _crashed(self, state: State, place: int, local: Local) -> Iterator[State]:
-        """The power is cut in the midst of it: part of it was sent, part of it is durable."""
-        for store, sent in local.crashes:
-            partly = Local(IDLE, store, sent, _heard_of(local, len(sent)), local.facts, (), (), local.done)
+        """The power is cut in the midst of it: part of it was sent, part of it is durable, part of it was shown."""
+        for store, sent, facts in local.crashes:
+            partly = Local(IDLE, store, sent, _heard_of(local, len(sent)), facts, (), (), local.done)
             after = self.applied(state, place, partly, inbox=(), orders=())
-            yield self._less(after, 0)
+            yield self.less(after, CRASHES)
 
     def _answers(self, state: State, place: int, slot: Slot) -> Iterator[tuple[Move, State]]:
-        about, end = self.places[place], self.ends[slot.end]
+        about, end, at = self.places[place], self.ends[slot.end], self.at(state)
         if end.asked:
-            for text, reply in self._replies(state, place, end):
+            for text, reply in self.replies(state, place, end):
                 store = state.stores[about.store]
-                do = partial(answer, about.party, end, self.stores[store], reply)
-                local = given(self.local(place, slot.end, store, ("answer", text), do))
+                do = partial(answer, about.party, end, self.stores[store], reply, at)
+                local = given(self.local(place, slot.end, store, ("answer", text, at), do))
                 after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
                 yield Move("answer", about.name, "person", text), after
-        if isinstance(about.party, NetworkedUnit) and JobApproved in end.session.accepted:
-            yield from self._news(state, place, slot, about.party)
+        yield from self.wishes(state, place, slot)
         if slot.orders:
             order, *rest = slot.orders
             event = self.orders[order]
-            local = self.event(
-                place, slot, state.stores[about.store], ("order", order), lambda session: session.submit(event, NOW)
-            )
+            local = self.told(state, place, slot, event)
             after = self.applied(state, place, local, inbox=slot.inbox, orders=tuple(rest))
             yield Move("order", about.name, "mobile", type(event).__name__), after
 
-    def _news(self, state: State, place: int, slot: Slot, unit: NetworkedUnit) -> Iterator[tuple[Move, State]]:
-        """The unit looks what people did, and tells the session that waits for them."""
-        number = state.stores[self.places[place].store]
-        key = slot.end, number
-        if key not in self._told:
-            self._told[key] = unit.news(self.stores[number], self.ends[slot.end].session)
-        told = self._told[key]
-        if told is not None:
-            local = self.event(place, slot, number, "news", lambda session: session.submit(told, NOW))
-            after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
-            yield Move("answer", self.places[place].name, "person", type(told).__name__), after
-
-    def _replies(self, state: State, place: int, end: End) -> Iterator[tuple[str, Callable[[Ports, Consult], object]]]:
-        """What the person says who is asked; an honest one says what is so."""
-        if place == 0:
-            yield "what is in the envelope", lambda ports, asked: ports.consult(asked)
-            return
-        shown = self._shown_by_module(state)
-        question = end.asked[0].question
-        same = shown is not None and shown == canonical(getattr(question, "public", None))
-        if same or Power.UNHEEDED in self.powers:
-            yield "the fingerprints agree", lambda ports, asked: FingerprintsAgree()
-        else:
-            yield "the fingerprints differ", lambda ports, asked: FingerprintsDiffer()
-
-    def _shown_by_module(self, state: State) -> object:
-        """The key whose fingerprint the module shows."""
-        slot = state.slots[0]
-        if slot.end == IDLE:
-            return None
-        key = self.ends[slot.end].session.data.key
-        return None if key is None else canonical(key.public)
+    def told(self, state: State, place: int, slot: Slot, event: object, name: Hashable = None) -> Local:
+        """What comes of a local event, submitted to a session that runs; `name`: of one that nobody may look into."""
+        store, at = state.stores[self.places[place].store], self.at(state)
+        key = "told", name or canonical(event), at
+        return self.event(place, slot, store, key, lambda session: session.submit(event, at), at)
 
     def _expiries(self, state: State, place: int, slot: Slot) -> Iterator[tuple[Move, State]]:
         store = state.stores[self.places[place].store]
+        at = self.at(state)
         for timer in sorted(self.ends[slot.end].timers):
-            local = self.event(place, slot, store, ("expire", timer), partial(_expire, timer))
-            after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
+            before = self.passed(state, timer)
+            if before is None:
+                continue
+            local = self.event(place, slot, store, ("expire", timer, at), partial(_expire, timer, at), at)
+            after = self.applied(before, place, local, inbox=slot.inbox, orders=slot.orders)
             yield Move("expire", self.places[place].name, "", timer), after
 
     def _crashes_at_rest(self, state: State) -> Iterator[tuple[Move, State]]:
@@ -508,40 +473,27 @@ class Scenario:
             return
         running = {self.places[place].store: place for place, slot in enumerate(state.slots) if slot.end != IDLE}
         for store, first in running.items():
-            after, came_up = state, self._came_up(state.stores[store])
+            after, came_up = state, self.came_up(state.stores[store])
             for place, about in enumerate(self.places):
                 if about.store == store and state.slots[place].end != IDLE:
                     local = Local(IDLE, came_up, (), (), (), (), (), _NOTHING)
                     after = self.applied(after, place, local, inbox=(), orders=())
-            yield Move("crash", self.places[first].name, "", "and comes up again"), self._less(after, 0)
+            yield Move("crash", self.places[first].name, "", "and comes up again"), self.less(after, 0)
 
-    def _came_up(self, store: int) -> int:
+    def came_up(self, store: int) -> int:
+        """The number of a store after a crash."""
         if store not in self._restarted:
             self._restarted[store] = self.store_number(self.stores[store].restarted())
         return self._restarted[store]
 
-    def _less(self, state: State, which: int) -> State:
+    def less(self, state: State, which: int) -> State:
+        """One of these the fewer."""
         left = list(state.left)
         left[which] -= 1
-        return state._replace(left=(left[0], left[1], left[2]))
+        return state._replace(left=tuple(left))
 
-    def _by_people(self, state: State) -> Iterator[tuple[Move, State]]:
-        module = state.slots[0]
-        if state.left[1] and module.end == IDLE:
-            after = self._people(state, 0, "reset", reset_by_hand)
-            if after is not None:
-                yield Move("people", "module", "person", "resets it by hand"), self._less(after, 1)
-        if state.left[2]:
-            for place in range(1, len(state.slots)):
-                if state.slots[place].end == IDLE or self.variant is Variant.NETWORKED:
-                    after = self._people(state, place, "job", approve_another)
-                    if after is not None:
-                        yield (
-                            Move("people", self.places[place].name, "person", "approve another job"),
-                            self._less(after, 2),
-                        )
-
-    def _people(self, state: State, place: int, what: str, do: Callable[[Party, Store], Done]) -> State | None:
+    def people(self, state: State, place: int, what: Hashable, do: Callable[[Party, Store], Done]) -> State | None:
+        """What somebody does with a party while no session of it is concerned; None: it cannot be done."""
         about = self.places[place]
         store = state.stores[about.store]
         local = self.local(place, IDLE, store, what, lambda: do(about.party, self.stores[store].fork()))
@@ -549,7 +501,8 @@ class Scenario:
             return None
         stores = list(state.stores)
         stores[about.store] = local.store
-        return state._replace(stores=tuple(stores))
+        after = state._replace(stores=tuple(stores), facts=self.happened(state.facts, local.facts))
+        return self.consequences(state, after, place, local)
 
     def described(self, frame: int) -> str:
         """A frame, for people."""
@@ -560,7 +513,6 @@ class Scenario:
         return self._described[frame]
 
 
-_MOBILE: Final = (MobileState.READY, MobileData(SERIAL, bytes(NUMBER_BYTES)))
 _NOTHING: Final = Done(None, None)  # type: ignore[arg-type]
 
 
@@ -568,7 +520,8 @@ def _replies_to(frames: Iterable[Frame], reply: Callable[[Frame], Frame | None])
     return [answered for frame in frames if (answered := reply(frame)) is not None]
 
 
-def _with(state: State, place: int, slot: Slot) -> State:
+def with_slot(state: State, place: int, slot: Slot) -> State:
+    """The same, with this slot at this place."""
     slots = list(state.slots)
     slots[place] = slot
     return state._replace(slots=tuple(slots))
@@ -578,15 +531,12 @@ def _heard_of(local: Local, sent: int) -> tuple[Message, ...]:
     return local.heard if sent == len(local.sent) else local.heard[:sent]
 
 
-def _facts(done: Done) -> Iterator[Fact]:
-    """What happened, from what was shown."""
-    for note in done.notes:
-        match note:
-            case KeyMade(key):
-                yield "made", key.public.data
-            case ModulePersonalized(_, certificate):
-                yield "confirmed", certificate
+def _messages(frames: Iterable[bytes]) -> Iterator[Message]:
+    """What is in the records among these."""
+    for frame in frames:
+        if isinstance(frame, Frame) and frame.kind == "record":
+            yield decode_message(frame.content[4])
 
 
-def _expire(timer: str, session: CheckedSession) -> Outcome:
-    return session.expire(timer, NOW)
+def _expire(timer: str, at: int, session: CheckedSession) -> Outcome:
+    return session.expire(timer, at)

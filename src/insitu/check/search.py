@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .invariants import Judge, Violation
+from .invariants import Violation
+from .judge import Judge
 from .liveness import Liveness
 from .scenario import Scenario
 from .state import Move, State

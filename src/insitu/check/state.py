@@ -57,8 +57,8 @@ class State(NamedTuple):
         slots: in the order of the scenario's places.
         known: what the intruder has heard, by number.
         facts: what has happened, by number.
-        left: crashes, resets, further jobs.
-        mobile: where the mobile is, by number.
+        left: how often what is bounded may still happen; crashes first.
+        beside: what else there is, by number, as the world has it.
 
     """
 
@@ -66,8 +66,8 @@ class State(NamedTuple):
     slots: tuple[Slot, ...]
     known: int
     facts: int
-    left: tuple[int, int, int]
-    mobile: int
+    left: tuple[int, ...]
+    beside: int
 
 
 Fact: TypeAlias = tuple[object, ...]
@@ -100,6 +100,7 @@ class Place:
         party: whose.
         store: which, by its place in the scenario.
         runs: how many sessions there may be, one after the other.
+        calls: they are begun from here; otherwise they are waited for.
 
     """
 
@@ -107,6 +108,7 @@ class Place:
     party: Party
     store: int
     runs: int
+    calls: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Local:
     heard: tuple[Message, ...]
     facts: tuple[Fact, ...]
     forwarded: tuple[object, ...]
-    crashes: tuple[tuple[int, tuple[int, ...]], ...]
+    crashes: tuple[tuple[int, tuple[int, ...], tuple[Fact, ...]], ...]
     done: Done
 
 

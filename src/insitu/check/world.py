@@ -7,7 +7,7 @@ real logs, real approvals. Honest are module SN-1, both banks with their cards a
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -19,9 +19,11 @@ from ..protocol.keys.tans import TanForm
 from ..protocol.messages import IDENTITY, CardRole, ModuleTicket, TrustOption
 from ..shell.book import Book
 from ..shell.card import Card
+from ..shell.central import KEY, Central
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
-from .memory import CheckedVault, Repeated, fresh_pair
+from .memory import CheckedRegistry, CheckedVault, Repeated, fresh_pair
+from .values import canonical
 
 NOW: Final = 1_800_000_000
 """Unix seconds, for all and always: what depends on time is not for this search."""
@@ -45,28 +47,36 @@ class Store:
     """What outlives a crash of one party's program, and the key memory that is with it.
 
     Attributes:
-        vault: of a module, or a unit's card.
+        vault: of a module, a unit's card, or a central system.
         book: of a unit.
+        registry: of a central system.
+        memory: what the program itself remembers from one session to the next, and a crash takes; None: nothing.
 
     """
 
     vault: CheckedVault
     book: CheckedVault | None = None
+    registry: CheckedRegistry | None = None
+    memory: object = None
 
     def fork(self) -> Store:
         """The same once more, from here."""
-        return Store(self.vault.fork(), None if self.book is None else self.book.fork())
+        book = None if self.book is None else self.book.fork()
+        registry = None if self.registry is None else self.registry.fork()
+        return Store(self.vault.fork(), book, registry, self.memory)
 
     def restarted(self) -> Store:
         """As a crash leaves it."""
-        other = self.fork()
+        other = replace(self.fork(), memory=None)
         other.vault.restart()
         return other
 
     @property
     def identity(self) -> Hashable:
         """What makes it the same as another."""
-        return self.vault.identity, None if self.book is None else self.book.identity
+        book = None if self.book is None else self.book.identity
+        registry = None if self.registry is None else self.registry.identity
+        return self.vault.identity, book, registry, canonical(self.memory)
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,7 @@ class Loot:
         vault: the key memory with `key`.
         key: that he can prove to hold.
         certificates: for that key, end entity first; empty: a claims set with any name.
+        pinned: a certificate that the other side has, for that key or not: only its hash crosses.
 
     """
 
@@ -85,6 +96,7 @@ class Loot:
     vault: CheckedVault = field(repr=False)
     key: KeyHandle
     certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    pinned: bytes | None = field(default=None, repr=False)
 
 
 def card_of(vault: CheckedVault) -> Card:
@@ -170,7 +182,10 @@ class _Set:
             card = card_of(vault)
             self.maker.program.take_tickets(card.order_tickets(approve(card, CardRole.TICKETS, "4")))
         self.foreign, self.rival = self.other.customer(BANKS[0]), self.maker.customer(RIVAL)
-        _, host = fresh_pair("host")
+        self.host = CheckedVault("host")
+        Central(self.host, CheckedRegistry(), entropy=Repeated("host"), now=now, blocking=False).establish("Host")
+        self.host.restart()
+        host = given(self.host.find(KEY))
         self.central: dict[str, bytes] = {}
         self.bare: dict[str, CheckedVault] = {}
         for name, vault in (*self.cards.items(), (RIVAL, self.rival), ("foreign", self.foreign)):
@@ -196,6 +211,7 @@ class Beginning:
         units: the stores of the units, one a bank.
         networked: that of the first bank's, where no job was approved beforehand.
         central: DER of the central system's certificate, by bank, the rival included.
+        host: the key memory of the central system, of both banks.
         envelopes: what the operator at SN-1 finds in the envelope of a bank.
         root: of the manufacturer.
         loot: the intruder's keys.
@@ -211,6 +227,7 @@ class Beginning:
         self.stolen = maker.module(STOLEN, option)
         self.root = trusted_root(maker.root)
         self.foreign, self.rival, self.central = every.foreign, every.rival, every.central
+        self.host = every.host
         self.envelopes: dict[str, str] = {}
         self.units: dict[str, Store] = {}
         for bank, vault in every.cards.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from ..check.mutants import WORLDS as TABLES
 from ..check.mutants import Fate, Tried, score
-from ..check.report import LARGE, WORLDS, InvariantBroken, search
+from ..check.report import LARGE, WORKING, WORLDS, Finding, InvariantBroken, search, search_at_work
 from ..check.state import Variant
 from ..check.trace import DIAGRAM
 from ..protocol.engine import UsageError
@@ -17,7 +18,12 @@ from .common import OPTIONS, PATH, say
 
 
 @click.command()
-@click.option("--option", type=click.Choice(sorted(OPTIONS)), multiple=True, help="Only under this trust option.")
+@click.option(
+    "--option",
+    type=click.Choice([*sorted(OPTIONS), WORKING]),
+    multiple=True,
+    help=f"Only under this trust option; {WORKING}: only modules at work with their central system.",
+)
 @click.option(
     "--variant",
     type=click.Choice([variant.value for variant in Variant]),
@@ -61,17 +67,25 @@ def check(
         return
     if trace is not None and trace.is_file() and not trace.read_text(errors="replace").startswith(DIAGRAM):
         raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
-    for name in option or sorted(OPTIONS):
-        for kind in variant or [each.value for each in Variant]:
-            if OPTIONS[name] not in Variant(kind).options:
-                continue
-            worlds = LARGE if large else WORLDS
-            for finding in search(OPTIONS[name], Variant(kind), states=states, depth=depth, worlds=worlds):
-                say(json.dumps(finding.facts()) if as_json else finding.line())
-                if not finding.as_expected:
-                    if trace is not None:
-                        trace.write_text(finding.diagram, encoding="utf-8")
-                    raise InvariantBroken("the check found a fault", who="check", got=finding.line())
+    for finding in _found(option, variant, states, depth, large=large):
+        say(json.dumps(finding.facts()) if as_json else finding.line())
+        if not finding.as_expected:
+            if trace is not None:
+                trace.write_text(finding.diagram, encoding="utf-8")
+            raise InvariantBroken("the check found a fault", who="check", got=finding.line())
+
+
+def _found(
+    option: tuple[str, ...], variant: tuple[str, ...], states: int, depth: int | None, *, large: bool
+) -> Iterator[Finding]:
+    for name in option or (*sorted(OPTIONS), WORKING):
+        if name == WORKING:
+            yield from search_at_work(states=states, depth=depth)
+            continue
+        for kind in map(Variant, variant or [each.value for each in Variant]):
+            if OPTIONS[name] in kind.options:
+                worlds = LARGE if large else WORLDS
+                yield from search(OPTIONS[name], kind, states=states, depth=depth, worlds=worlds)
 
 
 def _plant(tables: list[str], *, as_json: bool) -> None:

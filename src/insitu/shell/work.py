@@ -131,11 +131,8 @@ class Work:
             await run(session, stream, self._keeping.ports(show), now=self._now, orders=orders, scope=scope)
         finally:
             self._session, self._orders, self._scope, self.online = None, None, None, False
-            self._vouched = session.data.vouched
-            self._reckoning = self._reckoning.joined(session.data.reckoning)
             self._wake()  # before the record is asked for: where nobody knows what the store holds, that fails
-            unanswered = {each.number for each in self.unsettled if each.instructed is None}
-            self._asked = tuple(each for each in session.data.asked if each.number in unanswered)
+            self._remember(session.data)
 
     def _begun(self) -> tuple[KeyHandle | None, WorkData]:
         record = given(self._keeping.record)
@@ -300,6 +297,13 @@ class Work:
         return () if record is None else record.inbox
 
     # How it is done
+
+    def _remember(self, data: WorkData) -> None:
+        """What outlives a session, but not the program."""
+        self._vouched = data.vouched
+        self._reckoning = self._reckoning.joined(data.reckoning)
+        unanswered = {each.number for each in self.unsettled if each.instructed is None}
+        self._asked = tuple(each for each in data.asked if each.number in unanswered)
 
     @property
     def _is_operating(self) -> bool:

@@ -1,0 +1,123 @@
+"""Looks whether the invariants hold, each once for what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from . import invariants as personal
+from . import work_invariants as work
+from .invariants import Violation, s13_both_ends_want_the_same
+from .operating import Operating
+from .personalizing import Personalizing
+from .scenario import Scenario
+from .state import IDLE, Move, State
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What must hold in a kind of world.
+
+    Attributes:
+        seen: a state as the invariants see it.
+        of_a_state, of_a_move: the invariants; each says what is wrong, or nothing.
+        depends: what of a state they look at.
+
+    """
+
+    seen: Callable[[Any, State], Any]
+    of_a_state: tuple[Callable[[Any], str], ...]
+    of_a_move: tuple[Callable[[Any, Move, Any], str], ...]
+    depends: Callable[[State], Hashable]
+
+
+RULES: Final[dict[type[Scenario], Rules]] = {
+    Personalizing: Rules(personal.Seen, personal.OF_A_STATE, personal.OF_A_MOVE, personal.depends),
+    Operating: Rules(work.SeenAtWork, work.OF_A_STATE, work.OF_A_MOVE, work.depends),
+}
+"""By the kind of world."""
+
+
+class Judge:
+    """All invariants or some of them.
+
+    Args:
+        scenario: where.
+        only: the names of those that count; None: all.
+
+    """
+
+    def __init__(self, scenario: Scenario, only: frozenset[str] | None = None) -> None:
+        def counts(invariant: Callable[..., str]) -> bool:
+            return only is None or invariant.__name__ in only
+
+        self._scenario = scenario
+        self._rules = rules = RULES[type(scenario)]
+        self._of_a_state = list(filter(counts, rules.of_a_state))
+        self._of_a_move = list(filter(counts, rules.of_a_move))
+        self._of_the_module = list(filter(counts, personal.OF_THE_MODULE))
+        self._of_a_session = list(filter(counts, personal.OF_A_SESSION))
+        self._modules: dict[int, Violation | None] = {}
+        self._states: dict[Hashable, Violation | None] = {}
+        self._moves: dict[Hashable, Violation | None] = {}
+        self._links: dict[tuple[int, int], Violation | None] = {}
+        self._looked_at = 0
+
+    def state(self, state: State) -> Violation | None:
+        """What is wrong with a state."""
+        about = self._rules.depends(state)
+        if about not in self._states:
+            seen = self._rules.seen(self._scenario, state)
+            self._states[about] = _first((each, each(seen)) for each in self._of_a_state)
+        return self._module(state.stores[0]) or self._states[about] or self._link(state)
+
+    def move(self, before: State, move: Move, after: State) -> Violation | None:
+        """What is wrong with a move."""
+        old, new = self._rules.depends(before), self._rules.depends(after)
+        if old == new:
+            return None
+        about = old, new, move.kind, move.who
+        if about not in self._moves:
+            one, other = self._rules.seen(self._scenario, before), self._rules.seen(self._scenario, after)
+            self._moves[about] = _first((each, each(one, move, other)) for each in self._of_a_move)
+        return self._moves[about]
+
+    def sessions(self) -> Violation | None:
+        """What is wrong with anything that a session did since the last call."""
+        for done, before in self._scenario.steps[self._looked_at :]:
+            self._looked_at += 1
+            found = _first((each, each(done, before)) for each in self._of_a_session)
+            if found is not None:
+                return found
+        return None
+
+    def _module(self, store: int) -> Violation | None:
+        if store not in self._modules:
+            record, vault = self._scenario.module_record(store), self._scenario.stores[store].vault
+            self._modules[store] = _first((each, each(record, vault)) for each in self._of_the_module)
+        return self._modules[store]
+
+    def _link(self, state: State) -> Violation | None:
+        for slot in state.slots:
+            if slot.peer >= 0 and slot.end != IDLE and state.slots[slot.peer].end != IDLE:
+                about = slot.end, state.slots[slot.peer].end
+                if about not in self._links:
+                    one, other = (self._scenario.ends[number].session for number in about)
+                    self._links[about] = _first(
+                        [(s13_both_ends_want_the_same, s13_both_ends_want_the_same(one, other))]
+                    )
+                if self._links[about] is not None:
+                    return self._links[about]
+        return None
+
+
+def _first(found: Any) -> Violation | None:  # noqa: ANN401 - pairs of an invariant and what it says
+    return next((Violation(each.__name__, what) for each, what in found if what), None)
+
+
+def invariants() -> Iterator[tuple[str, str]]:
+    """Name of each, and the first line of what it says."""
+    every = [each for rules in RULES.values() for each in (*rules.of_a_state, *rules.of_a_move)]
+    for each in (*personal.OF_THE_MODULE, *every, s13_both_ends_want_the_same, *personal.OF_A_SESSION):
+        yield each.__name__, (each.__doc__ or "").split("\n", 1)[0]
