@@ -9,14 +9,13 @@ it is harmless; rows that these worlds never take are told as what they are, out
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import wraps
 from importlib.resources import files
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..protocol.channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..protocol.channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
@@ -25,11 +24,14 @@ from ..protocol.channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
 from ..protocol.engine import STAY, ChannelLost, Close, Effects, Persist, Row, Table, TableError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..protocol.parties.card import CARD
+from ..protocol.parties.central import CENTRAL
 from ..protocol.parties.mobile import MOBILE
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.unit import UNIT
+from ..protocol.parties.work import WORK
 from .attacks import WITHSTOOD
 from .liveness import Liveness
+from .operating import Budget, Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
@@ -42,33 +44,70 @@ STATES: Final = 3000
 """At most so many, where the intruder has much to say."""
 
 
-@dataclass(frozen=True)
-class World:
+class World(Protocol):
     """A small world in which a mutant of some table is tried."""
+
+    def scenario(self) -> Scenario:
+        """It, anew: nothing that was remembered under another table."""
+        ...
+
+
+@dataclass(frozen=True)
+class Option:
+    """One in which a module is personalized."""
 
     option: TrustOption
     maker: NumberMaker = NumberMaker.UNIT
 
     def scenario(self) -> Scenario:
-        """It, anew: nothing that was remembered under another table."""
+        """See World."""
         return Personalizing(self.option, WITHSTOOD[self.option], maker=self.maker, limits=LIMITS)
 
 
+@dataclass(frozen=True)
+class Working:
+    """One in which a module works, with so much of what may happen."""
+
+    budget: tuple[tuple[Budget, int], ...]
+    runs: tuple[int, int, int] = (2, 2, 0)
+    talk: int | None = None
+
+    def scenario(self) -> Scenario:
+        """See World."""
+        return Operating(dict(self.budget), runs=self.runs, talk=self.talk)
+
+
+def _working(*budgets: Budget, runs: tuple[int, int, int] = (2, 2, 0), talk: int | None = None) -> Working:
+    return Working(tuple((budget, 1) for budget in budgets), runs, talk)
+
+
 _T = TrustOption
-_CONVEYED: Final = tuple(World(_T.CONVEYED, maker) for maker in NumberMaker)
+_B = Budget
+_AT_WORK: Final = (
+    _working(_B.WISHES, _B.CANCELS, _B.CRASHES, runs=(2, 1, 0)),
+    _working(_B.PAYLOADS, _B.INSTRUCTIONS, _B.BEATS),
+    _working(_B.KEYS, _B.USES, _B.LATE, runs=(2, 2, 0)),
+    _working(_B.ORDERED, _B.ANEW, _B.BY_HAND, _B.CRASHES),
+    _working(_B.COPIES, _B.RESTORED, _B.PAYLOADS),
+    _working(_B.LOST, _B.DISABLED),
+    _working(_B.REVOKED, runs=(1, 1, 0), talk=2),
+)
+_CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
 WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
-    "module": (MODULE, (World(_T.CERTIFICATES), World(_T.PHYSICAL))),
-    "unit": (UNIT, (World(_T.CERTIFICATES), World(_T.PHYSICAL), World(_T.SHIPPED_KEY))),
-    "card": (CARD, (World(_T.TICKET), World(_T.CERTIFICATES))),
-    "proof-module": (MODULE_PROOF, (World(_T.SHIPPED_KEY),)),
-    "proof-unit": (UNIT_PROOF, (World(_T.SHIPPED_KEY),)),
-    "pake-module": (MODULE_PAKE, (World(_T.SECRET), World(_T.TAN))),
-    "pake-unit": (UNIT_PAKE, (World(_T.SECRET), World(_T.TAN))),
-    "ticket-module": (TICKET_MODULE, (World(_T.TICKET),)),
-    "ticket-unit": (TICKET_UNIT, (World(_T.TICKET),)),
+    "module": (MODULE, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL))),
+    "unit": (UNIT, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL), Option(_T.SHIPPED_KEY))),
+    "card": (CARD, (Option(_T.TICKET), Option(_T.CERTIFICATES))),
+    "proof-module": (MODULE_PROOF, (Option(_T.SHIPPED_KEY),)),
+    "proof-unit": (UNIT_PROOF, (Option(_T.SHIPPED_KEY),)),
+    "pake-module": (MODULE_PAKE, (Option(_T.SECRET), Option(_T.TAN))),
+    "pake-unit": (UNIT_PAKE, (Option(_T.SECRET), Option(_T.TAN))),
+    "ticket-module": (TICKET_MODULE, (Option(_T.TICKET),)),
+    "ticket-unit": (TICKET_UNIT, (Option(_T.TICKET),)),
     "conveyed-module": (MODULE_CONVEYED, _CONVEYED),
     "conveyed-unit": (UNIT_CONVEYED, _CONVEYED),
     "mobile": (MOBILE, _CONVEYED),
+    "module-at-work": (WORK, _AT_WORK),
+    "central": (CENTRAL, _AT_WORK),
 }
 """Tables by name, and the worlds that use them."""
 
@@ -206,18 +245,20 @@ class Tried:
     by: str = ""
 
 
-def tried(mutant: Mutant) -> Tried:
-    """Plant it, look, and take it out again."""
-    table, worlds = WORLDS[mutant.table]
+def tried(mutant: Mutant, worlds: tuple[World, ...] | None = None) -> Tried:
+    """Plant it, look in these worlds (None: all of its table), and take it out again."""
+    table, every = WORLDS[mutant.table]
+    worlds = every if worlds is None else worlds
     for world in worlds:
         world.scenario()
     try:
         with instead(table, mutant.rows()):
             for world in worlds:
                 scenario = world.scenario()
-                violation = Liveness(scenario).stuck(scenario.initial())
-                if violation is not None:
-                    return Tried(mutant, Fate.STUCK, violation.what)
+                liveness = Liveness(scenario)
+                why = scenario.goes_well(liveness.settled) or liveness.stuck(scenario.initial())
+                if why:
+                    return Tried(mutant, Fate.STUCK, str(why))
             for world in worlds:
                 report = Search(world.scenario(), most=STATES).run()
                 if report.violation is not None:
@@ -235,6 +276,7 @@ class Taken(NamedTuple):
         persisting: that persist before they do something else.
         going_on: after which the session was seen to go on.
         refusing: whose guard had to refuse something.
+        where: by number, the worlds in which it was taken, or its guard had to refuse something.
 
     """
 
@@ -242,6 +284,7 @@ class Taken(NamedTuple):
     persisting: frozenset[int]
     going_on: frozenset[int]
     refusing: frozenset[int]
+    where: Mapping[int, tuple[World, ...]]
 
 
 def taken(name: str) -> Taken:
@@ -249,14 +292,17 @@ def taken(name: str) -> Taken:
     table, worlds = WORLDS[name]
     for world in worlds:
         world.scenario()  # how it begins is not part of it
-    fired: Counter[int] = Counter()
+    fired: set[int] = set()
+    where: dict[int, dict[World, None]] = {}
     persisting: set[int] = set()
     going_on: set[int] = set()
     refusing: set[int] = set()
+    here: set[int] = set()
 
     def watched(number: int, row: Row[Any]) -> Row[Any]:
         def do(data: Any, event: Any) -> tuple[Any, Effects]:  # noqa: ANN401 - of any table
-            fired[number] += 1
+            fired.add(number)
+            here.add(number)
             after, effects = (data, ()) if row.do is None else row.do(data, event)
             kinds = [isinstance(effect, Persist) for effect in effects]
             if any(kinds) and not kinds[-1]:
@@ -273,14 +319,21 @@ def taken(name: str) -> Taken:
             finally:
                 if not admitted:
                     refusing.add(number)
+                    here.add(number)
             return admitted
 
         return replace(row, do=do, when=row.when and when)
 
     with instead(table, tuple(watched(number, row) for number, row in enumerate(table.rows))):
         for world in worlds:
-            Search(world.scenario(), most=STATES).run()
-    return Taken(frozenset(fired), frozenset(persisting), frozenset(going_on), frozenset(refusing))
+            here.clear()
+            scenario = world.scenario()
+            scenario.goes_well(Liveness(scenario).settled)
+            Search(scenario, most=STATES).run()
+            for number in here:
+                where.setdefault(number, {})[world] = None
+    found = {number: tuple(each) for number, each in where.items()}
+    return Taken(frozenset(fired), frozenset(persisting), frozenset(going_on), frozenset(refusing), found)
 
 
 def explained() -> dict[str, str]:
@@ -328,6 +381,6 @@ def score(names: Iterator[str] | list[str], *, told: Callable[[Tried], None] = l
         for mutant in mutants_of(name, how):
             if mutant.what.startswith("to ") and mutant.row not in how.going_on:
                 result.over |= {mutant}
-            result.outcomes.append(tried(mutant))
+            result.outcomes.append(tried(mutant, how.where[mutant.row]))
             told(result.outcomes[-1])
     return result

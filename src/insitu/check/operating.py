@@ -33,7 +33,7 @@ from ..protocol.parties.work_data import (
 )
 from ..protocol.parties.work_data import ResetByHand as ByHand
 from ..protocol.session import Outcome
-from ..protocol.stores.registry import ModuleEntry, Standing, stands_in_spite_of_loss
+from ..protocol.stores.registry import CommandState, ModuleEntry, Standing, stands_in_spite_of_loss
 from . import at_work
 from .at_work import KEY_SECONDS, CentralParty, WorkParty, established, wanted
 from .channel import CheckedSession
@@ -325,18 +325,90 @@ class Operating(Scenario):
         stores[_MODULE], stores[_UNIT] = found
         return state._replace(stores=tuple(stores), beside=state.beside & ~VOUCHED)
 
+    # The ordinary course
+
+    def goes_well(self, settle: Callable[[State], State | str]) -> str:
+        """See Scenario: module and central system meet, and one after the other happens what the world has."""
+        state: State | str | None = self.joined(self.initial(), 1)
+        for budget in (None, *_COURSE):
+            if budget is not None and budget not in self.budget:
+                continue
+            if isinstance(state, State) and budget is not None:
+                if budget in _OFFLINE:
+                    state = self._closed(state)
+                state = self._done_once(state, budget)
+            if isinstance(state, State) and budget is Budget.ORDERED:
+                state = settle(state)  # the module is sent away, and comes again
+            if isinstance(state, State) and budget in (Budget.LATE, Budget.ANEW, Budget.ORDERED):
+                state = self.joined(self._closed(state), 1)
+            if state is None:
+                return f"there is no {budget.name if budget else 'link'}"
+            state = settle(state)
+            if isinstance(state, str):
+                return state
+            why = self._amiss(state, budget)
+            if why:
+                return f"after {budget.name if budget else 'a contact'}: {why}"
+        return ""
+
+    def _done_once(self, state: State, budget: Budget) -> State | None:
+        if budget is Budget.BEATS:
+            beats = self._expiries(state, 0, state.slots[0])
+            return next((after for made, after in beats if made.text == "beat"), None)
+        return next((do(state) for each, _, _, do in self._possible(state) if each is budget), None)
+
+    def _amiss(self, state: State, budget: Budget | None) -> str:
+        """What is not as it should be once this happened and all is quiet; empty: nothing."""
+        record, registry = self.module_record(state.stores[_MODULE]), self.registry(state)
+        entry = registry.module(SERIAL)
+        if budget in (Budget.ORDERED, Budget.BY_HAND):
+            blank = record.condition is ModuleCondition.RESET
+            known = budget is Budget.BY_HAND or (entry is not None and entry.standing is Standing.RESET)
+            return "" if blank and known else "the module is not reset"
+        if budget in _REFUSED:
+            return "" if CentralState.ONLINE not in self._states(state) else "it works all the same"
+        if WorkState.ONLINE not in self._states(state) or entry is None or entry.standing is not Standing.OPERATING:
+            return "the module is not online"
+        if record.open or record.outbox or record.inbox:
+            return "something is left to be told"
+        if any(command.state is not CommandState.DONE for command in registry.commands(SERIAL)):
+            return "a command is not done"
+        if len(registry.deliveries()) != sum(fact[0] == "kept" for fact in self.facts[state.facts]):
+            return "a payload is not here"
+        if any((each.instructed, each.paid) != (5000, 5000) for each in registry.transactions(SERIAL)):
+            return "a transaction is not settled"
+        used = ("used",) in self.facts[state.facts]
+        if used != (budget in (Budget.USES, Budget.BEATS) and Budget.USES in self.budget) and budget is not Budget.LATE:
+            return "the symmetric key was used" if used else "the symmetric key was not used"
+        if budget is Budget.LATE:
+            looked = self._wish(state, TimePassed(self.at(state), self._steady(state)))
+            kept = looked is None or self.module_record(looked.stores[_MODULE]).keys
+            return "the symmetric key is still there" if kept else ""
+        return (
+            ""
+            if budget is not Budget.BEATS or entry.generation == record.generation
+            else "nobody told how far the store is"
+        )
+
+    def _states(self, state: State) -> set[object]:
+        """Where the sessions are that run."""
+        running = (self.session(state, place) for place in range(len(state.slots)))
+        return {session.state for session in running if session is not None}
+
+    def _closed(self, state: State) -> State:
+        """All sessions end."""
+        for place in range(len(state.slots)):
+            if self.session(state, place) is not None:
+                slot, store = state.slots[place], state.stores[self.places[place].store]
+                local = self.event(place, slot, store, "end", _ended)
+                state = self.applied(state, place, local, inbox=(), orders=())
+        return state._replace(slots=tuple(Slot(IDLE, NOBODY, (), (), 1) for _ in state.slots))
+
     # Liveness
 
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
         """See Scenario: the module works again, if need be enabled, reset and personalized once more."""
-        slots = tuple(Slot(IDLE, NOBODY, (), (), 1) for _ in state.slots)
-        at_rest = state
-        for place in range(len(state.slots)):
-            lost = self.session(at_rest, place)
-            if lost is not None:
-                local = self.event(place, at_rest.slots[place], at_rest.stores[self.places[place].store], "end", _ended)
-                at_rest = self.applied(at_rest, place, local, inbox=(), orders=())
-        at_rest = at_rest._replace(slots=slots)
+        at_rest = self._closed(state)
         registry = self.registry(at_rest)
         if registry.attention().lost or registry.crls():
             return ""  # another bank has to see to it, which is not in these worlds
@@ -391,6 +463,17 @@ _OPERATOR: Final = (
     (Budget.REVOKED, "the module's certificate is revoked", at_work.revoke_module),
     (Budget.BANK_REVOKED, "the manufacturer revokes the bank", at_work.revoke_bank),
 )
+
+
+_COURSE: Final = (
+    *(Budget.WISHES, Budget.PAYLOADS, Budget.INSTRUCTIONS, Budget.KEYS, Budget.USES, Budget.BEATS, Budget.LATE),
+    *(Budget.ORDERED, Budget.ANEW, Budget.BY_HAND, Budget.LOST, Budget.DISABLED, Budget.REVOKED),
+)
+"""What happens in the ordinary course, in this order."""
+_OFFLINE: Final = {Budget.LATE, Budget.ANEW, Budget.BY_HAND}
+"""Of that, what happens while no session is open."""
+_REFUSED: Final = {Budget.LOST, Budget.DISABLED, Budget.REVOKED}
+"""After which the module may not work any more."""
 
 
 # How it begins ----------------------------------------------------------------------------------------------------

@@ -88,6 +88,10 @@ class Scenario(ABC):
         `settle` has everything that runs come to its end, or says why it does not.
         """
 
+    def goes_well(self, settle: Callable[[State], State | str]) -> str:
+        """Why the ordinary course, with all that is possible in this world, does not lead where it should; or empty."""
+        return ""
+
     def consequences(self, before: State, after: State, place: int, local: Local) -> State:
         """What follows besides when a session did something: `after`, where nothing does."""
         return after
