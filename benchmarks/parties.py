@@ -1,7 +1,7 @@
 """The parties that are measured: made once, all in memory, and set back to "delivered" and "approved" before each run.
 
-Storage is left out on purpose: vaults are MemoryVaults. The people's PINs (scrypt, slow by design) come before the
-clock starts, as they come before the link opens.
+Storage is left out on purpose: vaults are MemoryVaults, but where others are given. The people's PINs (scrypt, slow by
+design) come before the clock starts, as they come before the link opens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
+import trio
 from pumping import Nowhere, Pump, Watch
 
 from insitu.protocol.channel.handshake import Handshake
@@ -24,6 +25,7 @@ from insitu.shell.central import Central
 from insitu.shell.manufacturer import Manufacturer
 from insitu.shell.module import Module
 from insitu.shell.unit import Unit
+from insitu.transports.memory import memory_pair
 
 SERIAL: Final = "SM-000001"
 NOW: Final = 1_790_000_000
@@ -49,7 +51,7 @@ class Parties:
 
     """
 
-    def __init__(self, card_vault: Vault | None = None) -> None:
+    def __init__(self, card_vault: Vault | None = None, module_vault: Vault | None = None) -> None:
         manufacturer = Manufacturer(_vault(), now=_now)
         root = manufacturer.establish("Example Modules")
         self.card = Card(_vault() if card_vault is None else card_vault, now=_now)
@@ -57,13 +59,28 @@ class Parties:
         self.certify(CardRole.UNIT, "Unit 1", self.card.authentication.public)
         request = read_request(Central(_vault(), MemoryRegistry(), now=_now).establish("Central 1"))
         self.unit = Unit(self.card, self.certify(CardRole.CENTRAL, request.subject, request.public), now=_now)
-        self.module_keys = _vault()
+        self.module_keys = _vault() if module_vault is None else module_vault
         self.module = Module(self.module_keys, now=_now)
         self.module.initialize(SERIAL, root, lambda made: manufacturer.certify_identity(made.serial, made.key.public))
         self._approve(self.card.propose(CardRole.MODULE, SERIAL))
         self._delivered = self.module.record
         self._approved = self.card.record
         self._known = self.card._known
+
+    async def meet(self) -> None:
+        """One whole personalization of a delivered module, over a link in memory: job, approvals, session."""
+        job = self.card.propose(CardRole.MODULE, SERIAL)
+        if not job.approvals:  # the first one is approved already
+            self._approve(job)
+        here, there = memory_pair()
+        option = TrustOption.CERTIFICATES
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.module.meet_unit, here, option)
+            await self.unit.personalize(there, SERIAL, option)
+
+    def deliver(self) -> None:
+        """The module is as delivered; the card goes on."""
+        self.module._keeping.commit(self._delivered, frozenset({IDENTITY}))
 
     def _approve(self, job: Job) -> Job:
         for person, pin in _PINS.items():
@@ -77,7 +94,7 @@ class Parties:
 
     def set_back(self) -> None:
         """The module is as delivered, the job as approved; of all keys only the root's has been loaded before."""
-        self.module._keeping.commit(self._delivered, frozenset({IDENTITY}))
+        self.deliver()
         self.card._keeping.commit(self._approved)
         self.card._known = self._known
         load_public.cache_clear()
