@@ -31,7 +31,7 @@ from insitu.shell.places import library_of
 
 GOAL: Final = 1.43
 """A signature through the store may take so many bare calls of the token: seven tenths of its signatures a second."""
-_WHY: Final = """The store verifies each signature before it gives it out (M1, decision 0046), which takes longer than
+_WHY: Final = """The store verifies each signature before it gives it out (M1, decision 0047), which takes longer than
 SoftHSM takes to sign; all else that it does stands in token.sign_unverified. With a card that is slow at signing, the
 same verification weighs less."""
 _TOGETHER: Final = 20
