@@ -20,11 +20,13 @@ from aalpy import SUL, MealyMachine, MealyState, Oracle, WMethodEqOracle, bisimi
 from intruder import Trap
 from recorder import Recorder
 
+from insitu.protocol.channel.opened import ChannelOpened
 from insitu.protocol.engine import (
     ChannelLost,
     Close,
     DeadlinePassed,
     Fault,
+    Forward,
     InsituError,
     LookUp,
     Send,
@@ -39,10 +41,17 @@ from insitu.protocol.messages import FaultNotice, Message
 NOTHING: Final = "-"
 """There is nobody to say it to, or nothing comes back and nothing ends."""
 CLOSED: Final = "closed"
+PROOF: Final = "proof: "
+"""Begins the names of the states in which a trust option's stage of proof runs, and not the party's own table."""
 ANSWERS: Final[dict[str, str]] = {
     "GenerateKey": "KeyPairMade",
     "Sign": "Signed",
     "UseSecret": "SecretUsed",
+    "StartPake": "PakeStarted",
+    "FinishPake": "PakeFinished",
+    "LookUp AttemptBegun": "AttemptAdmitted",
+    "LookUp AttemptRight": "AttemptsForgotten",
+    "LookUp ticket": "TicketAccepted",
     "UnwrapKey": "KeyUnwrapped",
     "RewrapKey": "KeyRewrapped",
     "Consult": "FingerprintsAgree",
@@ -89,6 +98,8 @@ class Player:
 
     Attributes:
         table: of the party.
+        stage: of its trust option's proof, which runs first; None: there is nothing to prove.
+        proved: the state of that in which the party's own table hears of the channel.
         letters: its alphabet.
         holds: guards that hold whatever the letter is, by the state in which the session began.
         anew: states after which a new session begins in another state than it ended in.
@@ -99,6 +110,8 @@ class Player:
     """
 
     table: Table[Any, Any]
+    stage: Table[Any, Any] | None = None
+    proved: str = "PROVED"
     letters: tuple[Letter, ...]
     holds: Mapping[str, frozenset[str]] = MappingProxyType({})
     anew: Mapping[str, str] = MappingProxyType({})
@@ -218,11 +231,12 @@ def _done(effects: Iterable[object]) -> Done:
         elif isinstance(effect, Close):
             close = Close(effect.fault)
         elif isinstance(effect, LookUp):
-            asks.append(f"LookUp {effect.what}")
+            by_kind = f"LookUp {type(effect.argument).__name__}"
+            asks.append(by_kind if by_kind in ANSWERS else f"LookUp {effect.what}")
         elif type(effect).__name__ in ANSWERS:
             asks.append(type(effect).__name__)
         else:
-            assert isinstance(effect, (Show, StartTimer, StopTimer)) or type(effect).__name__ == "Persist"
+            assert isinstance(effect, (Show, StartTimer, StopTimer, Forward)) or type(effect).__name__ == "Persist"
     return Done(tuple(sends), tuple(asks), close)
 
 
@@ -231,13 +245,13 @@ class Promise:
 
     Args:
         player: names the table and its alphabet.
-        recorder: of that table.
+        recorders: of that table, and of its stage of proof.
 
     """
 
-    def __init__(self, player: type[Player], recorder: Recorder) -> None:
+    def __init__(self, player: type[Player], *recorders: Recorder) -> None:
         self._player = player
-        self._done = recorded_actions(recorder)
+        self._done = {name: done for each in recorders for name, done in recorded_actions(each).items()}
         self.machine = self._explored()
 
     def _explored(self) -> MealyMachine[str, str]:
@@ -263,7 +277,8 @@ class Promise:
             begin = self._player.anew.get(state, state)
             if since or begin not in {entry.name for entry in self._player.table.entries}:
                 return at, NOTHING
-            return self._taken(begin, begin, letter)
+            stage = self._player.stage
+            return self._taken(begin if stage is None else PROOF + stage.initial.name, begin, letter)
         return self._taken(state, since, letter) if since else (at, NOTHING)
 
     def _taken(self, state: str, since: str, letter: Letter) -> tuple[tuple[str, str], str]:
@@ -272,18 +287,19 @@ class Promise:
         waiting, before = [letter.event], state
         while waiting:
             event = waiting.pop(0)
+            proves = state.startswith(PROOF)
             arrow, known = self._arrow(state, event, holds)
             if arrow is None:
                 if letter.own:
                     return (before, since), "refused here"
                 if event == ChannelLost.__name__:
-                    return (state, ""), CLOSED
+                    return self._ended(since, holds, []) if proves else ((state, ""), CLOSED)
                 if event == DeadlinePassed.__name__:
                     fault = Fault.TIMEOUT
                 else:
                     fault = Fault.UNTRUSTED if known else Fault.UNEXPECTED
-                return self._ended(state, holds, [*said, f"fault {fault.name}"])
-            state = arrow.target.name
+                return self._ended(since if proves else state, holds, [*said, f"fault {fault.name}"])
+            state = f"{PROOF if proves else ''}{arrow.target.name}"
             done = self._of(arrow.row.do, event)
             said += done.sends
             waiting += [letter.answers.get(ask, ANSWERS[ask]) for ask in done.asks]
@@ -291,7 +307,12 @@ class Promise:
                 return (state, ""), CLOSED
             if done.close is not None:
                 said += [] if done.close.fault is None else [f"fault {done.close.fault.name}"]
+                if proves:
+                    return self._ended(since, holds, said)
                 return (state, ""), ", ".join([*said, CLOSED])
+            if state == PROOF + self._player.proved:
+                state = since
+                waiting.append(ChannelOpened.__name__)
         return (state, since), ", ".join(said) or NOTHING
 
     def _ended(self, state: str, holds: frozenset[str], said: list[str]) -> tuple[tuple[str, str], str]:
@@ -300,9 +321,10 @@ class Promise:
         return (state if arrow is None else arrow.target.name, ""), ", ".join([*said, CLOSED])
 
     def _arrow(self, state: str, event: str, holds: frozenset[str]) -> tuple[Any, bool]:
-        known = [
-            each for each in self._player.table.arrows if (each.source.name, each.row.on.__name__) == (state, event)
-        ]
+        table, name = self._player.table, state.removeprefix(PROOF)
+        if state != name and self._player.stage is not None:
+            table = self._player.stage
+        known = [each for each in table.arrows if (each.source.name, each.row.on.__name__) == (name, event)]
         fitting = (each for each in known if each.row.when is None or each.row.when.__name__ in holds)
         return next(fitting, None), bool(known)
 
