@@ -11,13 +11,10 @@ can measure that on this very machine, key memory does not keep the secret from.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ..engine import ProtocolError, UsageError
 from ..stores.secret import Entropy, Uncopied, draw
-
-SHARE_BYTES: Final = 32
-"""An element of the group. The letter that the library puts before it is not sent: the roles are known."""
 
 
 class Exchange(Uncopied):

@@ -12,23 +12,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import scrypt
 from hmac import compare_digest
-from typing import TypeVar
 
 from ..engine import Effects, Show, StateError, UsageError, given
 from ..messages import (
     MOST_CHANGES,
     MOST_PEOPLE,
     CardRecord,
-    Job,
-    ListJob,
     PeopleChange,
     PeopleJob,
     Person,
-    StandingJob,
 )
 from ..stores.card_log import PeopleChanged
 from .card_data import (
     MAX_FAILURES,
+    AnyJob,
     Approve,
     CardData,
     Furnish,
@@ -46,9 +43,7 @@ from .card_people_data import (
     PinChanged,
     PinTaken,
 )
-from .card_record import all_jobs, digest_of, job_of, kept, known_log, signing_time
-
-J = TypeVar("J", Job, ListJob, StandingJob, PeopleJob)
+from .card_record import all_jobs, digest_of, job_of, kept, known_log, signing_time, with_approvals
 
 
 def pin_verifier(pin: bytes, salt: bytes) -> bytes:
@@ -194,14 +189,11 @@ def two_people_approved_exactly_this_change(data: CardData, event: PeopleWanted)
 def note_approval(data: CardData, event: Approve) -> tuple[CardData, Effects]:
     """Enter the person's approval; a right PIN forgives the wrong ones before it."""
     before, number, person = data.held, event.number, event.person
-    record = replace(
-        before,
-        people=_people(before, person, failures=0),
-        jobs=_approved(before.jobs, number, person),
-        lists=_approved(before.lists, number, person),
-        standing=_approved(before.standing, number, person),
-        changes=_approved(before.changes, number, person),
-    )
+
+    def approved(job: AnyJob) -> tuple[str, ...]:
+        return (*job.approvals, person) if job.number == number else job.approvals
+
+    record = with_approvals(replace(before, people=_people(before, person, failures=0)), approved)
     job = next(each for each in all_jobs(record) if each.number == number)
     return kept(data, record, Show(JobNoted(job, missing=2 - len(job.approvals))))
 
@@ -222,7 +214,7 @@ def drop_approval(data: CardData, event: ApprovalWithdrawn) -> tuple[CardData, E
 
 def drop_all_approvals(data: CardData, _: ApprovalsOutlived) -> tuple[CardData, Effects]:
     """Who approves is there until the signature, or has not approved."""
-    return kept(data, _without_all_approvals(data.held))
+    return kept(data, with_approvals(data.held, nobodys))
 
 
 def keep_halves(data: CardData, event: HalvesTaken) -> tuple[CardData, Effects]:
@@ -234,7 +226,7 @@ def keep_halves(data: CardData, event: HalvesTaken) -> tuple[CardData, Effects]:
     """
     log, change = known_log(data), "reset" if event.by_officer else "unlock"
     what = PeopleChanged(event.number, change, event.person, tuple(sorted(each.name for each in event.people)))
-    record = replace(_without_all_approvals(data.held), people=event.people, changes=())
+    record = replace(with_approvals(data.held, nobodys), people=event.people, changes=())
     at = signing_time(log, event.at)
     return entered(replace(data, record=record, log=log), what, at, Show(PeopleAre(what)))
 
@@ -283,6 +275,11 @@ def _about_others(changes: tuple[PeopleJob, ...], person: str) -> tuple[PeopleJo
     return tuple(job for job in changes if job.person != person)
 
 
+def nobodys(_: AnyJob) -> tuple[str, ...]:
+    """Nobody has approved it."""
+    return ()
+
+
 def _person(record: CardRecord, name: str) -> Person | None:
     return next((person for person in record.people if person.name == name), None)
 
@@ -291,34 +288,11 @@ def _people(record: CardRecord, name: str, *, failures: int) -> tuple[Person, ..
     return tuple(replace(each, failures=failures) if each.name == name else each for each in record.people)
 
 
-def _approved(jobs: tuple[J, ...], number: bytes, person: str) -> tuple[J, ...]:
-    return tuple(_with(job, person) if job.number == number else job for job in jobs)
-
-
-def _with(job: J, person: str) -> J:
-    return replace(job, approvals=(*job.approvals, person))
-
-
 def _without_approvals(record: CardRecord, person: str, number: bytes | None = None) -> CardRecord:
     """The record without what this person approved, of one job or of all."""
-    return replace(
-        record,
-        jobs=_disapproved(record.jobs, person, number),
-        lists=_disapproved(record.lists, person, number),
-        standing=_disapproved(record.standing, person, number),
-        changes=_disapproved(record.changes, person, number),
-    )
 
+    def less(job: AnyJob) -> tuple[str, ...]:
+        meant = number in (None, job.number)
+        return tuple(each for each in job.approvals if not meant or each != person)
 
-def _without_all_approvals(record: CardRecord) -> CardRecord:
-    for person in record.people:
-        record = _without_approvals(record, person.name)
-    return record
-
-
-def _disapproved(jobs: tuple[J, ...], person: str, number: bytes | None) -> tuple[J, ...]:
-    return tuple(_less(job, person) if number in (None, job.number) else job for job in jobs)
-
-
-def _less(job: J, person: str) -> J:
-    return replace(job, approvals=tuple(each for each in job.approvals if each != person))
+    return with_approvals(record, less)

@@ -5,10 +5,11 @@ No decisions: those are in `card.py`, with the table, and in the files on lists,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..engine import Close, Effects, Persist, PublicKey, Show, Sign, UsageError, given
 from ..keys.certificates import (
@@ -21,10 +22,12 @@ from ..keys.certificates import (
 )
 from ..keys.profile import time_text
 from ..keys.requests import read_request
-from ..messages import CardRecord, CardRole, Job, encode_record
+from ..messages import CardRecord, CardRole, Job, ListJob, PeopleJob, StandingJob, encode_record
 from ..stores.card_log import Happening, Intent, LogEntry, Standing, append, standing_in
 from ..stores.log_lines import read_entries
 from .card_data import DAY, AnyJob, CardData
+
+J = TypeVar("J", Job, ListJob, StandingJob, PeopleJob)
 
 ROLES: Final = {CardRole.MODULE: Role.MODULE, CardRole.UNIT: Role.UNIT, CardRole.CENTRAL: Role.CENTRAL}
 """What a job's certificate makes of its holder."""
@@ -58,6 +61,21 @@ def _customer(root: bytes, customer: bytes, name: str) -> VerifiedCertificate:
 def all_jobs(record: CardRecord) -> tuple[AnyJob, ...]:
     """Whatever waits for people, also what is out of date."""
     return (*record.jobs, *record.lists, *record.standing, *record.changes)
+
+
+def with_approvals(record: CardRecord, given: Callable[[AnyJob], tuple[str, ...]]) -> CardRecord:
+    """The record with these approvals of each of all jobs."""
+
+    def told(jobs: tuple[J, ...]) -> tuple[J, ...]:
+        return tuple(replace(job, approvals=given(job)) for job in jobs)
+
+    return replace(
+        record,
+        jobs=told(record.jobs),
+        lists=told(record.lists),
+        standing=told(record.standing),
+        changes=told(record.changes),
+    )
 
 
 def job_of(record: CardRecord, number: bytes) -> AnyJob | None:

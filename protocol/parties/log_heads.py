@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from ..channel import proofs
 from ..channel.cose import ES256, SIGNATURE_BYTES, Sign1, assemble_sign1, to_be_signed
@@ -18,6 +18,8 @@ from ..engine import ProtocolError, PublicKey
 from ..messages import SIGNED_LOG_MAX
 from ..messages.codec import decode
 from ..stores.card_log import NOTHING_BEFORE, Intent, ListIntent, LogEntry
+
+S = TypeVar("S", bound="LogHead | LogReceipt")
 
 
 def signatures_of(log: Sequence[LogEntry]) -> int:
@@ -67,13 +69,7 @@ class LogHead:
             ProtocolError: it is none, or another key's.
 
         """
-        payload = _payload(message, public)
-        match decode(payload):
-            case (str(), bytes(card), int(entries), bytes(digest), int(signatures), int(at)):
-                head = cls(card, entries, digest, signatures, at)
-                if head.payload == payload:
-                    return head
-        raise _no("a head of a card's log")
+        return _read(cls, (bytes, int, bytes, int, int), message, public, "a head of a card's log")
 
     def names(self, log: Sequence[LogEntry]) -> bool:
         """Whether this is the head of exactly the first so many entries of `log`, whoever's it is."""
@@ -112,13 +108,7 @@ class LogReceipt:
             ProtocolError: it is none, or another key's.
 
         """
-        payload = _payload(message, public)
-        match decode(payload):
-            case (str(), str(central), bytes(card), int(entries), bytes(digest), int(at)):
-                receipt = cls(central, card, entries, digest, at)
-                if receipt.payload == payload:
-                    return receipt
-        raise _no("a receipt for a card's log")
+        return _read(cls, (str, bytes, int, bytes, int), message, public, "a receipt for a card's log")
 
     def names(self, log: Sequence[LogEntry]) -> bool:
         """Whether the log begins with exactly what was read."""
@@ -134,6 +124,17 @@ def message_to_sign(payload: bytes) -> bytes:
 def signed(payload: bytes, signature: bytes) -> bytes:
     """The COSE_Sign1 of a payload with its signature."""
     return assemble_sign1(ES256, signature, payload).encode()
+
+
+def _read(kind: type[S], fields: tuple[type, ...], message: bytes, public: PublicKey | None, expected: str) -> S:
+    """The statement of this kind in a COSE_Sign1: it must come out as the same bytes again."""
+    payload = _payload(message, public)
+    said: Any = decode(payload)
+    if isinstance(said, tuple) and tuple(map(type, said)) == (str, *fields):
+        found = kind(*said[1:])
+        if found.payload == payload:
+            return found
+    raise _no(expected)
 
 
 def _payload(message: bytes, public: PublicKey | None) -> bytes:

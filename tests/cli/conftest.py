@@ -1,5 +1,14 @@
 from __future__ import annotations
 
-from commands import _bank, _stranger, bank, later, stranger
+from pathlib import Path
 
-__all__ = ["_bank", "_stranger", "bank", "later", "stranger"]
+import pytest
+from commands import Estate, _bank, _stranger, bank, later, stranger, write_secret
+
+__all__ = ["_bank", "_stranger", "bank", "later", "stranger", "wrong"]
+
+
+@pytest.fixture
+def wrong(bank: Estate) -> Path:
+    """A PIN of nobody's."""
+    return write_secret(bank / "wrong.pin", "00000000")

@@ -141,11 +141,6 @@ def test_nobody_to_ask(bank):
 # People and PINs ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def wrong(bank) -> Path:
-    return write_secret(bank / "wrong.pin", "00000000")
-
-
 def approve(bank: Estate, *people: str, module: str = "SM-78", **pin_files: Path) -> list[str]:
     words = ["card", "approve", *bank.unsealed("card"), *bank.people(*people, **pin_files)]
     return [*words, "--out", str(bank.directory), "--module", module]
@@ -395,4 +390,4 @@ def test_a_request_of_another_key_than_the_one_that_was_told(bank):
     assert f"key {right}" in done(*approve, "--central-key", right).out
     (job,) = done("card", "status", *bank.unsealed("card"), "--json").json[0]["jobs"]
     assert job["key"] == right
-    assert f"approved by alice; key {right}" in done("card", "status", *bank.unsealed("card")).out
+    assert f"approved by alice, 1 approval missing; key {right}" in done("card", "status", *bank.unsealed("card")).out

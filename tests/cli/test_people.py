@@ -28,11 +28,6 @@ def carol(bank: Estate) -> Path:
     return write_secret(bank / "carol.pin", "61523874")
 
 
-@pytest.fixture
-def wrong(bank: Estate) -> Path:
-    return write_secret(bank / "wrong.pin", "00000000")
-
-
 def people(bank: Estate) -> dict[str, int]:
     lines = done(*card(bank, "people", "list", "--json")).json
     return {line["person"]: line["tries_left"] for line in lines if "tries_left" in line}
@@ -216,7 +211,7 @@ def test_status_says_all(bank: Estate, later) -> None:
     text = done("card", "status", *bank.unsealed("card")).out
     for line in (
         "alice: 5 tries left",
-        "approved by alice; 2",
+        "approved by alice, 1 approval missing; 2",
         f"head {facts['log_head']}",
         "unit unit-1",
     ):

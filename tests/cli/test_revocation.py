@@ -158,7 +158,7 @@ def test_two_people_one_after_the_other_revoke(bank):
     assert [(each["list"], each["adds"], each["approvals"]) for each in status["lists"]] == [
         (1, [numbered(bank / "central.pem")], ["alice"])
     ]
-    assert "list 1 adds 1 for 90 days: approved by alice" in card(bank, "status")
+    assert "list 1 revokes 1 more, for 90 days: approved by alice, 1 approval missing" in card(bank, "status")
     told = card(bank, *words, *bank.people("bob"))
     assert "approved by alice and bob, signed, in" in told
     assert listed(bank / "card.crl") == {numbered(bank / "central.pem")}

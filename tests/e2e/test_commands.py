@@ -15,17 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_processes import Process, between, running, serial_line
+from command_processes import Process, between, place, running, serial_line
 from commands import AUTHORIZE, SERIAL, Estate, certificate, done, insitu
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from insitu.protocol.stores.card_log import Intent, Result
 from insitu.protocol.stores.log_lines import import_lines
-
-
-def place(process: Process) -> str:
-    return process.note("Ready")["at"]
 
 
 def words_of(digest: bytes) -> str:

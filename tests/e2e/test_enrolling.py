@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from command_processes import Process, running
+from command_processes import place, running
 from commands import SERIAL, Estate, done, fingerprint, insitu, refused, unchanged
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -16,10 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 Words = list[str]
 REGISTRY = tuple(f"central.store.db{end}" for end in ("", "-wal", "-shm"))
 MEANT = ("--card", "ab" * 32)
-
-
-def place(process: Process) -> str:
-    return process.note("Ready")["at"]
 
 
 @pytest.fixture

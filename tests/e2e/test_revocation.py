@@ -10,15 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_processes import Process, running
+from command_processes import Process, place, running
 from commands import PINS, SERIAL, Estate, done, insitu, write_secret
 
 SECONDS = 5
 """Within these a session has ended that must not go on (SECURITY: S5)."""
-
-
-def place(process: Process) -> str:
-    return process.note("Ready")["at"]
 
 
 @contextmanager

@@ -11,18 +11,12 @@ import tty
 from pathlib import Path
 
 import pytest
-from command_processes import Process, running
+from command_processes import place, running
 from commands import SERIAL, Estate, done, insitu, refused, write_secret
 
 BOOK = "opens the book 71"
 SECRET = "correct horse battery"
 CODE = re.compile(r'<p class="tan">([0-9A-Z ]+)</p>')
-
-
-def place(module: Process) -> str:
-    at = module.note("Ready")["at"]
-    assert isinstance(at, str)
-    return at
 
 
 @pytest.fixture

@@ -9,16 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_processes import PATIENCE, Process, between, running, serial_line
+from command_processes import PATIENCE, between, place, running, serial_line
 from commands import PASSPHRASES, PINS, SERIAL, Estate, certificate, done, insitu, unchanged
 from cryptography.hazmat.primitives.hashes import SHA256
 from terminal import Terminal, at_a_terminal
-
-
-def place(module: Process) -> str:
-    at = module.note("Ready")["at"]
-    assert isinstance(at, str)
-    return at
 
 
 def guided(bank: Estate, *options: str | Path) -> list[str]:

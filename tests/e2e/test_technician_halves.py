@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from command_processes import running
+from command_processes import place, running
 from commands import PINS, SERIAL, Estate, done, write_secret
 from soft_token import SoftTokens
 from terminal import Terminal, at_a_terminal
@@ -33,8 +33,8 @@ def card(bank: Estate, soft_tokens: SoftTokens, monkeypatch: pytest.MonkeyPatch)
     soft_tokens.unlock("signing")
 
 
-def personalize(bank: Estate, card: list[str], link: object, *more: str) -> list[str]:
-    words = ["unit", "personalize", *card, "--link", str(link), "--serial", SERIAL]
+def personalize(bank: Estate, card: list[str], link: str, *more: str) -> list[str]:
+    words = ["unit", "personalize", *card, "--link", link, "--serial", SERIAL]
     return [*words, "--central", str(bank / "central.pem"), *more]
 
 
@@ -49,7 +49,7 @@ def status(card: list[str]) -> dict[str, object]:
 
 def test_both_type_their_halves_at_one_terminal(bank: Estate, card: list[str]) -> None:
     with running(*bank.run_module()) as module:
-        with at_a_terminal(*personalize(bank, card, module.note("Ready")["at"])) as terminal:
+        with at_a_terminal(*personalize(bank, card, place(module))) as terminal:
             terminal.read("no job is open; alice and bob may approve")
             approve(terminal, "bob")
             approve(terminal, "alice")
@@ -66,7 +66,7 @@ def test_both_type_their_halves_at_one_terminal(bank: Estate, card: list[str]) -
 def test_interrupted_between_both_halves(bank: Estate, card: list[str]) -> None:
     """One half was typed: it is nowhere, its approval is worth nothing, and the same command asks both again."""
     with running(*bank.run_module()) as module:
-        words = personalize(bank, card, module.note("Ready")["at"])
+        words = personalize(bank, card, place(module))
         with at_a_terminal(*words) as terminal:
             approve(terminal, "alice")
             terminal.read("Who approves? (bob)")

@@ -145,6 +145,13 @@ class Process:
             reader.join(PATIENCE)
 
 
+def place(process: Process) -> str:
+    """Where it says that it waits."""
+    at = process.note("Ready")["at"]
+    assert isinstance(at, str)
+    return at
+
+
 @contextmanager
 def running(
     *words: str | Path, out: int | IO[bytes] = subprocess.PIPE, program: tuple[str, ...] = ("-m", "insitu")

@@ -16,10 +16,9 @@ from ..protocol.keys.revocation import read_crl
 from ..protocol.messages import MOST_BY_STANDING, MOST_TICKETS, CardRole, Job, ListJob, StandingPolicy, encode_record
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from ..shell.approving import enter_approvals
+from ..shell.approving import MISSING, approved_text, enter_approvals
 from ..shell.card import LIST_DAYS, Card
 from ..shell.card_status import signing_text, status_lines, status_of
-from ..shell.outlook import MISSING
 from ..shell.places import Place, pin_of
 from ..shell.signing import recorded, signing_uri, taken_over
 from ..shell.telling import key_fingerprint
@@ -222,16 +221,13 @@ def approve(
         for job in jobs:
             approvals, public = enter_approvals(owner, job, pins), keys.get(job.number)
             role = job.role.name.lower()
-            approved = f"{role} {job.subject}, job {job.number.hex()}: approved by {' and '.join(approvals)}"
-            of = "" if public is None else f"; key {key_fingerprint(public)}"
-            if len(approvals) < 2:
-                say(f"{approved}, {MISSING[1]}{of}")
-            elif public is None:
-                say(f"{approved}, ready to personalize")
-            else:
-                file = out / f"{role}.pem"
-                pem.write_certificate(file, owner.certify(job.number, public))
-                say(f"{approved}, certificate in {file}{of}")
+            of, done = "", "ready to personalize"
+            if public is not None:
+                of, file = f"; key {key_fingerprint(public)}", out / f"{role}.pem"
+                done = f"certificate in {file}"
+                if len(approvals) == 2:
+                    pem.write_certificate(file, owner.certify(job.number, public))
+            say(f"{role} {job.subject}, job {job.number.hex()}: {approved_text(approvals, done)}{of}")
 
 
 @card.command()
@@ -411,15 +407,12 @@ def crl(
 def _sign_list(owner: Card, job: ListJob, pins: dict[str, bytes], out: Path | None) -> None:
     approvals = enter_approvals(owner, job, pins)
     adds = ", ".join(number.hex() for number in job.added) or "nothing"
-    text = f"list {job.list_number} adds {adds}, job {job.number.hex()}: "
-    text += f"approved by {' and '.join(approvals) or 'nobody'}"
-    if len(approvals) < 2:
-        say(f"{text}, {MISSING[2 - len(approvals)]}")
-        return
-    der = owner.sign_list(job.number)
-    if out is not None:
-        pem.write_crl(out, der)
-    say(f"{text}, signed{'' if out is None else f', in {out}'}")
+    if len(approvals) == 2:
+        der = owner.sign_list(job.number)
+        if out is not None:
+            pem.write_crl(out, der)
+    done = "signed" if out is None else f"signed, in {out}"
+    say(f"list {job.list_number} adds {adds}, job {job.number.hex()}: {approved_text(approvals, done)}")
 
 
 @card.command()
@@ -452,14 +445,13 @@ def tickets(
 
     with approving(reopen, propose, approvers) as (owner, (job,), pins):
         approvals = enter_approvals(owner, job, pins)
-        text = f"{count} tickets, job {job.number.hex()}: approved by {' and '.join(approvals)}"
-        if len(approvals) < 2:
-            say(f"{text}, {MISSING[1]}")
-            return
-        with create_store(out, StoreKind.TICKETS, out_passphrase_file, out_passphrase_hook) as file:
-            order = owner.order_tickets(job.number)
-            file.commit(encode_record(order), frozenset())
-    say(f"{text}, numbers {order.first} to {order.first + count - 1} in {out}")
+        done = ""
+        if len(approvals) == 2:
+            with create_store(out, StoreKind.TICKETS, out_passphrase_file, out_passphrase_hook) as file:
+                order = owner.order_tickets(job.number)
+                file.commit(encode_record(order), frozenset())
+            done = f"numbers {order.first} to {order.first + count - 1} in {out}"
+    say(f"{count} tickets, job {job.number.hex()}: {approved_text(approvals, done)}")
 
 
 @card.command()

@@ -13,10 +13,9 @@ from ..protocol.keys.vault import Vault
 from ..protocol.messages import PeopleChange, PeopleJob
 from ..protocol.stores.sealed import StoreKind
 from ..protocol.stores.secret import Secret
-from ..shell.approving import change_text, enter_approvals
+from ..shell.approving import approved_text, change_text, enter_approvals
 from ..shell.card import Card
 from ..shell.card_status import people_facts, people_lines
-from ..shell.outlook import MISSING
 from ..shell.passphrase import passphrase
 from ..shell.places import Place
 from ..shell.waiting import opened
@@ -201,8 +200,7 @@ def _settle(owner: Card, job: PeopleJob, pins: dict[str, bytes], pin: bytes | No
     approvals = enter_approvals(owner, job, pins)
     if len(approvals) == 2:
         owner.change_people(job.number, pin)
-    state = MISSING.get(2 - len(approvals), "in force")
-    say(f"{change_text(job)}, job {job.number.hex()}: approved by {' and '.join(approvals) or 'nobody'}, {state}")
+    say(f"{change_text(job)}, job {job.number.hex()}: {approved_text(approvals, 'in force')}")
 
 
 @click.command("change-pin")

@@ -25,10 +25,10 @@ from ..protocol.messages import CardRole, KeyPolicy, Status, TrustOption
 from ..protocol.parties.log_reading import made_in
 from ..protocol.parties.unit import ModulePersonalized, ModuleReported
 from ..shell import pem
-from ..shell.approving import described, enter_approvals
+from ..shell.approving import approved_text, described, enter_approvals
 from ..shell.card import Card
 from ..shell.card_status import room_facts, room_warning
-from ..shell.outlook import MISSING, Outlook, Step
+from ..shell.outlook import Outlook, Step
 from ..shell.plan import Plan
 from ..shell.reaching import reach
 from ..shell.serving import Serve, while_serving
@@ -234,8 +234,7 @@ class Personalizing:
         else:
             approvals = ask_for_approvals(card, job, errand.pin_files, self._say)
         facts = {"note": "Approved", "job": job.number.hex(), "approvals": approvals, "missing": 2 - len(approvals)}
-        lacks = MISSING.get(2 - len(approvals), "nothing is missing")
-        self._line(facts, f"approved by {' and '.join(approvals)}, {lacks}")
+        self._line(facts, approved_text(approvals))
 
     def _check(self, outlook: Outlook) -> None:
         """That the job stands; who lacks one is told what the log has last, which may be why.

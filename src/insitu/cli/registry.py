@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ..shell.central import Central
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-LARGEST_KEY_FILE: Final = 4096
 
 
 def registry_option(command: F) -> F:

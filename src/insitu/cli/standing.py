@@ -10,10 +10,9 @@ from ..protocol.engine import UsageError
 from ..protocol.messages import MOST_BY_STANDING, StandingJob
 from ..protocol.stores.card_log import Standing
 from ..protocol.stores.sealed import StoreKind
-from ..shell.approving import enter_approvals, standing_limits
+from ..shell.approving import approved_text, enter_approvals, named, standing_limits
 from ..shell.card import Card
 from ..shell.card_status import standing_use
-from ..shell.outlook import MISSING
 from ..shell.places import Place
 from .common import Group, emit, moment, open_store, say, store_opener, store_options
 from .people import Approvers, approving, people_options
@@ -58,8 +57,7 @@ def approve(
         approvals = enter_approvals(owner, job, pins)
         if len(approvals) == 2:
             owner.bring_into_force(job.number)
-    state = MISSING.get(2 - len(approvals), "in force")
-    say(f"standing approval {job.number.hex()}: {standing_limits(job)}: approved by {' and '.join(approvals)}, {state}")
+    say(f"standing approval {job.number.hex()}: {standing_limits(job)}: {approved_text(approvals, 'in force')}")
 
 
 @standing.command("list")
@@ -74,11 +72,11 @@ def list_(store: Place, passphrase_file: Path | None, passphrase_hook: str | Non
         limits = "none" if policy is None else f"{policy.most} certificates at a time, for {policy.days} days"
         say(f"policy: {limits}")
     for each in in_force.values():
-        text = f"{each.begun.job.hex()}: {standing_use(each)}, approved by {' and '.join(each.begun.approvers)}"
+        text = f"{each.begun.job.hex()}: {standing_use(each)}, approved by {named(each.begun.approvers)}"
         emit(as_json, _facts(each), text)
     for job in waiting:
         facts = {"standing": job.number.hex(), "serials": list(job.serials), "most": job.most, "until": job.until}
-        text = f"{job.number.hex()}: {standing_limits(job)}, approved by {' and '.join(job.approvals) or 'nobody'}"
+        text = f"{job.number.hex()}: {standing_limits(job)}, {approved_text(job.approvals)}"
         emit(as_json, {**facts, "days": job.days, "approvals": list(job.approvals), "in_force": False}, text)
 
 

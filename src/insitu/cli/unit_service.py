@@ -16,11 +16,10 @@ from ..protocol.keys.profile import time_text
 from ..protocol.messages import LONGEST_WAIT, CardRole, Job, TrustOption
 from ..protocol.stores.sealed import StoreKind
 from ..shell import pem
-from ..shell.approving import described, enter_approvals, key_of
+from ..shell.approving import approved_text, described, enter_approvals, key_of
 from ..shell.card import Card
 from ..shell.job_list import JobList
 from ..shell.keeping import Show, ignore, wall_clock
-from ..shell.outlook import MISSING
 from ..shell.places import Place
 from ..shell.serving import while_serving
 from ..shell.waiting import opened
@@ -369,7 +368,7 @@ def approve(
     reopen = store_opener(card, StoreKind.CARD, passphrase_file, passphrase_hook)
     with approving(reopen, lambda owner: [owner.job(number)], Approvers(people, pin_files)) as (owner, (wanted,), pins):
         approvals = enter_approvals(owner, wanted, pins)
-    say(f"approved by {' and '.join(approvals)}, {MISSING.get(2 - len(approvals), 'the module is personalized')}")
+    say(approved_text(approvals, "the module is personalized"))
 
 
 def _is_queued(job: Job) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from ..protocol.engine import KeyKind
 from ..protocol.keys.certificates import fingerprint_text
@@ -13,6 +14,9 @@ from ..protocol.parties.card_data import AnyJob
 from ..protocol.parties.card_record import digest_of
 from .card import Card
 from .telling import key_fingerprint
+
+MISSING: Final = {2: "2 approvals missing", 1: "1 approval missing"}
+"""What lacks, by how many."""
 
 
 def key_of(job: Job) -> str:
@@ -27,20 +31,31 @@ def described(job: AnyJob) -> str:
     """
     return "\n".join(
         (
-            f"job {job.number.hex()}: {_what(job)}",
+            f"job {job.number.hex()}: {about_text(job)}",
             *(f"  {name:<8}  {text}" for name, text in _details(job)),
-            f"  approved  by {' and '.join(job.approvals) or 'nobody'}; open until {time_text(job.expires)}",
+            f"  approved  by {named(job.approvals)}; open until {time_text(job.expires)}",
             f"  digest    {fingerprint_text(digest_of(job))}",
         )
     )
 
 
-def _what(job: AnyJob) -> str:
+def named(people: Sequence[str]) -> str:
+    """Who has approved."""
+    return " and ".join(people) or "nobody"
+
+
+def approved_text(people: Sequence[str], done: str = "nothing is missing") -> str:
+    """Who has approved, and what is missing; where nothing is, what comes of it."""
+    return f"approved by {named(people)}, {MISSING.get(2 - len(people), done)}"
+
+
+def about_text(job: AnyJob) -> str:
+    """What a job is about, in a line."""
     match job:
         case Job():
             return f"{job.role.name.lower()} {job.subject} for {job.days} days"
         case ListJob():
-            return f"revocation list {job.list_number} for {job.days} days"
+            return f"list {job.list_number} revokes {len(job.added) or 'nothing'} more, for {job.days} days"
         case StandingJob():
             return f"standing approval, {standing_limits(job)}"
         case PeopleJob():

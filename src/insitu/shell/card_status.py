@@ -13,7 +13,7 @@ from ..protocol.parties.card_people import can_approve
 from ..protocol.parties.card_record import all_jobs, digest_of, log_of
 from ..protocol.parties.card_room import Room
 from ..protocol.stores.card_log import NOTHING_BEFORE, Standing, standing_in
-from .approving import change_text, key_of, standing_limits
+from .approving import about_text, approved_text, change_text, key_of
 from .card import Card
 from .telling import key_fingerprint
 
@@ -133,7 +133,9 @@ def people_lines(card: Card) -> list[str]:
     """The same for people."""
     record = card.record
     lines = [f"{person['person']}: {_tries(person)}" for person in people_only(record)]
-    return lines + [f"job {job.number.hex()}: {change_text(job)}, {_approved(job)}" for job in record.changes]
+    return lines + [
+        f"job {job.number.hex()}: {change_text(job)}, {approved_text(job.approvals)}" for job in record.changes
+    ]
 
 
 def _tries(person: Facts) -> str:
@@ -158,7 +160,10 @@ def status_lines(card: Card) -> list[str]:
     if record.signing is not None:
         lines.append(f"  {signing_text(record)}")
     lines += [f"  {person['person']}: {_tries(person)}" for person in people_only(record)]
-    lines += [f"  {_brief(job)}: {_approved(job)}{_key(job)}; {_left(job.expires - now)}" for job in all_jobs(record)]
+    lines += [
+        f"  {about_text(job)}: {approved_text(job.approvals)}{_key(job)}; {_left(job.expires - now)}"
+        for job in all_jobs(record)
+    ]
     for each in standing_in(log_of(record)).values():
         lines.append(f"  standing approval {each.begun.job.hex()}: {standing_use(each)}")
     if facts["last_list"]:
@@ -173,22 +178,6 @@ def standing_use(standing: Standing) -> str:
     """How far a standing approval is used up."""
     begun, modules = standing.begun, ", ".join(standing.begun.serials)
     return f"{standing.used} of {begun.most} certificates for {modules} until {time_text(begun.until)}"
-
-
-def _brief(job: AnyJob) -> str:
-    match job:
-        case Job():
-            return f"{job.role.name.lower()} {job.subject} for {job.days} days"
-        case ListJob():
-            return f"list {job.list_number} adds {len(job.added)} for {job.days} days"
-        case StandingJob():
-            return f"standing approval, {standing_limits(job)}"
-        case PeopleJob():
-            return change_text(job)
-
-
-def _approved(job: AnyJob) -> str:
-    return f"approved by {' and '.join(job.approvals) or 'nobody'}"
 
 
 def _key(job: AnyJob) -> str:

@@ -31,7 +31,7 @@ from ..transports.links import Address, Link, serve_links
 from .aside import Aside
 from .card import Card
 from .central import Central
-from .keeping import Show, ignore, wall_clock
+from .keeping import Heard, Show, ignore, wall_clock
 
 
 async def enrol(
@@ -59,11 +59,7 @@ async def enrol(
             awaited, the key may have been entered; doing it again is harmless.
 
     """
-    notes: list[object] = []
-
-    def noted(note: object) -> None:
-        notes.append(note)
-        show(note)
+    heard = Heard(show)
 
     async with stream:
         customer, unit = card.customer, card.unit
@@ -73,11 +69,11 @@ async def enrol(
         handshake = Handshake.initiate(terms, Purpose.ENROLL, entropy(64))
         data = CardEnrollingData(own, card.customer.der)
         session = Session(CARD_ENROLLING, CardEnrollingState.READY, data, handshake)
-        await run(session, stream, Ports(card.keys, show=noted), now=now)
-    for note in notes:
-        if isinstance(note, CardEnrolled):
-            return note
-    raise StateError("not enrolled", who="card", expected="the central system's answer", got=session.state.name)
+        await run(session, stream, Ports(card.keys, show=heard.note), now=now)
+    found = heard.first(CardEnrolled)
+    if found is None:
+        raise StateError("not enrolled", who="card", expected="the central system's answer", got=session.state.name)
+    return found
 
 
 def _list_of(central: Central, root: VerifiedCertificate) -> VerifiedCrl | None:
@@ -106,11 +102,7 @@ async def admit(
         InsituError: the session did not end in good order; nothing was entered unless the registry has it.
 
     """
-    notes: list[object] = []
-
-    def noted(note: object) -> None:
-        notes.append(note)
-        show(note)
+    heard = Heard(show)
 
     def commit(record: object, _: frozenset[str] | None) -> None:
         if not isinstance(record, Enrollment):
@@ -125,12 +117,12 @@ async def admit(
         handshake = Handshake.respond(terms, frozenset({Purpose.ENROLL}), central.entropy(64))
         data = CentralEnrollingData(name, key)
         session = Session(CENTRAL_ENROLLING, CentralEnrollingState.LISTENING, data, handshake)
-        ports = Ports(central.keys, commit=commit, show=noted, blocking=central.blocking)
+        ports = Ports(central.keys, commit=commit, show=heard.note, blocking=central.blocking)
         await run(session, stream, ports, now=lambda: central.now)
-    for note in notes:
-        if isinstance(note, IssuerEnrolled):
-            return note.issuer
-    raise StateError("nobody enrolled", who="central", expected="a card", got=session.state.name)
+    found = heard.first(IssuerEnrolled)
+    if found is None:
+        raise StateError("nobody enrolled", who="central", expected="a card", got=session.state.name)
+    return found.issuer
 
 
 async def wait_for_card(

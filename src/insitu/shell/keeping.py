@@ -17,6 +17,7 @@ from ..protocol.messages import RECORD_LIMITS, decode_record, encode_record
 from ..protocol.ports import Ports
 from ..protocol.stores.atomic import ErasureFailed, StoreUncertain
 
+N = TypeVar("N")
 R = TypeVar("R")
 
 Show = Callable[[object], None]
@@ -39,6 +40,28 @@ def steady_clock() -> int:
 
 def ignore(note: object) -> None:
     """Show to nobody."""
+
+
+class Heard:
+    """What a session shows, passed on, with what it came to among it.
+
+    Args:
+        show: gets each note.
+
+    """
+
+    def __init__(self, show: Show = ignore) -> None:
+        self._show = show
+        self._notes: list[object] = []
+
+    def note(self, note: object) -> None:
+        """Keep it and pass it on."""
+        self._notes.append(note)
+        self._show(note)
+
+    def first(self, kind: type[N]) -> N | None:
+        """The first note of this kind; None: there is none."""
+        return next((note for note in self._notes if isinstance(note, kind)), None)
 
 
 class Keeping(Generic[R]):

@@ -223,11 +223,9 @@ def _words(what: Happening) -> str:
 
 def state_of(export: Export) -> dict[str, object]:
     """How far the log is signed and read, as it says itself; `verify` looks whether that is true."""
-    entries = len(export.log)
-    head = None if export.head is None else LogHead.read(export.head, None)
-    receipt = None if export.receipt is None else LogReceipt.read(export.receipt, None)
+    head, receipt = _seals(export)
     return {
-        "entries": entries,
+        "entries": len(export.log),
         "signed": 0 if head is None else head.entries,
         "signatures": None if head is None else head.signatures,
         "read": 0 if receipt is None else receipt.entries,
@@ -238,10 +236,20 @@ def state_of(export: Export) -> dict[str, object]:
 
 def state_told(export: Export) -> Iterator[str]:
     """The same in lines."""
-    state = state_of(export)
-    entries, signed_, read = (int(str(state[name])) for name in ("entries", "signed", "read"))
-    yield f"{entries} entries, {signed_} of them under a head that the card signed"
-    if signed_ < entries:
-        yield f"NOT SIGNED: the last {entries - signed_}; the card does so when it is used next, or the log is exported"
-    reader = state["reader"]
-    yield f"read by {reader}: {read} of {entries}" if reader else "read by no central system yet"
+    (head, receipt), entries = _seals(export), len(export.log)
+    known = 0 if head is None else head.entries
+    yield f"{entries} entries, {known} of them under a head that the card signed"
+    if known < entries:
+        yield f"NOT SIGNED: the last {entries - known}; the card does so when it is used next, or the log is exported"
+    if receipt is None:
+        yield "read by no central system yet"
+    else:
+        yield f"read by {receipt.central}: {receipt.entries} of {entries}"
+
+
+def _seals(export: Export) -> tuple[LogHead | None, LogReceipt | None]:
+    """Head and receipt, whoever has signed them."""
+    return (
+        None if export.head is None else LogHead.read(export.head, None),
+        None if export.receipt is None else LogReceipt.read(export.receipt, None),
+    )

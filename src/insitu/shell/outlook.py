@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from ..protocol.keys.certificates import fingerprint_text
 from ..protocol.keys.profile import time_text
 from ..protocol.messages import CardRole, Job
 from ..protocol.parties.card import log_of
 from ..protocol.stores.card_log import Failure, Intent, LogEntry, Result
+from .approving import approved_text
 from .card import Card
-
-MISSING: Final = {2: "2 approvals missing", 1: "1 approval missing"}
 
 
 class Step(Enum):
@@ -110,11 +108,8 @@ class Outlook:
         """Who has approved, for people."""
         if self.job is None:
             return "no job is open"
-        approvals = self.job.approvals
-        lacks = MISSING.get(2 - len(approvals))
-        until = f"until {time_text(self.job.expires)}"
-        by = f"approved by {' and '.join(approvals) or 'nobody'}{f', {lacks}' if lacks else ''}"
-        return f"job {self.job.number.hex()}, {by}, {until}"
+        by = approved_text(self.job.approvals)
+        return f"job {self.job.number.hex()}, {by}, until {time_text(self.job.expires)}"
 
     def step(self, since: int) -> Step:
         """How far one came that began when the log had `since` entries, and has no confirmation."""

@@ -44,7 +44,7 @@ from ..transports.tcp import PeerLimits
 from .aside import Aside
 from .card import Card
 from .central import Central
-from .keeping import Show, ignore, wall_clock
+from .keeping import Heard, Show, ignore, wall_clock
 
 LIMITS = PeerLimits(peers=64, per_host=8)
 """Cards that may be connected at once."""
@@ -75,11 +75,7 @@ async def sync(
         InsituError: the session did not end in good order; doing it again is harmless.
 
     """
-    notes: list[object] = []
-
-    def noted(note: object) -> None:
-        notes.append(note)
-        show(note)
+    heard = Heard(show)
 
     def commit(record: object, _: frozenset[str] | None) -> None:
         if not isinstance(record, ReceiptCame):
@@ -94,12 +90,12 @@ async def sync(
         session = Session(
             CARD_SYNCING, CardSyncingState.READY, data, Handshake.initiate(terms, Purpose.SYNC, entropy(64))
         )
-        ports = Ports(card.keys, commit=commit, show=noted, blocking=not card.keys.answers_at_once)
+        ports = Ports(card.keys, commit=commit, show=heard.note, blocking=not card.keys.answers_at_once)
         await run(session, stream, ports, now=now)
-    for note in notes:
-        if isinstance(note, LogWasRead):
-            return note
-    raise StateError("not read", who="card", expected="the central system's receipt", got=session.state.name)
+    found = heard.first(LogWasRead)
+    if found is None:
+        raise StateError("not read", who="card", expected="the central system's receipt", got=session.state.name)
+    return found
 
 
 async def take_in(central: Central, stream: trio.abc.Stream, *, show: Show = ignore) -> CentralSyncingState:

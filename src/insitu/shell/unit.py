@@ -45,7 +45,7 @@ from ..protocol.stores.tans import Locked, TanGone
 from .aside import Aside
 from .book import Book
 from .card import Card
-from .keeping import Show, ignore, wall_clock
+from .keeping import Heard, Show, ignore, wall_clock
 from .trusting import NOTHING, Means, UnitHas, unit_terms
 
 
@@ -198,14 +198,14 @@ class Unit:
             InsituError: the session did not end in good order.
 
         """
-        notes: list[object] = []
+        heard = Heard()
         async with stream:
             try:
-                await self._session(stream, self._question(serial), option, wired=wired, show=notes.append)
+                await self._session(stream, self._question(serial), option, wired=wired, show=heard.note)
             except InsituError:
-                if not any(isinstance(note, ModuleTurnedAway) for note in notes):
+                if heard.first(ModuleTurnedAway) is None:
                     raise
-        return next((note for note in notes if isinstance(note, ModuleReported)), None)
+        return heard.first(ModuleReported)
 
     def _question(self, serial: str) -> UnitData:
         """Nothing but how the module stands."""
@@ -220,13 +220,7 @@ class Unit:
         wired: bool,
         show: Show | None = None,
     ) -> ModulePersonalized | ModuleReported:
-        notes: list[object] = []
-        tell = self._show if show is None else show
-
-        def keep(note: object) -> None:
-            notes.append(note)
-            tell(note)
-
+        heard = Heard(self._show if show is None else show)
         if self._busy:
             raise StateError("a session is running", who="unit", expected="one module at a time")
         crl, means = self._card.heard, self._means(data.serial)
@@ -239,7 +233,7 @@ class Unit:
             terms, own = await self._aside(lambda: (unit_terms(option, has), card.authentication))
             handshake = Handshake.respond(terms, PURPOSES, self._entropy(64))
             session = Session(UNIT, UnitState.READY, data, handshake)
-            ports = self._ports(means, keep, card.keys if terms.key == own else keys)
+            ports = self._ports(means, heard.note, card.keys if terms.key == own else keys)
             if link is not None and option is TrustOption.CONVEYED:
                 await run(session, stream, replace(ports, forward=link.forward), now=self._now, orders=link.orders)
             else:
@@ -251,10 +245,10 @@ class Unit:
                 link.close()
             await self._aside.at_last(self._card.keys.roll_back)
             self._busy = False
-        for note in notes:
-            if isinstance(note, (ModulePersonalized, ModuleReported)):
-                return note
-        raise StateError("no result", who="unit", expected="a personalized module", got=session.state.name)
+        result = heard.first(ModulePersonalized) or heard.first(ModuleReported)
+        if result is None:
+            raise StateError("no result", who="unit", expected="a personalized module", got=session.state.name)
+        return result
 
     def _keys_of_a_session(self) -> Vault:
         """Where what lasts for one session is kept: not in a token, which has little room and time."""
