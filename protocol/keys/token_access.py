@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
+import stat
 import sys
 import tempfile
 import threading
@@ -477,9 +478,9 @@ def _owned(lock_file: Path) -> Lock:
     directory = lock_file.parent
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not os.environ.get(RUNTIME_VARIABLE):
+        if sys.platform != "win32":
             _refuse_foreign(directory)
-        return OS_FILES.lock(lock_file)
+        return _locked(lock_file)
     except StoreLocked as error:
         raise TokenBusy("the token is in use", who="token", expected=error.expected, got=error.got) from None
     except OSError as error:
@@ -487,8 +488,32 @@ def _owned(lock_file: Path) -> Lock:
 
 
 def _refuse_foreign(directory: Path) -> None:
-    """Somebody else could have made a directory of that name where everybody may."""
-    if sys.platform != "win32" and (directory.is_symlink() or directory.stat().st_uid != os.geteuid()):
-        raise EnvironmentFault(
-            f"directory of locks: {directory}", who="token", expected=f"one of user {os.geteuid()}", got="another's"
-        )
+    """Who can write where locks are can take them away, so that a token has two owners; or keep everybody out.
+
+    Where nobody named the directory, somebody else could have made one of that name, and it is this user's alone. Where
+    users share a named one, its owner is one of them or the system's administrator, and who writes there its group.
+    """
+    if expected := foreign(directory.lstat(), named=bool(os.environ.get(RUNTIME_VARIABLE))):
+        raise EnvironmentFault(f"directory of locks: {directory}", who="token", expected=expected, got="another")
+
+
+def foreign(status: os.stat_result, *, named: bool) -> str:
+    """What a directory of locks has to be, if it is not that; empty if it is."""
+    ours = (os.geteuid(), 0) if named else (os.geteuid(),)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in ours:
+        return f"a directory of user {' or '.join(map(str, ours))}"
+    others = stat.S_IWOTH if named else stat.S_IWOTH | stat.S_IWGRP
+    return "one that others cannot write" if status.st_mode & others else ""
+
+
+def _locked(lock_file: Path) -> Lock:
+    """The lock; who may write in a directory that users share may take it as well."""
+    held = OS_FILES.lock(lock_file)
+    if sys.platform != "win32" and lock_file.parent.stat().st_mode & stat.S_IWGRP:
+        file = os.open(lock_file, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(file).st_uid == os.geteuid():
+                os.fchmod(file, 0o660)
+        finally:
+            os.close(file)
+    return held

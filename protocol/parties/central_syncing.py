@@ -245,7 +245,7 @@ def ask_on(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData
 def have_it_verified(data: CentralSyncingData, event: LogPart) -> tuple[CentralSyncingData, Effects]:
     """All is here: have it looked at."""
     unit, customer = given(data.peer).chain
-    claim = CardLogClaim(given(data.found).lines, (*data.lines, *event.lines), given(data.offered).head, unit, customer)
+    claim = CardLogClaim(given(data.found).known, (*data.lines, *event.lines), given(data.offered).head, unit, customer)
     return data, [StopTimer("card"), LookUp("verdict on a log", claim)]
 
 

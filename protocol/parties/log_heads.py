@@ -126,6 +126,15 @@ def signed(payload: bytes, signature: bytes) -> bytes:
     return assemble_sign1(ES256, signature, payload).encode()
 
 
+def signed_by(head: bytes, public: PublicKey) -> bool:
+    """Whether this key has signed this head."""
+    try:
+        LogHead.read(head, public)
+    except ProtocolError:
+        return False
+    return True
+
+
 def _read(kind: type[S], fields: tuple[type, ...], message: bytes, public: PublicKey | None, expected: str) -> S:
     """The statement of this kind in a COSE_Sign1: it must come out as the same bytes again."""
     payload = _payload(message, public)

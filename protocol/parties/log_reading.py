@@ -6,7 +6,7 @@ and tests ask the same functions. What they start from is the certificate of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -116,10 +116,24 @@ def _check(made: Made, begun: _Begun, customer: VerifiedCertificate, number: int
         raise LogBroken("time of the certificate", number=number, expected=begun.at, got=found.not_before)
 
 
-def owner_keys(made: Iterable[Made], customer: VerifiedCertificate) -> tuple[PublicKey, ...]:
-    """The authentication keys among all that this card has certified, its own: heads are signed by it."""
-    units = (each for each in made if each.role == Role.UNIT.value)
-    return tuple(dict.fromkeys(verify_issued(each.der, customer, Role.UNIT, now=None).public for each in units))
+def owner_keys(log: Sequence[LogEntry], customer: VerifiedCertificate) -> tuple[PublicKey, ...]:
+    """The authentication keys of units that this card certified, oldest first; its own, one of them, signs heads.
+
+    Args:
+        log: as far as the head goes, each certificate in it verified.
+        customer: the certificate of the card's signing key.
+
+    """
+    units: dict[bytes, Intent] = {}
+    keys: list[PublicKey] = []
+    for entry in log:
+        match entry.what:
+            case Intent(role=Role.UNIT.value) as intent:
+                units[intent.job] = intent
+            case Result(job=job, signature=signature) if job in units:
+                der = put_together(units[job].to_be_signed, signature)
+                keys.append(verify_issued(der, customer, Role.UNIT, now=None).public)
+    return tuple(dict.fromkeys(keys))
 
 
 def check_head(log: Sequence[LogEntry], signed: bytes, card: bytes, public: PublicKey) -> LogHead:
@@ -158,26 +172,33 @@ def check_head(log: Sequence[LogEntry], signed: bytes, card: bytes, public: Publ
 
 
 def read_further(
-    known: Sequence[bytes], further: Sequence[bytes], signed: bytes, customer: VerifiedCertificate, public: PublicKey
+    known: tuple[LogEntry, ...],
+    further: Sequence[bytes],
+    signed: bytes,
+    customer: VerifiedCertificate,
+    public: PublicKey,
 ) -> tuple[LogEntry, ...]:
     """The whole log, if what comes goes on where what is known ends, and its card has signed all of it.
 
     Args:
-        known: entries that were read before, one a line.
-        further: those that come after, likewise.
+        known: entries that were read and verified before; none of them is looked at again.
+        further: those that come after, one a line.
         signed: the head of all of them.
         customer: the certificate of the card's signing key.
         public: the card's authentication key.
 
     Raises:
         LogBroken: an entry does not fit, or what it says was signed was not.
-        LogDoubted: the head is not of this log.
+        LogDoubted: the head is not of this log, or by a key that is in none of its certificates.
 
     """
-    log = read_entries((*known, *further))
+    log = read_entries(further, known)
     head = check_head(log, signed, customer.fingerprint, public)
     if head.entries != len(log):
         raise LogDoubted("entries without a head", who="card log", expected=f"{len(log)} signed", got=head.entries)
     for _ in made_in(log, customer, after=len(known)):
         pass  # each is verified as it is made
+    if public not in owner_keys(log, customer):
+        expected = "by a unit that the log has a certificate for"
+        raise LogDoubted("head of the log", who="card log", expected=expected, got="another unit's")
     return log

@@ -37,13 +37,13 @@ class CardLogFound:
 
     Attributes:
         log: how far it was read.
-        lines: its entries, one a line.
+        known: its entries, verified.
         objection: why nothing is taken from this card any more; empty: nothing speaks against it.
 
     """
 
     log: CardLog
-    lines: tuple[bytes, ...] = field(repr=False)
+    known: tuple[LogEntry, ...] = field(repr=False)
     objection: str = ""
 
 
@@ -52,14 +52,14 @@ class CardLogClaim:
     """The argument of LookUp("verdict on a log"), since that takes time; answered by LogHolds or LogFails.
 
     Attributes:
-        known: entries that were read before, one a line.
-        further: those that came, likewise.
+        known: entries that were read and verified before.
+        further: those that came, one a line.
         head: of all of them, signed.
         unit, customer: the certificates of the card's two keys.
 
     """
 
-    known: tuple[bytes, ...] = field(repr=False)
+    known: tuple[LogEntry, ...] = field(repr=False)
     further: tuple[bytes, ...] = field(repr=False)
     head: bytes = field(repr=False)
     unit: VerifiedCertificate

@@ -417,16 +417,22 @@ def _name(what: Happening) -> str:
 # Checking ----------------------------------------------------------------------------------------------------
 
 
-def verify_chain(log: Iterable[LogEntry]) -> None:
+def verify_chain(log: Sequence[LogEntry], *, after: int = 0) -> None:
     """Check that nothing is missing, altered or out of place. What was cut off at the end cannot be seen from here.
+
+    Args:
+        log: all of it.
+        after: so many entries at the beginning were verified before; what comes after still goes by them.
 
     Raises:
         LogBroken: with the number of the first entry that does not fit.
 
     """
-    previous, at = NOTHING_BEFORE, 0
+    previous, at = (log[after - 1].digest, log[after - 1].at) if after else (NOTHING_BEFORE, 0)
     before = _Before()
-    for number, entry in enumerate(log):
+    for entry in log[:after]:
+        before.note(entry.what)
+    for number, entry in enumerate(log[after:], after):
         if entry.number != number:
             raise LogBroken("number", number=number, expected=number, got=entry.number)
         if entry.previous != previous:

@@ -71,15 +71,19 @@ def import_lines(data: bytes) -> Export:
     return Export(read_entries(lines), head, receipt)
 
 
-def read_entries(lines: Iterable[bytes]) -> tuple[LogEntry, ...]:
-    """The entries that stand in these lines without their ends, the chain verified.
+def read_entries(lines: Iterable[bytes], known: tuple[LogEntry, ...] = ()) -> tuple[LogEntry, ...]:
+    """All entries of a log, the chain verified.
+
+    Args:
+        lines: the entries, one in each without its end.
+        known: those that come before them, whose chain was verified before.
 
     Raises:
         LogBroken: a line is no entry, or the chain is broken.
 
     """
-    log = tuple(read_entry(number, line) for number, line in enumerate(lines))
-    verify_chain(log)
+    log = (*known, *(read_entry(number, line) for number, line in enumerate(lines, len(known))))
+    verify_chain(log, after=len(known))
     return log
 
 

@@ -11,16 +11,19 @@ from log_lives import losing
 from pump import Line, contact, enrollment, meeting, personalize, personalized_by_a_thief, syncing
 from world import DAY, SERIAL, World
 
-from insitu.protocol.engine import InsituError, ProtocolError, StateError
+from insitu.protocol.engine import InsituError, KeyKind, ProtocolError, StateError
 from insitu.protocol.keys.certificates import CertificateRefused, key_digest
 from insitu.protocol.messages import CardRole, encode_record
 from insitu.protocol.parties.card_syncing import LogWasRead
 from insitu.protocol.parties.central_syncing import CardDoubted, CentralSyncingState
-from insitu.protocol.parties.log_heads import LogReceipt
-from insitu.protocol.parties.log_reading import LogDoubted
+from insitu.protocol.parties.log_heads import LogHead, LogReceipt, message_to_sign, signed
+from insitu.protocol.parties.log_reading import LogDoubted, read_further
 from insitu.protocol.stores.card_logs import CardLog, all_lines
+from insitu.protocol.stores.registry import RegistryDamaged
+from insitu.shell import read_logs
 from insitu.shell.card import Card
 from insitu.shell.logs import verify
+from insitu.shell.read_logs import ReadLogs
 from insitu.shell.syncing import read_at_once
 
 BY_HAND: Any = {"alice": b"2580-alice", "bob": b"1470-bob"}
@@ -358,3 +361,106 @@ def test_a_card_reads_its_own_log_as_it_was_left(world: World):
     kept = lines(world)
     card = Card(world.vault("card"), now=world.clock)
     assert tuple(entry.line for entry in card.log.log) == kept
+
+
+# What is remembered
+
+
+def test_a_contact_reads_only_what_is_new(world: World, monkeypatch: pytest.MonkeyPatch):
+    brought(world)
+    known_before = world.central.logs.recall(world.central.registry, known(world))
+    monkeypatch.setattr(world.central.registry, "card_log_lines", lambda *_, **__: pytest.fail("read once more"))
+    world.certify(CardRole.MODULE, "SN-9", world.card.authentication.public)
+    read_at_once(world.central, world.card)
+    assert known(world).entries == 8
+    entries = world.central.logs.recall(world.central.registry, known(world))
+    assert all(each is before for each, before in zip(entries, known_before, strict=False)), "not even looked at again"
+
+
+def test_a_host_that_was_started_again_reads_its_registry(world: World):
+    brought(world)
+    world.central.logs = ReadLogs()
+    world.certify(CardRole.MODULE, "SN-9", world.card.authentication.public)
+    assert brought(world).sides[0].result == LogWasRead("Host", 8)
+
+
+def test_what_is_remembered_counts_as_far_as_the_registry_has_it(world: World):
+    """A verdict that was remembered, and could not be kept; or another host that was faster."""
+    brought(world)
+    issuer, log = world.card.customer.fingerprint, world.card.log.log
+    world.certify(CardRole.MODULE, "SN-9", world.card.authentication.public)
+    world.central.logs.remember(issuer, world.card.log.log)
+    assert world.central.logs.recall(world.central.registry, known(world)) == log
+    assert brought(world).sides[0].result == LogWasRead("Host", 8)
+    world.central.logs.remember(issuer, log)
+    assert len(world.central.logs.recall(world.central.registry, known(world))) == 8
+
+
+@pytest.mark.parametrize("lines", [(), (b"{}",), None], ids=["gone", "no entry", "fewer"])
+def test_a_registry_that_lost_entries_puts_no_card_in_doubt(world: World, monkeypatch, lines):
+    brought(world)
+    real = world.central.registry.card_log_lines(world.card.customer.fingerprint)
+    left = real[:-1] if lines is None else lines
+    monkeypatch.setattr(world.central.registry, "card_log_lines", lambda _, *, after=0, limit=1000: left[after:])
+    world.central.logs = ReadLogs()
+    world.certify(CardRole.MODULE, "SN-9", world.card.authentication.public)
+    with pytest.raises(RegistryDamaged, match="entries of a card's log"):
+        read_at_once(world.central, world.card)
+    assert isinstance(brought(world).sides[1].error, RegistryDamaged)
+    assert known(world).doubt == ""
+
+
+def test_no_more_is_remembered_than_has_room(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(read_logs, "MOST_REMEMBERED", 10)
+    logs, log = ReadLogs(), world.card.log.log
+    for issuer in (b"1", b"2", b"1"):
+        logs.remember(issuer, log)
+    assert list(logs._logs) == [b"1"]
+    logs.remember(b"3", log * 2)
+    assert list(logs._logs) == []
+
+
+# Another unit of the same signing key
+
+
+def other_unit(world: World) -> Card:
+    """Certified by the card, with a copy of its log, whose head it has signed itself."""
+    vault = world.vault("unit 2")
+    keys = [vault.generate(label, KeyKind.P256, b"") for label in ("authentication", "signing")]
+    certificate = world.certify(CardRole.UNIT, "unit 2", keys[0].public)
+    head = LogHead.of(world.card.customer.fingerprint, world.card.log.log, world.clock())
+    message = signed(head.payload, vault.sign(keys[0], message_to_sign(head.payload)))
+    record = replace(world.card.record, unit=certificate, head=message)
+    vault.commit(encode_record(record), frozenset({"authentication", "signing"}))
+    return Card(vault, now=world.clock)
+
+
+def test_once_read_a_log_is_its_own_cards_to_bring(world: World):
+    """Another unit neither grows it nor puts the card in doubt, whatever it shows."""
+    brought(world)
+    other, before = other_unit(world), known(world)
+    line = brought(world, card=other)
+    assert "signed by another unit" in str(line.sides[1].error)
+    with pytest.raises(StateError, match="signed by another unit"):
+        read_at_once(world.central, other)
+    assert known(world) == before
+    assert brought(world).sides[0].result == LogWasRead("Host", 8)
+
+
+def test_a_head_by_a_unit_that_the_log_does_not_name_counts_for_nothing(world: World):
+    """It has a certificate by the signing key that was made outside the log."""
+    log = world.card.log
+    lines, customer = [entry.line for entry in log.log], world.card.customer
+    other = other_unit(world)
+    head = LogHead.of(customer.fingerprint, log.log, world.clock())
+    message = signed(head.payload, other.keys.sign(other.authentication, message_to_sign(head.payload)))
+    with pytest.raises(LogDoubted, match="another unit's"):
+        read_further((), lines, message, customer, other.authentication.public)
+    with pytest.raises(LogDoubted, match="head of the log"):
+        verify(replace(log, head=message), customer)
+    later = world.card.log
+    with pytest.raises(LogDoubted, match="head of the log"):
+        verify(replace(later, head=message), customer)  # certified after that head
+    assert verify(replace(later, head=other.record.head), customer).unsigned == 0
+    with pytest.raises(LogDoubted, match="by the key of the earlier one"):
+        verify(replace(later, head=other.record.head), customer, earlier=[log])

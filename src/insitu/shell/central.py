@@ -54,6 +54,7 @@ from ..protocol.session import Session
 from ..protocol.stores.card_logs import LogDoubt
 from ..protocol.stores.registry import Change, CommandKind, Issuer, Registry
 from .keeping import Keeping, Show, ignore, wall_clock
+from .read_logs import ReadLogs
 
 R = TypeVar("R")
 
@@ -88,6 +89,10 @@ class Central:
         blocking: registry and host take time: they are asked from worker threads.
         entropy, now, show: random bytes, unix seconds, notes and progress.
 
+    Attributes:
+        registry: see above.
+        logs: of cards, as far as they were read and are remembered.
+
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class Central:
         self.entropy = entropy
         self._now = now
         self._show = show
+        self.logs = ReadLogs()
         self._known_until = -inf
         self._terms: tuple[bytes, CentralAtWork] | None = None
         self._own: KeyHandle | None = None

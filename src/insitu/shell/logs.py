@@ -19,7 +19,7 @@ from ..protocol.keys.certificates import (
     verify_issued,
 )
 from ..protocol.keys.profile import time_text
-from ..protocol.parties.log_heads import LogHead, LogReceipt
+from ..protocol.parties.log_heads import LogHead, LogReceipt, signed_by
 from ..protocol.parties.log_reading import LIST, LogDoubted, Made, check_head, made_in, owner_keys
 from ..protocol.stores.card_log import (
     Failure,
@@ -99,9 +99,9 @@ def verify(
     Args:
         export: the log.
         customer: the certificate of the card's signing key, verified.
-        owner: the card's authentication key; None: one that the log has a certificate for.
+        owner: the card's authentication key; None: one that the log had a certificate for when it signed.
         central: the central system's certificate, DER, for the receipt; None: it is not asked for.
-        earlier: logs of the same card from other sources, say what the central system has of it.
+        earlier: logs of the same card from other sources, say what the central system has of it; the same key signed.
 
     Raises:
         LogBroken: a certificate or list in it is not what it says.
@@ -111,7 +111,7 @@ def verify(
     """
     log = export.log
     made = list(made_in(log, customer))
-    head = _head(export, customer, owner_keys(made, customer) if owner is None else (owner,))
+    head, signer = _head(export, customer, owner)
     receipt = None
     if central is not None:
         reader = verify_issued(central, customer, Role.CENTRAL, now=None)
@@ -121,23 +121,31 @@ def verify(
         _check_receipt(receipt, log, customer.fingerprint)
     for other in earlier:
         _check_grown(log, other.log)
+        if other.head is not None and signer is not None and not signed_by(other.head, signer):
+            raise LogDoubted("head of the log", who="card log", expected="by the key of the earlier one", got="another")
     lists = sum(each.role == LIST for each in made)
     return Found(len(log), len(made) - lists, lists, len(open_intents(log)), head, receipt)
 
 
-def _head(export: Export, customer: VerifiedCertificate, keys: tuple[PublicKey, ...]) -> LogHead | None:
+def _head(
+    export: Export, customer: VerifiedCertificate, owner: PublicKey | None
+) -> tuple[LogHead | None, PublicKey | None]:
+    """The head, and who has signed it."""
     if export.head is None:
         if not export.log:
-            return None
+            return None, owner
         raise LogDoubted("the card signed no head", who="card log", expected="a signed head", got="none")
     refused: ProtocolError = LogDoubted(
         "head of the log", who="card log", expected="by a key that the log has a certificate for", got="no such key"
     )
-    for key in keys:
+    for key in owner_keys(export.log, customer) if owner is None else (owner,):
         try:
-            return check_head(export.log, export.head, customer.fingerprint, key)
+            head = check_head(export.log, export.head, customer.fingerprint, key)
         except LogDoubted as error:
             refused = error
+            continue
+        if owner is not None or key in owner_keys(export.log[: head.entries], customer):
+            return head, key  # who was certified later has not signed it
     raise refused
 
 

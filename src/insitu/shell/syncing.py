@@ -22,12 +22,13 @@ from ..protocol.parties.central_syncing import (
     CentralSyncingData,
     CentralSyncingState,
 )
-from ..protocol.parties.log_heads import message_to_sign, signed
+from ..protocol.parties.log_heads import message_to_sign, signed, signed_by
 from ..protocol.parties.log_reading import LogDoubted, read_further
 from ..protocol.parties.log_verdict import (
     CardLogClaim,
     CardLogFound,
     CardLogQuery,
+    LogHolds,
     check_not_of_the_future,
     check_not_shorter,
     growth_of,
@@ -37,7 +38,7 @@ from ..protocol.parties.log_verdict import (
 from ..protocol.ports import Ports
 from ..protocol.session import Session
 from ..protocol.stores.card_log import LogBroken
-from ..protocol.stores.card_logs import LogDoubt, LogGrowth, all_lines
+from ..protocol.stores.card_logs import LogDoubt, LogGrowth
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from ..transports.tcp import PeerLimits
@@ -141,7 +142,10 @@ def _answer(central: Central, question: LookUp) -> object:
         case "card log", CardLogQuery() as query:
             return _recalled(central, query)
         case "verdict on a log", CardLogClaim() as claim:
-            return verdict_on(claim)
+            verdict = verdict_on(claim)
+            if isinstance(verdict, LogHolds):
+                central.logs.remember(claim.customer.fingerprint, verdict.log)
+            return verdict
     raise UsageError("no such question", who="central", got=question.what)
 
 
@@ -152,7 +156,9 @@ def _recalled(central: Central, query: CardLogQuery) -> CardLogFound:
     objection = log.doubt
     if known.issuer is None or known.issuer.lost is not None or known.revoked:
         objection = "its signing key is disabled or unknown, or a certificate of it is revoked"
-    return CardLogFound(log, () if objection else all_lines(registry, issuer), objection)
+    if not objection and log.head and not signed_by(log.head, unit.public):
+        objection = "what was read of its log is signed by another unit, which alone is the card's own"
+    return CardLogFound(log, () if objection else central.logs.recall(registry, log), objection)
 
 
 def read_at_once(central: Central, card: Card, *, show: Show = ignore) -> None:
@@ -176,11 +182,12 @@ def read_at_once(central: Central, card: Card, *, show: Show = ignore) -> None:
     try:
         check_not_shorter(known, len(export.log))
         further = tuple(entry.line for entry in export.log[known.entries :])
-        log = read_further(found.lines, further, head, customer, card.authentication.public)
+        log = read_further(found.known, further, head, customer, card.authentication.public)
     except (LogDoubted, LogBroken) as error:
         central.registry.doubt_log(LogDoubt(customer.fingerprint, str(error)), actor=ACTOR, at=central.now)
         show(CardDoubted(customer.subject, customer.fingerprint, str(error)))
         raise
+    central.logs.remember(customer.fingerprint, log)
     check_not_of_the_future(log, central.now)
     receipt = receipt_for(central.record.name, customer.fingerprint, log, central.now)
     message = signed(receipt.payload, central.keys.sign(central.key, message_to_sign(receipt.payload)))

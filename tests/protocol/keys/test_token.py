@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +16,15 @@ from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, exceptions
 from pki import NOW, YEAR, OpenSsl, Pki
 
 from insitu.conformance import KeyStoreConformance
-from insitu.protocol.engine import KeyHandle, KeyKind, SecretAlgorithm, SecretHandle, SecretUsage, UsageError
+from insitu.protocol.engine import (
+    EnvironmentFault,
+    KeyHandle,
+    KeyKind,
+    SecretAlgorithm,
+    SecretHandle,
+    SecretUsage,
+    UsageError,
+)
 from insitu.protocol.keys import token as token_module
 from insitu.protocol.keys import token_access
 from insitu.protocol.keys.certificates import Role, draft_certificate, verify_issued
@@ -351,3 +361,59 @@ def test_without_the_extra(monkeypatch):
         monkeypatch.delitem(sys.modules, module.__name__)
     with pytest.raises(UsageError, match=r"insitu\[pkcs11\] installed"):
         importlib.import_module(token_module.__name__)
+
+
+# Where locks are
+
+
+def directory(mode: int, uid: int) -> os.stat_result:
+    return os.stat_result((mode, 0, 0, 1, uid, 0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "alone", "shared"),
+    [
+        (stat.S_IFDIR | 0o700, "ours", True, True),
+        (stat.S_IFDIR | 0o755, "ours", True, True),
+        (stat.S_IFDIR | 0o2770, "ours", False, True),
+        (stat.S_IFDIR | 0o2770, "root", False, True),
+        (stat.S_IFDIR | 0o1777, "root", False, False),
+        (stat.S_IFDIR | 0o777, "ours", False, False),
+        (stat.S_IFDIR | 0o700, "another", False, False),
+        (stat.S_IFLNK | 0o777, "ours", False, False),
+        (stat.S_IFREG | 0o600, "ours", False, False),
+    ],
+)
+def test_who_could_take_locks_away(monkeypatch, mode, owner, alone, shared):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    status = directory(mode, {"ours": 1000, "root": 0, "another": 1001}[owner])
+    assert (token_access.foreign(status, named=False) == "") is alone
+    assert (token_access.foreign(status, named=True) == "") is shared
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["found", "named"])
+def test_a_directory_of_locks_that_others_can_write_is_refused(soft_tokens, tmp_path, monkeypatch, named):
+    place = tmp_path / "insitu"
+    place.mkdir()
+    place.chmod(0o777)
+    monkeypatch.setattr(token_access, "runtime_directory", lambda: place)
+    if not named:
+        monkeypatch.delenv(token_access.RUNTIME_VARIABLE)
+    with pytest.raises(EnvironmentFault, match="one that others cannot write"):
+        opened(soft_tokens)
+    assert list(place.iterdir()) == []
+    (tmp_path / "link").symlink_to(place)
+    monkeypatch.setattr(token_access, "runtime_directory", lambda: tmp_path / "link")
+    with pytest.raises(EnvironmentFault, match="a directory of user"):
+        opened(soft_tokens)
+
+
+@pytest.mark.parametrize(("directory_mode", "mode"), [(0o2770, 0o660), (0o700, 0o600)], ids=["shared", "ours"])
+def test_users_who_share_a_directory_share_its_locks(soft_tokens, tmp_path, monkeypatch, directory_mode, mode):
+    place = tmp_path / "insitu"
+    place.mkdir()
+    place.chmod(directory_mode)
+    monkeypatch.setenv(token_access.RUNTIME_VARIABLE, str(place))
+    opened(soft_tokens).close()
+    (lock,) = place.iterdir()
+    assert lock.stat().st_mode & 0o777 == mode

@@ -304,3 +304,29 @@ def test_a_log_cut_within_a_line_is_refused():
     export = lines_of(LOG)
     with pytest.raises(LogBroken, match="ends too early"):
         entries_of(export[:-1])
+
+
+def test_what_comes_after_verified_entries_is_looked_at_as_if_all_were():
+    """Whatever is bent, doubled or missing behind the place where one goes on is found as from the beginning."""
+    whole = log_of(intent(), result(), standing(), used(JOBS[1]), result(JOBS[1]), listed(), result(JOBS[4]))
+    for after in range(len(whole) + 1):
+        verify_chain(whole, after=after)
+        for at in range(after, len(whole)):
+            entry = whole[at]
+            bent = [
+                replace(entry, at=-1),
+                replace(entry, previous=bytes(31) + b"1"),
+                replace(entry, number=99),
+            ]
+            broken = [(*whole[:at], each, *whole[at + 1 :]) for each in bent]
+            broken += [(*whole[: at + 1], entry, *whole[at + 1 :]), (*whole[:at], *whole[at + 1 :], entry)]
+            for log in map(tuple, broken):
+                faults = []
+                for begin in (0, after):
+                    try:
+                        verify_chain(log, after=begin)
+                    except LogBroken as error:
+                        faults.append(str(error))
+                    else:
+                        faults.append("")
+                assert faults[0] == faults[1]
