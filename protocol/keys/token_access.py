@@ -478,8 +478,7 @@ def _owned(lock_file: Path) -> Lock:
     directory = lock_file.parent
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if sys.platform != "win32":
-            _refuse_foreign(directory)
+        _refuse_foreign(directory)
         return _locked(lock_file)
     except StoreLocked as error:
         raise TokenBusy("the token is in use", who="token", expected=error.expected, got=error.got) from None
@@ -498,7 +497,9 @@ def _refuse_foreign(directory: Path) -> None:
 
 
 def foreign(status: os.stat_result, *, named: bool) -> str:
-    """What a directory of locks has to be, if it is not that; empty if it is."""
+    """What a directory of locks has to be, if it is not that; empty if it is, and on Windows."""
+    if sys.platform == "win32":
+        return ""
     ours = (os.geteuid(), 0) if named else (os.geteuid(),)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in ours:
         return f"a directory of user {' or '.join(map(str, ours))}"
