@@ -47,6 +47,7 @@ from insitu.protocol.messages import (
     Ticket,
     TrustOption,
 )
+from insitu.shell.module import Module
 
 NUMBER = bytes(range(16))
 UNTRUSTED = Done((), (), Close(Fault.UNTRUSTED))
@@ -58,6 +59,7 @@ class _Peer:
     option: TrustOption
     side: Side
     live: Trap
+    serial: str = SERIAL
 
     @property
     def vault(self) -> Any:
@@ -75,7 +77,7 @@ class _Peer:
 
     def mac(self, secret: SecretHandle, *, side: Side | None = None) -> Message:
         """A proof, for the peer's own side or the other one."""
-        about = (self.opened.binding, self.option.text, side or self.side, SERIAL)
+        about = (self.opened.binding, self.option.text, side or self.side, self.serial)
         return Proof(self.vault.use(secret, Prove(proofs.possession_of_secret(*about))))
 
     def event(self, event: object) -> None:
@@ -99,14 +101,14 @@ class ModuleProvesKey(_Peer, ModuleBeforeUnit):
     holds = MappingProxyType({"DELIVERED": _PROVED})
     unheard = MappingProxyType({("refuse", "SecretUsed"): UNTRUSTED})
 
-    def __init__(self) -> None:
-        world = World()
-        super().__init__(world, world.module)
+    def __init__(self, world: World | None = None, module: Module | None = None) -> None:
+        world = world or World()
+        super().__init__(world, module or world.module)
 
     def meet(self) -> Trap:
         """A unit's end."""
         vault = self.world.vault("peer")
-        terms = ByShippedKey.unit("Bank", self.fresh(vault), _shared(vault), SERIAL)
+        terms = ByShippedKey.unit("Bank", self.fresh(vault), _shared(vault, self.serial), self.serial)
         return Trap(LineSide("module", self.module.meet_unit(STREAM, self.option)), Intruder(terms, vault))
 
     letters = (
@@ -120,9 +122,9 @@ class ModuleProvesKey(_Peer, ModuleBeforeUnit):
     )
 
 
-def _shared(vault: Any) -> SecretHandle:
+def _shared(vault: Any, serial: str = SERIAL) -> SecretHandle:
     found = vault.find_secret(SHIPPED)
-    return vault.storage.share(SHIPPED, shipped_key(SERIAL)) if found is None else found  # type: ignore[no-any-return]
+    return vault.storage.share(SHIPPED, shipped_key(serial)) if found is None else found  # type: ignore[no-any-return]
 
 
 class UnitProvesKey(_Peer, UnitBeforeModule):
@@ -171,9 +173,11 @@ class _Exchange(_Peer):
     def share(self) -> Message:
         """Its share of a new exchange."""
         self.number += 1
-        password = self.vault.find_secret(SECRET) or self.vault.storage.share_password(SECRET, shared_secret(SERIAL))
+        password = self.vault.find_secret(SECRET) or self.vault.storage.share_password(
+            SECRET, shared_secret(self.serial)
+        )
         binding = self.opened.binding
-        identities = tuple(proofs.exchange_identity(binding, self.option.text, side, SERIAL) for side in Side)
+        identities = tuple(proofs.exchange_identity(binding, self.option.text, side, self.serial) for side in Side)
         begins = self.side is Side.MODULE
         return PakeShare(self.vault.start_pake(f"exchange {self.number}", password, identities, begins=begins))
 
@@ -210,7 +214,7 @@ class ModuleKnowsSecret(_Exchange, ModuleProvesKey):
     def meet(self) -> Trap:
         """A unit's end; the module has an identity and proves that as well."""
         vault = self.world.vault("peer")
-        terms = BySecret.unit("Bank", self.fresh(vault), None, SERIAL, root=self.world.card.root, crl=None)
+        terms = BySecret.unit("Bank", self.fresh(vault), None, self.serial, root=self.world.card.root, crl=None)
         return Trap(LineSide("module", self.module.meet_unit(STREAM, self.option)), Intruder(terms, vault))
 
 
@@ -288,8 +292,8 @@ class ModuleHasMobile(ModuleProvesKey):
     stage = conveyed.MODULE_CONVEYED
     unheard = MappingProxyType({("end", "WordCame"): UNTRUSTED})
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, world: World | None = None, module: Module | None = None) -> None:
+        super().__init__(world, module)
         self.world.courier._from_module = lambda link, message: None  # type: ignore[method-assign]
 
     def meet(self) -> Trap:

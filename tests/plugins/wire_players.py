@@ -126,7 +126,7 @@ class ModuleBeforeUnit(Player):
         else:
             public = decompress(KeyKind.P256, sent.public_key)
         certificate = world.certify(CardRole.MODULE, self.serial, public)
-        customer = world.customer if self.option is TrustOption.PHYSICAL else None
+        customer = None if self.option is TrustOption.CERTIFICATES else world.customer
         return Certificates(module=certificate, central=world.central_certificate, customer=customer)
 
 

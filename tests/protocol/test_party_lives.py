@@ -18,6 +18,14 @@ from crash_lives import PASSPHRASE, STORE, module_is_sound, reopened
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from proof_players import (
+    ModuleHasMobile,
+    ModuleKnowsSecret,
+    UnitAsksForTicket,
+    UnitAwaitsMobile,
+    UnitKnowsSecret,
+    UnitProvesKey,
+)
 from wire_players import (
     CardBeforeCentral,
     CentralBeforeCard,
@@ -31,9 +39,10 @@ from wire_players import (
 )
 from world import Seeded, World
 
+from insitu.protocol.channel.trust import MOST_WRONG, SECRET, AttemptAdmitted
 from insitu.protocol.engine import Effects, InsituError, Send, Table
 from insitu.protocol.keys.vault import SealedVault
-from insitu.protocol.messages import IDENTITY, ModuleCondition, ModuleRecord, ResetCommand, ResetDone
+from insitu.protocol.messages import IDENTITY, ModuleCondition, ModuleRecord, Proof, ResetCommand, ResetDone
 from insitu.protocol.parties.module_data import MANUFACTURED
 from insitu.protocol.parties.work import WORK, erase
 from insitu.protocol.parties.work_data import WorkData, WorkState
@@ -57,7 +66,9 @@ class Life(RuleBasedStateMachine):
         """The names of the events that the party's state has a row for now."""
         if not player.is_open:
             return frozenset({"ChannelOpened"}) if player.may_meet() else frozenset()
-        return frozenset(event.__name__ for event in player.table.accepts(player.live.victim.session.state))
+        session = player.live.victim.session
+        accepts = player.table.accepts(session.state) if session._stage is None else session._stage.accepts
+        return frozenset(event.__name__ for event in accepts)
 
     def durable(self) -> object:
         """What must not change by what is refused."""
@@ -84,7 +95,9 @@ class Life(RuleBasedStateMachine):
 def led_by(player: Callable[[Any], Player], kind: type[Player], prefix: str) -> dict[str, Any]:
     """Rules for a machine: one for each event of the table that the alphabet has, one for what has no place."""
     table, letters = kind.table, kind.letters
-    events = [event.__name__ for event in table.events if any(letter.event == event.__name__ for letter in letters)]
+    known = {*table.events, *(() if kind.stage is None else kind.stage.events)}
+    names = sorted(event.__name__ for event in known)
+    events = [name for name in names if any(letter.event == name for letter in letters)]
     assert events
     sayable = [letter for letter in letters if letter.say is not None or letter.own]
     rules: dict[str, Any] = {}
@@ -118,6 +131,7 @@ class ModuleLife(Life):
     """One module with its store on a disk; units and its central system meet it in any order, also at once."""
 
     kind: type[ModuleBeforeUnit] = ModuleBeforeUnit
+    kept: frozenset[str] = frozenset({IDENTITY, MANUFACTURED})
 
     def __init__(self) -> None:
         super().__init__()
@@ -212,7 +226,7 @@ class ModuleLife(Life):
         if not self.unit.is_open and record.condition is ModuleCondition.OPERATING:
             module_is_sound(vault)
         if not self.unit.is_open and record.condition is not ModuleCondition.OPERATING:
-            assert vault.labels() <= {IDENTITY, MANUFACTURED}
+            assert vault.labels() <= self.kept
 
     @invariant()
     def s3_what_was_acknowledged_is_erased(self) -> None:
@@ -244,6 +258,44 @@ class ModuleByCable(ModuleLife):
 
     kind = ModuleOnCable
     locals().update(led_by(lambda me: me.unit, ModuleOnCable, "unit"))
+    locals().update(led_by(lambda me: me.central, ModuleBeforeCentral, "central"))
+
+
+class ToldASecret(ModuleKnowsSecret):
+    """It may be personalized, too."""
+
+    letters = (*ModuleKnowsSecret.letters, *ModuleBeforeUnit.letters[3:5])
+
+
+class WithAMobile(ModuleHasMobile):
+    """Likewise."""
+
+    letters = (*ModuleHasMobile.letters, *ModuleBeforeUnit.letters[3:5])
+
+
+class ModuleBySecret(ModuleLife):
+    """By a secret: an attempt is on the disk before the module says anything that a guess could be tried on."""
+
+    kind = ToldASecret
+    kept = frozenset({IDENTITY, MANUFACTURED, SECRET})
+    locals().update(led_by(lambda me: me.unit, ToldASecret, "unit"))
+    locals().update(led_by(lambda me: me.central, ModuleBeforeCentral, "central"))
+
+    @invariant()
+    def an_attempt_is_counted_before_it_is_made(self) -> None:
+        """And no more than there may be are admitted."""
+        record = self.module.record
+        assert (record.wrong or 0) <= MOST_WRONG
+        if self.unit.is_open and self.unit.live.victim.session._stage is not None:
+            said = any(isinstance(each, Proof) for each in self.unit.live.intruder.got)
+            assert (record.wrong or 0) > 0 or not said
+
+
+class ModuleByMobile(ModuleLife):
+    """By a number that is conveyed."""
+
+    kind = WithAMobile
+    locals().update(led_by(lambda me: me.unit, WithAMobile, "unit"))
     locals().update(led_by(lambda me: me.central, ModuleBeforeCentral, "central"))
 
 
@@ -332,8 +384,9 @@ def once(kind: type[Player]) -> type[Life]:
 
 
 LIVES: tuple[type[Life], ...] = (
-    *(ModuleCertified, ModuleByCable, CentralWorks, CentralResets),
+    *(ModuleCertified, ModuleByCable, ModuleBySecret, ModuleByMobile, CentralWorks, CentralResets),
     *(once(kind) for kind in (UnitBeforeModule, UnitOnCable, CardBeforeCentral, CentralBeforeCard)),
+    *(once(kind) for kind in (UnitProvesKey, UnitKnowsSecret, UnitAsksForTicket, UnitAwaitsMobile)),
 )
 
 
@@ -425,6 +478,22 @@ def test_an_operating_module_that_changes_is_noticed():
         life.s1_operating_ends_by_a_reset_only()
     with pytest.raises(InsituError):
         life.s2_operating_means_a_chain_and_our_key()
+
+
+def test_an_attempt_that_nobody_counted_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    """A module that says its proof, on which a guess can be tried, without a word on its disk."""
+    life = ModuleBySecret()
+    lead(life, "unit: meet", "unit: a share")
+    life.an_attempt_is_counted_before_it_is_made()
+    assert life.module.record.wrong == 1
+    lead(life, "unit: the right proof", *PERSONALIZED[1:])
+    check(life)
+    assert (life.module.record.condition, life.module.record.wrong) == (ModuleCondition.OPERATING, None)
+    life = ModuleBySecret()
+    monkeypatch.setattr(Module, "_count", lambda *_: AttemptAdmitted())
+    lead(life, "unit: meet", "unit: a share")
+    with pytest.raises(AssertionError):
+        life.an_attempt_is_counted_before_it_is_made()
 
 
 def test_the_rules_are_those_of_the_tables():
