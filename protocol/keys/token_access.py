@@ -381,11 +381,13 @@ def find_token(library: str, uri: TokenUri) -> Token:
 
 def _found(library: str, uri: TokenUri) -> Token:
     loaded = _loaded(library)
-    found = [
-        token for slot in _slots(loaded) for token in _inserted(slot) if _is_meant(uri, description(loaded, token))
-    ]
+    there = [token for slot in _slots(loaded) for token in _inserted(slot)]
+    found = [token for token in there if _is_meant(uri, description(loaded, token))]
     if len(found) != 1:
-        raise TokenMissing("tokens that are what the URI says", who="token", expected="1", got=len(found))
+        labels = ", ".join(sorted(repr(token.label) for token in (found or there))) or "none at all"
+        raise TokenMissing(
+            "tokens that are what the URI says", who="token", expected="1", got=f"{len(found)}; there are: {labels}"
+        )
     return found[0]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from commands import Estate, done, refused, write_secret
+from soft_token import PLACES
 
 from insitu.protocol.engine import UsageError
 from insitu.protocol.keys.certificates import read_fingerprint
@@ -89,7 +91,8 @@ def test_no_file_takes_a_tokens_place(token, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pin = ["--passphrase-file", tmp_path / "token.pin"]
     path = token.partition("?")[2].partition("&")[0]
-    refused(4, "card", "status", "--store", f"pkcs11:token=other?{path}", *pin, says=("expected 1, got 0",))
+    there = "expected 1, got 0; there are: 'another', 'insitu', 'signing'"
+    refused(4, "card", "status", "--store", f"pkcs11:token=other?{path}", *pin, says=(there,))
     refused(2, "card", "status", "--store", "pkcs11:token=insitu", *pin, says=("which PKCS#11 library?",))
     nowhere = "pkcs11:token=insitu?module-path=/nowhere.so"
     refused(4, "card", "status", "--store", nowhere, *pin, says=("PKCS#11 library (expected the path", "/nowhere.so"))
@@ -116,6 +119,8 @@ def test_where_the_library_is(tmp_path, monkeypatch):
     monkeypatch.setenv(LIBRARY_VARIABLE, "/usr/lib/other.so")
     assert library_of(read_place("pkcs11:")) == "/usr/lib/other.so"
     assert library_of(read_place("pkcs11:?module-path=/usr/lib/some.so")) == "/usr/lib/some.so"
+    monkeypatch.setenv(LIBRARY_VARIABLE, Path(PLACES[0]).name)
+    assert library_of(read_place("pkcs11:")) in PLACES
     monkeypatch.setenv(LIBRARY_VARIABLE, "no-such-name")
     with pytest.raises(UsageError, match="no PKCS#11 library no-such-name"):
         library_of(read_place("pkcs11:"))

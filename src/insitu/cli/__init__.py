@@ -25,6 +25,7 @@ Exit codes:
   5    not in this state, or not approved
   130  interrupted
 1 is a fault of this program: please report it, with what it wrote.
+check, fuzz and simulate end with 1 where they find something.
 """
 
 

@@ -489,7 +489,8 @@ class Teller:
 
     def ready(self, state: str, where: str) -> None:
         """The program waits for others."""
-        self._write({"note": "Ready", "state": state, "at": where}, f"ready, {state}, at {where}")
+        text = f"ready, {state}, at {where}" if where else f"ready, {state}"
+        self._write({"note": "Ready", "state": state, "at": where}, text)
 
     def mobiles(self, where: str) -> None:
         """Mobiles may come there (A9)."""

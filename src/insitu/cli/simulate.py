@@ -56,15 +56,13 @@ def simulate(
     shrink: bool,
     as_json: bool,
 ) -> None:
-    r"""Let simulated worlds live, by the parties of the field, and watch the invariants.
+    """Let simulated worlds live, by the parties of the field, and watch the invariants.
 
     Each seed is a world of its own, and always the same one. First everything may go wrong; then nothing does, and
     all modules must come to operate. A life cycle is a personalization and at least one transaction or a reset.
 
-    \b
-    Exit codes:
-      0  nothing forbidden happened, and all finished
-      1  something did: a fault of this program, with the command that shows it again
+    Exit code 0: nothing forbidden happened, and all finished. Exit code 1: something did, a fault of this program; the
+    command that shows it again is printed.
     """
     from ..simulate.many import Total, run_worlds
     from ..simulate.run import run_world

@@ -145,10 +145,11 @@ class Card(PeopledCard):
             StateError: there is none.
 
         """
-        now = self._now()
+        now, late = self._now(), False
         for job in self._installed().jobs:
-            is_it = job.role is role and job.subject == subject and now <= job.expires
-            if is_it and (role is not CardRole.MODULE or job.public_key is None):
+            is_it = job.role is role and job.subject == subject
+            late = late or (is_it and now > job.expires)
+            if is_it and now <= job.expires and (role is not CardRole.MODULE or job.public_key is None):
                 if len(job.approvals) == 2:
                     return job
                 raise StateError(
@@ -157,7 +158,12 @@ class Card(PeopledCard):
                     expected="two different people",
                     got=" and ".join(job.approvals) or "none",
                 )
-        raise StateError(f"no job for {subject}", who="card", expected="a job approved by two people", got="none")
+        raise StateError(
+            f"no job for {subject}",
+            who="card",
+            expected="a job approved by two people",
+            got="one that is out of date" if late else "none",
+        )
 
     def certify(self, number: bytes, public: PublicKey) -> bytes:
         """Make the certificate of an approved job; DER, entered in the log before it leaves.

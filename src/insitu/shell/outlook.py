@@ -129,7 +129,8 @@ class Outlook:
             case Step.APPROVING | Step.APPROVED if not self.lasts:
                 return "nothing was signed, and approvals end with this program: the same command asks for both again"
             case Step.APPROVING | Step.APPROVED:
-                return f"nothing was signed; {self.job_text}: the same command goes on with it"
+                goes_on = "the same command goes on with it, insitu card withdraw takes it back"
+                return f"nothing was signed; {self.job_text}: {goes_on}"
             case Step.SIGNING:
                 return "the approvals are used up, and no certificate left the card: two people have to approve again"
             case Step.CERTIFIED:

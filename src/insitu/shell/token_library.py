@@ -33,7 +33,7 @@ def library_of(uri: TokenUri) -> str:
         places = (uri.module_path,) if uri.module_path else _DIRECTORIES
         return _library_named(uri.module_name, places)
     path = uri.module_path or environ.get(LIBRARY_VARIABLE, "")
-    if path and not uri.module_path and Path(path).name == path and not Path(path).suffix:
+    if path and not uri.module_path and Path(path).name == path:
         return _library_named(path, _DIRECTORIES)
     if not path:
         expected = f"module-path or module-name in the URI, or {LIBRARY_VARIABLE}"
@@ -47,7 +47,7 @@ def _library_named(name: str, places: Sequence[str]) -> str:
     endings = _ENDINGS.get(sys.platform, (".so",))
     for place in places:
         for ending in endings:
-            for file in (f"{name}{ending}", f"lib{name}{ending}"):
+            for file in (name, f"{name}{ending}", f"lib{name}{ending}"):
                 if (Path(place) / file).is_file():
                     return str(Path(place) / file)
     raise UsageError(f"no PKCS#11 library {name}", who="token", expected="one in a usual place, or module-path")
