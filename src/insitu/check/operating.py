@@ -329,23 +329,27 @@ class Operating(Scenario):
 
     def goes_well(self, settle: Callable[[State], State | str]) -> str:
         """See Scenario: module and central system meet, and one after the other happens what the world has."""
-        state: State | str | None = self.joined(self.initial(), 1)
+        state = self.joined(self.initial(), 1)
         for budget in (None, *_COURSE):
             if budget is not None and budget not in self.budget:
                 continue
-            if isinstance(state, State) and budget is not None:
+            if state is not None and budget is not None:
                 if budget in _OFFLINE:
                     state = self._closed(state)
                 state = self._done_once(state, budget)
-            if isinstance(state, State) and budget is Budget.ORDERED:
-                state = settle(state)  # the module is sent away, and comes again
-            if isinstance(state, State) and budget in (Budget.LATE, Budget.ANEW, Budget.ORDERED):
+            if state is not None and budget is Budget.ORDERED:
+                away = settle(state)  # the module is sent away, and comes again
+                if isinstance(away, str):
+                    return away
+                state = away
+            if state is not None and budget in (Budget.LATE, Budget.ANEW, Budget.ORDERED):
                 state = self.joined(self._closed(state), 1)
             if state is None:
                 return f"there is no {budget.name if budget else 'link'}"
-            state = settle(state)
-            if isinstance(state, str):
-                return state
+            settled = settle(state)
+            if isinstance(settled, str):
+                return settled
+            state = settled
             why = self._amiss(state, budget)
             if why:
                 return f"after {budget.name if budget else 'a contact'}: {why}"
