@@ -6,11 +6,12 @@ that comes of an exchange with a secret of the token stays in the token.
 
 from __future__ import annotations
 
-from ..engine import KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation
+from ..engine import SecretHandle, SecretOperation
+from .forwarding import ForwardingKeys
 from .port import KeyStore
 
 
-class KeysBeside:
+class KeysBeside(ForwardingKeys[KeyStore]):
     """KeyStore of two memories.
 
     Args:
@@ -20,17 +21,17 @@ class KeysBeside:
     """
 
     def __init__(self, own: KeyStore, token: KeyStore) -> None:
-        self._own = own
+        super().__init__(own)
         self._token = token
         self._exchanging = own
 
     @property
     def answers_at_once(self) -> bool:
         """Whether both do."""
-        return self._own.answers_at_once and self._token.answers_at_once
+        return self._keys.answers_at_once and self._token.answers_at_once
 
     def _with(self, secret: SecretHandle) -> KeyStore:
-        return self._token if self._token.find_secret(secret.label) == secret else self._own
+        return self._token if self._token.find_secret(secret.label) == secret else self._keys
 
     def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
         """See KeyStore."""
@@ -44,41 +45,3 @@ class KeysBeside:
     def finish_pake(self, label: str, share: bytes) -> SecretHandle:
         """See KeyStore."""
         return self._exchanging.finish_pake(label, share)
-
-    # The token has no part in the rest.
-
-    def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
-        """See KeyStore."""
-        return self._own.generate(label, kind, salt)
-
-    def sign(self, key: KeyHandle, message: bytes) -> bytes:
-        """See KeyStore."""
-        return self._own.sign(key, message)
-
-    def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
-        """See KeyStore."""
-        return self._own.agree(key, peer)
-
-    def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
-        """See KeyStore."""
-        return self._own.unwrap(label, wrapping, block)
-
-    def rewrap(self, block: str, wrapping: bytes) -> str:
-        """See KeyStore."""
-        return self._own.rewrap(block, wrapping)
-
-    def find(self, label: str) -> KeyHandle | None:
-        """See KeyStore."""
-        return self._own.find(label)
-
-    def find_secret(self, label: str) -> SecretHandle | None:
-        """See KeyStore."""
-        return self._own.find_secret(label)
-
-    def labels(self) -> frozenset[str]:
-        """See KeyStore."""
-        return self._own.labels()
-
-    def destroy(self, label: str) -> None:
-        """See KeyStore."""
-        self._own.destroy(label)

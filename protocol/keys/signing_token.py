@@ -10,14 +10,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
-
-from ..engine import KeyHandle, PublicKey
+from ..engine import KeyHandle, KeyKind, PublicKey
 from ..stores.secret import Entropy, Secret, Uncopied
 from .pkcs11_uri import TokenUri
-from .port import KeyExists, KeyMismatch, KeyMissing, KeyStoreError, brief
-from .public import signature_holds
-from .token import check_kept, found_in, public_in
+from .port import KeyExists, KeyMismatch, KeyMissing, brief
+from .token import CURVES, check_kept, checked_signature, found_in, public_in, sign_in_token
 from .token_access import PinWrong, TokenAccess, find_token, opened_by_officer, text_of, turn_of, typed
 from .token_secrets import MADE_MUST_BE, SECRET_MUST_BE, TokenObject
 
@@ -25,7 +22,6 @@ from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, ex
 from pkcs11.constants import TokenFlag  # isort: skip
 from pkcs11.types import Session  # isort: skip
 
-_P256: Final = bytes.fromhex("06082a8648ce3d030107")
 _SPACE: Final = "insitu card "
 """How the labels of a card's keys begin in a token, here as where a whole card is in one."""
 _REFUSED: Final = (exceptions.TemplateInconsistent, exceptions.AttributeTypeInvalid, exceptions.AttributeValueInvalid)
@@ -84,7 +80,9 @@ class SigningToken(Uncopied):
 
     def _made(self, session: Session, label: str) -> tuple[TokenObject, TokenObject]:
         """The pair, public half first; with CKA_ALWAYS_AUTHENTICATE, unless the token refuses that."""
-        parameters = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: _P256}, local=True)
+        parameters = session.create_domain_parameters(
+            KeyType.EC, {Attribute.EC_PARAMS: CURVES[KeyKind.P256]}, local=True
+        )
 
         def pair(**more: bool) -> tuple[TokenObject, TokenObject]:
             return parameters.generate_keypair(
@@ -110,8 +108,6 @@ class SigningToken(Uncopied):
 
     def sign(self, key: KeyHandle, message: bytes, pin: Secret) -> bytes:
         """See SigningKeys; hashed here, signed there, and verified here before it is given out."""
-        digest = Hash(SHA256())
-        digest.update(message)
         with self._open(pin) as access, access.calling() as session:
             found = found_in(session, _SPACE + key.label, ObjectClass.PRIVATE_KEY)
             if len(found) != 1:
@@ -121,10 +117,8 @@ class SigningToken(Uncopied):
             if there != key.public:
                 raise KeyMismatch("another signing key", who="token", expected=brief(key.public))
             again = {"pin": text_of(pin)} if _asks_each_time(found[0]) else {}
-            signature = bytes(found[0].sign(digest.finalize(), mechanism=Mechanism.ECDSA, **again))
-        if not signature_holds(key.public, message, signature):
-            raise KeyStoreError("the token's signature does not hold", who="token", expected=brief(key.public))
-        return signature
+            signature = sign_in_token(found[0], key.public.kind, message, **again)
+        return checked_signature(key.public, message, signature)
 
     def set_pin(self, old: Secret, new: Secret, *, again: bool = False) -> None:
         """See SigningKeys (C_SetPIN by the user)."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final, Protocol
 
-from ..engine import InsituError, KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation, StateError
+from ..engine import InsituError, KeyHandle, KeyKind, StateError
 from ..stores.secret import Secret
+from .forwarding import ForwardingKeys
 from .port import KeyRefused, Memory, Storage
 from .vault import Vault
 
@@ -83,7 +84,7 @@ class SigningKeys(Protocol):
         ...
 
 
-class SplitVault(Vault):
+class SplitVault(ForwardingKeys[Vault], Vault):
     """See above. What it keeps of its own is the halves.
 
     Args:
@@ -99,8 +100,7 @@ class SplitVault(Vault):
     """
 
     def __init__(self, beside: Vault, signing: SigningKeys, label: str, holders: tuple[str, ...]) -> None:
-        # what Vault keeps, `beside` does
-        self._beside = beside
+        super().__init__(beside)
         self._signing = signing
         self._label = label
         self._holders = holders
@@ -111,7 +111,7 @@ class SplitVault(Vault):
         self.asks_each_time: bool | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._beside!r}>"
+        return f"<{type(self).__name__}: {self._keys!r}>"
 
     # The halves
 
@@ -213,30 +213,32 @@ class SplitVault(Vault):
     @property
     def record(self) -> bytes | None:
         """See Vault."""
-        return self._beside.record
+        return self._keys.record
 
     @property
     def durable(self) -> frozenset[str]:
         """See Vault."""
         there = self._pair() is not None and not self._is_new
-        return self._beside.durable | ({self._label} if there else frozenset())
+        return self._keys.durable | ({self._label} if there else frozenset())
 
     @property
     def memory(self) -> Memory | None:
         """See Vault; the signing token takes nothing more."""
-        return self._beside.memory
+        return self._keys.memory
+
+    @property
+    def storage(self) -> Storage:
+        """See Vault."""
+        return self._keys.storage
 
     def commit(self, record: bytes, keep: frozenset[str]) -> None:
         """See Vault; the signing key is durable as soon as it is made, and stays."""
-        self._beside.commit(record, keep - {self._label})
+        self._keys.commit(record, keep - {self._label})
         self._is_new = self._is_new and self._label not in keep
-
-    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
-        """`commit` and `destroy` do not come here."""
 
     def roll_back(self) -> None:
         """See Vault."""
-        self._beside.roll_back()
+        self._keys.roll_back()
         if self._is_new:
             with suppress(InsituError):
                 self._signing.destroy(self._label, self._pin())
@@ -244,13 +246,13 @@ class SplitVault(Vault):
 
     def detach(self) -> None:
         """See Vault."""
-        self._beside.detach()
+        self._keys.detach()
 
     def close(self) -> None:
         """See Vault; the halves are forgotten."""
         self.roll_back()
         self.forget()
-        self._beside.close()
+        self._keys.close()
 
     # KeyStore: the signing key there, everything else beside it
 
@@ -262,14 +264,14 @@ class SplitVault(Vault):
     def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
         """See KeyStore."""
         if label != self._label:
-            return self._beside.generate(label, kind, salt)
+            return super().generate(label, kind, salt)
         made, self._made = self._made, None
         return made or self._make(salt)
 
     def sign(self, key: KeyHandle, message: bytes) -> bytes:
         """See KeyStore; with the signing key once for each time that both halves were held."""
         if key.label != self._label:
-            return self._beside.sign(key, message)
+            return super().sign(key, message)
         try:
             return self._signing.sign(key, message, self._pin())
         finally:
@@ -278,7 +280,7 @@ class SplitVault(Vault):
 
     def find(self, label: str) -> KeyHandle | None:
         """See KeyStore."""
-        return self._pair() if label == self._label else self._beside.find(label)
+        return self._pair() if label == self._label else super().find(label)
 
     def _pair(self) -> KeyHandle | None:
         """The signing pair; each signature finds out whether it is still that."""
@@ -288,43 +290,10 @@ class SplitVault(Vault):
     def labels(self) -> frozenset[str]:
         """See KeyStore."""
         there = self._pair() is not None
-        return self._beside.labels() | ({self._label} if there else frozenset())
+        return super().labels() | ({self._label} if there else frozenset())
 
     def destroy(self, label: str) -> None:
         """See KeyStore; the signing key is destroyed with its token, by whoever sets that up anew."""
         if label == self._label:
             raise KeyRefused("a signing key in a token of its own", who="token", expected="the token set up anew")
-        self._beside.destroy(label)
-
-    def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
-        """See KeyStore."""
-        return self._beside.agree(key, peer)
-
-    def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
-        """See KeyStore."""
-        return self._beside.unwrap(label, wrapping, block)
-
-    def rewrap(self, block: str, wrapping: bytes) -> str:
-        """See KeyStore."""
-        return self._beside.rewrap(block, wrapping)
-
-    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
-        """See KeyStore."""
-        return self._beside.use(key, operation)
-
-    def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
-        """See KeyStore."""
-        return self._beside.start_pake(label, password, identities, begins=begins)
-
-    def finish_pake(self, label: str, share: bytes) -> SecretHandle:
-        """See KeyStore."""
-        return self._beside.finish_pake(label, share)
-
-    def find_secret(self, label: str) -> SecretHandle | None:
-        """See KeyStore."""
-        return self._beside.find_secret(label)
-
-    @property
-    def storage(self) -> Storage:
-        """See Vault."""
-        return self._beside.storage
+        super().destroy(label)

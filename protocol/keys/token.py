@@ -46,6 +46,7 @@ from .token_secrets import (
     TokenObject,
     bring,
     brought_handle,
+    bytes_of,
     check_meant,
     check_offered,
     made_handle,
@@ -74,7 +75,7 @@ class KeyExposed(KeyStoreError):
     """A key that can leave the token, or that did not come into being there."""
 
 
-_CURVES: Final = {
+CURVES: Final = {
     KeyKind.P256: bytes.fromhex("06082a8648ce3d030107"),
     KeyKind.P384: bytes.fromhex("06052b81040022"),
     KeyKind.ED25519: bytes.fromhex("06032b6570"),
@@ -84,7 +85,7 @@ _CURVES: Final = {
 _OTHER_NAMES: Final = {b"\x13\x0cedwards25519": KeyKind.ED25519}
 """PKCS#11 3.0 lets a curve be named by a PrintableString as well."""
 
-_KINDS: Final = {**{name: kind for kind, name in _CURVES.items()}, **_OTHER_NAMES}
+_KINDS: Final = {**{name: kind for kind, name in CURVES.items()}, **_OTHER_NAMES}
 _HASHES: Final[dict[KeyKind, HashAlgorithm]] = {KeyKind.P256: SHA256(), KeyKind.P384: SHA384()}
 
 _NEEDED: Final = {
@@ -148,7 +149,7 @@ class TokenKeyStore(Uncopied):
                 session.seed_random(salt)
             edwards = kind is KeyKind.ED25519
             parameters = session.create_domain_parameters(
-                KeyType.EC_EDWARDS if edwards else KeyType.EC, {Attribute.EC_PARAMS: _CURVES[kind]}, local=True
+                KeyType.EC_EDWARDS if edwards else KeyType.EC, {Attribute.EC_PARAMS: CURVES[kind]}, local=True
             )
             public, private = parameters.generate_keypair(
                 id=self._entropy(16),
@@ -183,17 +184,8 @@ class TokenKeyStore(Uncopied):
     def sign(self, key: KeyHandle, message: bytes) -> bytes:
         """See KeyStore; hashed here (but for Ed25519), signed in the token, verified here before it is given out."""
         with self._access.calling() as session:
-            private = self._meant(session, key)
-            kind = key.public.kind
-            if kind in _HASHES:
-                digest = Hash(_HASHES[kind])
-                digest.update(message)
-                signature = _bytes(private.sign(digest.finalize(), mechanism=Mechanism.ECDSA))
-            else:
-                signature = _bytes(private.sign(message, mechanism=Mechanism.EDDSA))
-        if not signature_holds(key.public, message, signature):
-            raise KeyStoreError("the token's signature does not hold", who="token", expected=brief(key.public))
-        return signature
+            signature = sign_in_token(self._meant(session, key), key.public.kind, message)
+        return checked_signature(key.public, message, signature)
 
     def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
         """See KeyStore; what is agreed on leaves the token, the private key does not."""
@@ -214,7 +206,7 @@ class TokenKeyStore(Uncopied):
                 template={Attribute.TOKEN: False, Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True},
             )
             try:
-                agreed = _bytes(derived[Attribute.VALUE])
+                agreed = bytes_of(derived[Attribute.VALUE])
             finally:
                 derived.destroy()
         if len(agreed) != size:
@@ -457,6 +449,27 @@ class TokenKeyStore(Uncopied):
         self.close()
 
 
+def sign_in_token(private: TokenObject, kind: KeyKind, message: bytes, **more: str) -> bytes:
+    """The token's signature. Args: `more`: of the call, say a PIN that the key asks for."""
+    if kind not in _HASHES:
+        return bytes_of(private.sign(message, mechanism=Mechanism.EDDSA, **more))
+    digest = Hash(_HASHES[kind])
+    digest.update(message)
+    return bytes_of(private.sign(digest.finalize(), mechanism=Mechanism.ECDSA, **more))
+
+
+def checked_signature(public: PublicKey, message: bytes, signature: bytes) -> bytes:
+    """The signature, if it holds: a wrong one is not given out, since it may tell of the key.
+
+    Raises:
+        KeyStoreError: it does not.
+
+    """
+    if not signature_holds(public, message, signature):
+        raise KeyStoreError("the token's signature does not hold", who="token", expected=brief(public))
+    return signature
+
+
 def _all_of(session: Session, kind: ObjectClass) -> list[TokenObject]:
     """All keys of that class; not those of which a power cut left not even the type, which no library can name."""
     types = _SECRET_TYPES if kind is ObjectClass.SECRET_KEY else _PAIR_TYPES
@@ -499,7 +512,7 @@ def check_kept(label: str, key: TokenObject, must_be: dict[Attribute, bool]) -> 
 
 def _public_of(session: Session, name: str, private: TokenObject) -> PublicKey:
     """The public half: the object with the same label and id. A wrong one is found by the first signature."""
-    public = public_in(session, name, ID=_bytes(private[Attribute.ID]))
+    public = public_in(session, name, ID=bytes_of(private[Attribute.ID]))
     if public is None:
         raise KeyStoreError(f"public keys of {name!r}", who="token", expected="one", got=0)
     return public
@@ -513,8 +526,8 @@ def public_in(session: Session, name: str, **more: bytes) -> PublicKey | None:
     if len(found) != 1:
         raise KeyStoreError(f"public keys of {name!r}", who="token", expected="one", got=len(found))
     try:
-        kind = _KINDS.get(_bytes(found[0][Attribute.EC_PARAMS]))
-        point = _bytes(found[0][Attribute.EC_POINT])
+        kind = _KINDS.get(bytes_of(found[0][Attribute.EC_PARAMS]))
+        point = bytes_of(found[0][Attribute.EC_POINT])
     except exceptions.AttributeTypeInvalid:
         kind, point = None, b""
     if kind is None:
@@ -528,12 +541,6 @@ def _unwrapped(kind: KeyKind, point: bytes) -> bytes:
     """A point out of its OCTET STRING, in which CKA_EC_POINT has it; some tokens leave that away."""
     size = 1 + 2 * FIELD_BYTES[kind] if kind in FIELD_BYTES else 32
     return point[2:] if point[:2] == bytes((0x04, size)) and len(point) == 2 + size else point
-
-
-def _bytes(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise KeyStoreError("answer of the token", who="token", expected="bytes", got=type(value).__name__)
-    return value
 
 
 def _missing(label: str) -> KeyMissing:

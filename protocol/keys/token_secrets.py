@@ -152,7 +152,7 @@ def read_handle(label: str, key: TokenObject) -> SecretHandle:
 
     """
     try:
-        match decode(_bytes(key[Attribute.ID])):
+        match decode(bytes_of(key[Attribute.ID])):
             case (str(usage), str(algorithm), int(bits), str(value)):
                 return SecretHandle(label, SecretUsage(usage), SecretAlgorithm(algorithm), bits, value)
     except (DecodeError, ValueError):
@@ -170,7 +170,7 @@ def operate(key: TokenObject, handle: SecretHandle, operation: SecretOperation, 
     check_operation(handle, operation)
     match operation:
         case Cmac(data):
-            return _bytes(key.sign(data, mechanism=Mechanism.AES_CMAC))
+            return bytes_of(key.sign(data, mechanism=Mechanism.AES_CMAC))
         case Prove(statement):
             return hmac_in_token(key, statement)
         case DeriveKeys(paths):
@@ -185,7 +185,7 @@ def operate(key: TokenObject, handle: SecretHandle, operation: SecretOperation, 
 
 def hmac_in_token(key: TokenObject, data: bytes) -> bytes:
     """HMAC-SHA-256, 32 bytes."""
-    mac = _bytes(key.sign(data, mechanism=Mechanism.SHA256_HMAC))
+    mac = bytes_of(key.sign(data, mechanism=Mechanism.SHA256_HMAC))
     if len(mac) != _HMAC_BYTES:
         raise KeyStoreError("HMAC", who="token", expected=f"{_HMAC_BYTES} bytes", got=len(mac))
     return mac
@@ -205,7 +205,7 @@ def check_meant(label: str, wanted: SecretHandle, found: SecretHandle) -> None:
 
 
 def _cipher(key: TokenObject, mechanism: Mechanism) -> Callable[[bytes], bytes]:
-    return lambda block: _bytes(key.encrypt(block, mechanism=mechanism))
+    return lambda block: bytes_of(key.encrypt(block, mechanism=mechanism))
 
 
 def _uses(admitted: Attribute) -> dict[Attribute, object]:
@@ -222,7 +222,8 @@ def _fitted(key_type: KeyType, key: bytes) -> bytes:
     return key.ljust(_HMAC_BYTES, b"\0") if key_type is KeyType.GENERIC_SECRET else key
 
 
-def _bytes(value: object) -> bytes:
+def bytes_of(value: object) -> bytes:
+    """What a token answered, where that is to be bytes."""
     if not isinstance(value, bytes):
         raise KeyStoreError("answer of the token", who="token", expected="bytes", got=type(value).__name__)
     return value

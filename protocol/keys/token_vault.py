@@ -37,7 +37,7 @@ from .port import KeyMissing, Memory
 from .token import TokenKeyStore, check_kept, found_in
 from .token_access import TokenAccess
 from .token_secrets import MADE_MUST_BE, TokenObject, hmac_in_token, make_hmac_key
-from .vault import Vault
+from .vault import OwnVault
 
 from pkcs11 import Attribute, ObjectClass, exceptions  # isort: skip - only when token_access has found it
 from pkcs11.types import Session  # isort: skip
@@ -217,7 +217,7 @@ class _Contents:
         return None
 
 
-class TokenVault(Vault):
+class TokenVault(OwnVault):
     """A vault in a token; made by `create` and `open`. It is the owner of the token until it is closed.
 
     New keys are in the token at once; one that no commit kept is destroyed by `roll_back`, or where that cannot be

@@ -1,8 +1,8 @@
 """Vaults: a party's durable record and its key pairs, which change together or not at all (L4, S3).
 
-The rules are in `Vault`; `SealedVault` keeps them in one sealed file, `MemoryVault` in memory for tests,
-simulation and embedding, and `TokenVault` (token_vault.py) in a token. What the record means is for the party whose
-it is.
+The rules are in `Vault`, and how they are kept is in `OwnVault`: by `SealedVault` in one sealed file, by `MemoryVault`
+in memory for tests, simulation and embedding, and by `TokenVault` (token_vault.py) in a token. What the record means is
+for the party whose it is.
 """
 
 from __future__ import annotations
@@ -15,12 +15,8 @@ from typing import Final, Self
 
 from ..engine import (
     InsituError,
-    KeyHandle,
     KeyKind,
-    PublicKey,
     SecretAlgorithm,
-    SecretHandle,
-    SecretOperation,
     SecretUsage,
 )
 from ..messages.codec import DecodeError, Item, decode, encode
@@ -28,7 +24,8 @@ from ..stores.atomic import LARGEST, ErasureFailed
 from ..stores.files import OS_FILES, Files
 from ..stores.sealed import Cost, SealedFile, StoreDamaged, StoreKind
 from ..stores.secret import Entropy, Secret, Uncopied
-from .port import KeyMemory, KeyMissing, Memory, Storage
+from .forwarding import ForwardingKeys
+from .port import KeyMemory, KeyMissing, KeyStore, Memory, Storage
 from .software import SoftwareKeyStore
 
 _RECORD: Final = 1
@@ -37,40 +34,35 @@ _SECRETS: Final = 3
 _MOST_ITEMS: Final = 1 << 16
 
 
-class Vault(Uncopied, ABC):
+class Vault(KeyStore, Uncopied, ABC):
     """KeyStore with a record beside it. For one caller at a time.
 
     New pairs can be used at once but last only if a commit keeps them; `roll_back`, closing and a power cut
     lose them. A commit makes the record, the new pairs that it keeps, and the destruction of all the others
     durable in one write. Whatever fails before that write leaves memory and medium as they were.
-
-    Where there are durable keys, each write erases what it replaces, not only the write that destroys them: else
-    copies of a key would lie about from earlier writes when it is destroyed (S3).
     """
 
-    def __init__(self, keys: KeyMemory, record: bytes | None, durable: frozenset[str] | None = None) -> None:
-        self._keys = keys
-        self._record = record
-        self._durable = keys.labels() if durable is None else durable
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self._durable)} durable key pairs>"
-
     @property
+    @abstractmethod
     def record(self) -> bytes | None:
         """The record as last committed; None before the first commit."""
-        return self._record
 
     @property
+    @abstractmethod
     def durable(self) -> frozenset[str]:
         """The labels of the pairs and symmetric keys that a commit has kept."""
-        return self._durable
 
     @property
     def memory(self) -> Memory | None:
         """What the medium says of its own room; None: nothing, and a record may have as many bytes as any store."""
         return None
 
+    @property
+    @abstractmethod
+    def storage(self) -> Storage:
+        """Where symmetric keys for others are made and wrapped; a new storage key lasts if a commit keeps it."""
+
+    @abstractmethod
     def commit(self, record: bytes, keep: frozenset[str]) -> None:
         """Make `record` and the pairs in `keep` durable, and destroy all other pairs, in one write.
 
@@ -81,107 +73,13 @@ class Vault(Uncopied, ABC):
             ErasureFailed: committed, but what is no longer wanted could not be erased yet.
 
         """
-        labels = self._keys.labels()
-        if missing := keep - labels:
-            raise KeyMissing("no such key pair", who="vault", expected=", ".join(sorted(missing)))
-        self._change(record, keep, labels - keep, erase=bool(self._durable))
-
-    def _change(self, record: bytes | None, keep: frozenset[str], gone: frozenset[str], *, erase: bool) -> None:
-        left: ErasureFailed | None = None
-        try:
-            self._make_durable(record, keep, erase=erase)
-        except ErasureFailed as error:
-            left = error
-        self._durable = keep
-        self._record = record
-        for label in gone:
-            try:
-                self._keys.destroy(label)
-            except KeyMissing:
-                pass
-            except InsituError as error:
-                left = ErasureFailed("a key pair is not destroyed yet", who="vault", expected=label, got=error.summary)
-        if left is not None:
-            raise left
-
-    def roll_back(self) -> None:
-        """Destroy all pairs that no commit has kept; the durable ones and the record stay as they are."""
-        self._keys.give_up_exchanges()
-        for label in self._keys.labels() - self._durable:
-            self._keys.destroy(label)
 
     @abstractmethod
-    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
-        """Write record and keys, all or nothing; `erase` says that what is replaced holds durable keys."""
+    def roll_back(self) -> None:
+        """Destroy all pairs that no commit has kept; the durable ones and the record stay as they are.
 
-    # KeyStore
-
-    @property
-    def answers_at_once(self) -> bool:
-        """True where pairs are used in memory; only `commit` and `destroy` may wait for the medium then."""
-        return self._keys.answers_at_once
-
-    def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
-        """See KeyStore; the pair lasts until roll_back unless a commit keeps it."""
-        return self._keys.generate(label, kind, salt)
-
-    def sign(self, key: KeyHandle, message: bytes) -> bytes:
-        """See KeyStore."""
-        return self._keys.sign(key, message)
-
-    def agree(self, key: KeyHandle, peer: PublicKey) -> bytes:
-        """See KeyStore."""
-        return self._keys.agree(key, peer)
-
-    def find(self, label: str) -> KeyHandle | None:
-        """See KeyStore."""
-        return self._keys.find(label)
-
-    def unwrap(self, label: str, wrapping: bytes, block: str) -> SecretHandle:
-        """See KeyStore; the key lasts until roll_back unless a commit keeps it."""
-        return self._keys.unwrap(label, wrapping, block)
-
-    def rewrap(self, block: str, wrapping: bytes) -> str:
-        """See KeyStore."""
-        return self._keys.rewrap(block, wrapping)
-
-    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
-        """See KeyStore."""
-        return self._keys.use(key, operation)
-
-    def start_pake(self, label: str, password: SecretHandle, identities: tuple[bytes, bytes], *, begins: bool) -> bytes:
-        """See KeyStore; the exchange outlasts a commit, and is given up by roll_back."""
-        return self._keys.start_pake(label, password, identities, begins=begins)
-
-    def finish_pake(self, label: str, share: bytes) -> SecretHandle:
-        """See KeyStore; the key lasts until roll_back unless a commit keeps it."""
-        return self._keys.finish_pake(label, share)
-
-    def find_secret(self, label: str) -> SecretHandle | None:
-        """See KeyStore."""
-        return self._keys.find_secret(label)
-
-    @property
-    def storage(self) -> Storage:
-        """Where symmetric keys for others are made and wrapped; a new storage key lasts if a commit keeps it."""
-        return self._keys
-
-    def labels(self) -> frozenset[str]:
-        """See KeyStore; new pairs included."""
-        return self._keys.labels()
-
-    def destroy(self, label: str) -> None:
-        """See KeyStore; a durable pair goes with a write of its own, other new pairs stay new.
-
-        Raises:
-            KeyMissing: there is none.
-            StoreFailed, StoreUncertain, ErasureFailed: as for `commit`.
-
+        Exchanges that wait are given up.
         """
-        if label in self._durable:
-            self._change(self._record, self._durable - {label}, frozenset({label}), erase=True)
-        else:
-            self._keys.destroy(label)
 
     # Life
 
@@ -201,7 +99,88 @@ class Vault(Uncopied, ABC):
         self.close()
 
 
-class SealedVault(Vault):
+class OwnVault(ForwardingKeys[KeyMemory], Vault):
+    """A vault that keeps its record and its keys itself, on whatever medium.
+
+    Where there are durable keys, each write erases what it replaces, not only the write that destroys them: else
+    copies of a key would lie about from earlier writes when it is destroyed (S3).
+
+    `answers_at_once` is about keys in use; `commit` and `destroy` may wait for the medium all the same.
+    """
+
+    def __init__(self, keys: KeyMemory, record: bytes | None, durable: frozenset[str] | None = None) -> None:
+        super().__init__(keys)
+        self._record = record
+        self._durable = keys.labels() if durable is None else durable
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self._durable)} durable key pairs>"
+
+    @property
+    def record(self) -> bytes | None:
+        """See Vault."""
+        return self._record
+
+    @property
+    def durable(self) -> frozenset[str]:
+        """See Vault."""
+        return self._durable
+
+    @property
+    def storage(self) -> Storage:
+        """See Vault."""
+        return self._keys
+
+    def commit(self, record: bytes, keep: frozenset[str]) -> None:
+        """See Vault."""
+        labels = self._keys.labels()
+        if missing := keep - labels:
+            raise KeyMissing("no such key pair", who="vault", expected=", ".join(sorted(missing)))
+        self._change(record, keep, labels - keep, erase=bool(self._durable))
+
+    def destroy(self, label: str) -> None:
+        """See KeyStore; a durable pair goes with a write of its own, other new pairs stay new.
+
+        Raises:
+            KeyMissing: there is none.
+            StoreFailed, StoreUncertain, ErasureFailed: as for `commit`.
+
+        """
+        if label in self._durable:
+            self._change(self._record, self._durable - {label}, frozenset({label}), erase=True)
+        else:
+            self._keys.destroy(label)
+
+    def _change(self, record: bytes | None, keep: frozenset[str], gone: frozenset[str], *, erase: bool) -> None:
+        left: ErasureFailed | None = None
+        try:
+            self._make_durable(record, keep, erase=erase)
+        except ErasureFailed as error:
+            left = error
+        self._durable = keep
+        self._record = record
+        for label in gone:
+            try:
+                self._keys.destroy(label)
+            except KeyMissing:
+                pass
+            except InsituError as error:
+                left = ErasureFailed("a key pair is not destroyed yet", who="vault", expected=label, got=error.summary)
+        if left is not None:
+            raise left
+
+    @abstractmethod
+    def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
+        """Write record and keys, all or nothing; `erase` says that what is replaced holds durable keys."""
+
+    def roll_back(self) -> None:
+        """See Vault."""
+        self._keys.give_up_exchanges()
+        for label in self._keys.labels() - self._durable:
+            self._keys.destroy(label)
+
+
+class SealedVault(OwnVault):
     """A vault in one sealed file; made by `create` and `open`.
 
     Content: {1: record (bstr) or null, 2: {label (tstr): [kind (tstr), private bytes (bstr)]},
@@ -267,7 +246,7 @@ class SealedVault(Vault):
             self._keys.destroy(label)
 
 
-class MemoryVault(Vault):
+class MemoryVault(OwnVault):
     """A vault in memory: the same rules, and nothing outlives the process.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..protocol.engine import KeyHandle, KeyKind, PublicKey, SecretHandle
 from ..protocol.keys.exchange import begin_exchange
 from ..protocol.keys.software import SoftwareKeyStore
-from ..protocol.keys.vault import Vault
+from ..protocol.keys.vault import OwnVault
 from ..protocol.messages import RECORD_LIMITS, CardRecord, decode_record
 from ..protocol.parties.card_data import SIGNING
 from ..protocol.parties.card_record import log_of
@@ -119,7 +119,7 @@ class CheckedKeys(SoftwareKeyStore):
         return pairs, secrets, waiting, self.drawn.name, self.drawn.count
 
 
-class CheckedVault(Vault):
+class CheckedVault(OwnVault):
     """A vault in memory, forked at will."""
 
     def __init__(self, name: str) -> None:

@@ -20,7 +20,7 @@ from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.requests import read_request
 from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.tans import TanForm
-from ..protocol.keys.vault import Vault
+from ..protocol.keys.vault import OwnVault
 from ..protocol.messages import Authorize, CardRole, PayOut, TrustOption
 from ..protocol.parties.unit import ModulePersonalized
 from ..protocol.stores.memory_registry import MemoryRegistry
@@ -72,7 +72,7 @@ class Kept:
     secrets: dict[str, tuple[SecretUsage, SecretAlgorithm, bytes]]
 
 
-class CopiedVault(Vault):
+class CopiedVault(OwnVault):
     """A vault in memory that can be copied, here and nowhere else: what is in it protects nothing."""
 
     def __init__(self, name: str, kept: Kept | None = None) -> None:
