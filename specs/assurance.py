@@ -163,6 +163,21 @@ def _fuzzing(found: Figures) -> str:
     return f"{_table(heads, rows)}\n{runs:,} inputs in {seconds:,.0f} seconds, {broken} findings.\n"
 
 
+def _fuzzed(found: Figures) -> str:
+    heads = ("target", "runs", "inputs", "minutes of a processor", "findings")
+    rows = [
+        (
+            each["target"],
+            each["reports"],
+            f"{each['inputs']:,}",
+            f"{each['processor_seconds'] / 60:.1f}",
+            each["findings"],
+        )
+        for each in found
+    ]
+    return _table(heads, rows)
+
+
 def _plain(found: Figures) -> str:
     """Whatever the objects say, one a row."""
     heads = tuple(dict.fromkeys(name for each in found for name in each))
@@ -176,6 +191,7 @@ METHODS: Final[dict[str, tuple[Callable[[Figures], Figures], Callable[[Figures],
     "long": (_all, _tests),
     "simulate": (_last, _simulation),
     "fuzz": (_all, _fuzzing),
+    "fuzzed": (_all, _fuzzed),
     "coverage": (_all, _plain),
     "mutation": (_all, _plain),
 }
@@ -187,6 +203,7 @@ TITLES: Final = {
     "long": "Long tests: learned models, lives led by the tables, larger worlds for SPIN",
     "simulate": "Simulation",
     "fuzz": "Fuzzing",
+    "fuzzed": "Fuzzing: all longer runs so far, as `insitu fuzz --sum` adds them up",
     "coverage": "Coverage",
     "mutation": "Mutants of the code",
 }

@@ -124,6 +124,9 @@ def test_reports_gather_in_a_file_and_are_added_up(monkeypatch, planted, tmp_pat
     ]
     spent = sum(each["processor_seconds"] for each in reports)
     assert added[-1]["processor_seconds"] == pytest.approx(spent)
+    sums = tmp_path / "sums.jsonl"
+    sums.write_text("\n".join(map(json.dumps, added)))
+    assert insitu("fuzz", "--sum", sums, "--sum", runs, "--json").json[-1]["inputs"] == 160
     told = insitu("fuzz", "--sum", runs).out.splitlines()[-1]
     assert told == "all: 4 runs, 80 inputs, 0.0 minutes of a processor, 2 found"
 

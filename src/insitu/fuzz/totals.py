@@ -1,4 +1,7 @@
-"""What many runs came to: their reports are lines of JSON in files, one for each run over one target."""
+"""What many runs came to: their reports are lines of JSON in files, one for each run over one target.
+
+A sum is a report, too, so that what was added up once need not be kept.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def add_report(file: Path, report: Report) -> None:
 
 
 def read_reports(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The reports in these files; a line of another kind is none.
+    """The reports in these files, each as a sum; a line of another kind is none.
 
     Raises:
         UsageError: a file cannot be read, or is no file of reports.
@@ -42,7 +45,11 @@ def read_reports(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
             raise UsageError(
                 "report", who=str(file), expected="a JSON object a line", got=type(error).__name__
             ) from error
-        yield from (line for line in lines if isinstance(line, dict) and {"target", "runs", "engine"} <= line.keys())
+        for line in lines:
+            if isinstance(line, dict) and {"target", "runs", "engine"} <= line.keys():
+                yield {**_nothing(line["target"]), **_sum_of(line)}
+            elif isinstance(line, dict) and _nothing("").keys() <= line.keys() and line["target"] != EVERYTHING:
+                yield line
 
 
 def totals(files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -51,16 +58,23 @@ def totals(files: Iterable[Path]) -> list[dict[str, Any]]:
     whole = _nothing(EVERYTHING)
     for report in read_reports(files):
         for each in (found.setdefault(report["target"], _nothing(report["target"])), whole):
-            each["reports"] += 1
-            each["inputs"] += report["runs"]
-            each["seconds"] += report["seconds"]
-            each["processor_seconds"] += report["processor_seconds"]
-            each["findings"] += len(report["findings"])
+            for name in _nothing("").keys() - {"target"}:
+                each[name] += report[name]
     return [*found.values(), whole]
 
 
 def _nothing(target: str) -> dict[str, Any]:
     return {"target": target, "reports": 0, "inputs": 0, "seconds": 0.0, "processor_seconds": 0.0, "findings": 0}
+
+
+def _sum_of(report: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "reports": 1,
+        "inputs": report["runs"],
+        "seconds": report["seconds"],
+        "processor_seconds": report["processor_seconds"],
+        "findings": len(report["findings"]),
+    }
 
 
 def told_time(seconds: float) -> str:
