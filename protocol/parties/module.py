@@ -85,11 +85,10 @@ def identity_is_wanted(_: ModuleData, event: Initialize) -> bool:
 
 def identity_is_ours(data: ModuleData, event: IdentityCertified) -> bool:
     """The certificate is the manufacturer's, for this serial number and the pair in key memory."""
-    if data.wish is None or data.key is None:
-        return False
-    root = trusted_root(data.wish.root)
-    identity = verify_issued(event.certificate, root, Role.IDENTITY, now=None, subject=data.wish.serial)
-    return identity.public == data.key.public
+    wish = given(data.wish)
+    root = trusted_root(wish.root)
+    identity = verify_issued(event.certificate, root, Role.IDENTITY, now=None, subject=wish.serial)
+    return identity.public == given(data.key).public
 
 
 def personalization_is_the_purpose(_: ModuleData, event: ChannelOpened) -> bool:
@@ -112,9 +111,7 @@ def chain_is_complete(data: ModuleData, event: Certificates) -> bool:
 
     The customer's was verified in the handshake, and does not come again, or it is verified now.
     """
-    record, peer = data.held, data.peer
-    if peer is None or data.key is None:
-        return False
+    record, peer = data.held, given(data.peer)
     if (event.customer is None) == (peer.role is None):
         raise ProtocolError(
             "customer certificate",

@@ -5,7 +5,7 @@ customer of ours, and a genuine module that he stole, with all keys, secrets, ti
 attack says in `FALLS` which options it defeats: those, and no other, are what `insitu trust` says is not protected
 against. What is done to single frames (doubled, dropped, swapped, reflected, altered, replayed) is tried for every
 option in test_attacks.py; that each check is missed when it is taken away, in test_formal_checks.py,
-test_formal_options.py, channel/trust/test_secret.py and test_conveyed.py.
+test_formal_options.py, channel/trust/test_secret.py and channel/trust/test_conveyed.py.
 """
 
 from __future__ import annotations

@@ -387,3 +387,9 @@ def test_identifiers_of_credentials_are_judged_by_the_terms_alone(world: World, 
     curious = Curious(terms.root, terms.serial, terms.own, terms.key)  # type: ignore[attr-defined]
     shake(*ends(world, sides["module by identity"], curious))
     assert [type(claim) for claim in judged] == [X5Chain]
+
+
+def test_nothing_but_credentials_is_looked_up(both):
+    """A mistake of ours, and not the peer's: no ProtocolError."""
+    with pytest.raises(TypeError, match="credentials only"):
+        both[0].handshake._judge(object(), NOW)

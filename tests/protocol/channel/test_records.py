@@ -339,3 +339,15 @@ def test_a_channel_is_not_copied_and_shows_no_key():
     material = Source().exporter(TO_RESPONDER, b"", KEY_BYTES + IV_BYTES)
     assert repr(a) == "<Records sent=0 received=0 broken=False>"
     assert material.hex() not in repr(vars(a))
+
+
+def test_a_side_that_rests_goes_on_as_if_it_had_not():
+    """What is let go of is made again; the numbers go on."""
+    a, b = pair(max_records=3)
+    for number in range(8):
+        for end in (a, b):
+            end.rest()
+            assert end._sending._aead is end._receiving._aead is None
+        payload = b"%d" % number
+        assert opened(a.seal(payload), b) == [payload]
+        assert opened(b.seal(payload), a) == [payload]

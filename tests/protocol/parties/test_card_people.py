@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from world import DAY, NOW, PINS, World
 
-from insitu.protocol.engine import InsituError, Persist, Refused, Show, Signed, UsageError
+from insitu.protocol.engine import InsituError, Persist, Refused, Show, Signed, StateError, UsageError
 from insitu.protocol.messages import MOST_CHANGES, CardRole, Job, PeopleChange, PeopleJob, Person
 from insitu.protocol.parties.card import CARD, log_of, pin_verifier
 from insitu.protocol.parties.card_data import (
@@ -20,6 +20,7 @@ from insitu.protocol.parties.card_data import (
     PinRefused,
 )
 from insitu.protocol.parties.card_people_data import (
+    ApprovalsOutlived,
     ApprovalWithdrawn,
     PeopleAre,
     PeopleProposed,
@@ -257,6 +258,40 @@ def test_an_approval_is_withdrawn_while_it_was_not_used(world: World):
     for event in (ApprovalWithdrawn(b"m" * 16, ALICE), ApprovalWithdrawn(b"x" * 16, BOB)):
         with pytest.raises(Refused):
             CARD.step(S.READY, step.data, event)
+
+
+# A signing key in a token, whose PIN two people hold together
+
+TOKEN = "pkcs11:token=bank;object=signing"
+
+
+def test_who_holds_half_a_pin_is_not_added_removed_or_unlocked(world: World, three):
+    """There are exactly two halves: somebody takes a place, or all get a new PIN."""
+    for job in (change(C.ADD, "dave", person("dave")), change(C.REMOVE, CAROL), change(C.UNLOCK, CAROL)):
+        propose(knowing(world, people=three), job)
+        with pytest.raises(StateError, match="people of a signing token") as refused:
+            propose(knowing(world, people=three, signing=TOKEN), job)
+        assert refused.value.got == job.change.name.lower()
+    for job in (change(C.REPLACE, BOB, person("dave")), change(C.RENEW, BOB, person(BOB))):
+        assert propose(knowing(world, signing=TOKEN), job).data.held.changes == (job,)
+
+
+def test_nobody_sets_a_half_alone(world: World):
+    right = PINS["alice"]
+    new_pin(knowing(world), right, person(ALICE, b"24680"))
+    with pytest.raises(Refused):
+        new_pin(knowing(world, signing=TOKEN), right, person(ALICE, b"24680"))
+
+
+def test_consent_ends_with_the_session_where_the_token_shut_and_nowhere_else(world: World):
+    job = Job(b"m" * 16, CardRole.MODULE, "SN-1", bytes(32), 365, NOW + DAY, approvals=(ALICE, BOB))
+    data = knowing(world, change(C.REPLACE, BOB, person("dave"), approvals=(ALICE,)), jobs=(job,), signing=TOKEN)
+    step = CARD.step(S.READY, data, ApprovalsOutlived())
+    assert step.data.held.jobs == (replace(job, approvals=()),)
+    assert [each.approvals for each in step.data.held.changes] == [()]
+    assert [type(effect) for effect in step.effects] == [Persist]
+    with pytest.raises(Refused):
+        CARD.step(S.READY, replace(data, record=replace(data.held, signing=None)), ApprovalsOutlived())
 
 
 def test_nothing_of_a_pin_shows(world: World):

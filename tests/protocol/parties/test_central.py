@@ -23,6 +23,7 @@ from insitu.protocol.engine import (
     Refused,
     Send,
     StartTimer,
+    given,
 )
 from insitu.protocol.keys.certificates import Role
 from insitu.protocol.messages import (
@@ -54,7 +55,8 @@ from insitu.protocol.parties.central_data import (
     Question,
     TransactionFound,
 )
-from insitu.protocol.stores.card_logs import LogDoubt
+from insitu.protocol.parties.central_logs import objection_to_log
+from insitu.protocol.stores.card_logs import LogDoubt, Logged
 from insitu.protocol.stores.registry import (
     Command,
     CommandKind,
@@ -248,6 +250,63 @@ def test_s4_nothing_from_before_a_reset_is_accepted(greeted: CentralData, issuer
     else:
         with pytest.raises(ProtocolError):
             CENTRAL.step(S.RECOGNIZING, data, found(known, issuer))
+
+
+# The log of the card that certified it (L12)
+
+
+@pytest.mark.parametrize(
+    ("logged", "grace", "since", "objection"),
+    [
+        (Logged(holds=False), None, None, ""),
+        (Logged(holds=True), 0, None, ""),
+        (Logged(holds=True, doubt="forked"), 0, None, ""),  # what it has was read before there was a doubt
+        (Logged(holds=False, doubt="forked"), 999, None, "its card's log, which is in doubt: forked"),
+        (Logged(holds=False, through=1), 999, None, "made outside its card's log"),
+        (Logged(holds=False, through=0), 999, None, ""),  # no entry came after it: it may be the next
+        (Logged(holds=False), 0, None, "waits for its card's log"),
+        (Logged(holds=False), 1, None, ""),
+        (Logged(holds=False), 600, -600, "waits for its card's log"),
+        (Logged(holds=False), 600, -599, ""),
+        (Logged(holds=False, through=1, doubt="forked"), 999, None, "which is in doubt"),
+    ],
+)
+def test_what_no_log_has_counts_for_so_long_and_not_at_all_if_a_log_should_have_it(
+    greeted: CentralData, issuer, entry, logged, grace, since, objection
+):
+    """`through` counts from when the certificate begins, `since` from now."""
+    shown = given(greeted.peer).chain[0]
+    logged = replace(logged, through=shown.not_before + logged.through if logged.through else shown.not_before)
+    known = found(None if since is None else replace(entry, first_seen=greeted.at + since), issuer, logged=logged).known
+    said = objection_to_log(replace(greeted, grace=grace), known)
+    assert objection in said
+    assert bool(said) == bool(objection)
+
+
+def test_another_certificate_does_not_begin_to_wait_when_the_first_did(greeted: CentralData, issuer, entry):
+    known = found(replace(entry, fingerprint=OLD, first_seen=greeted.at - 600), issuer, logged=Logged(holds=False))
+    assert objection_to_log(replace(greeted, grace=600), known.known) == ""
+
+
+def test_a_card_is_doubted_for_what_it_cannot_have_made_and_for_nothing_else(greeted: CentralData, issuer):
+    """Not where nobody asks for logs, where its owner gave the card up, and not a second time."""
+    later = Logged(holds=False, through=given(greeted.peer).chain[0].not_before + 1)
+    data = replace(greeted, grace=0)
+    step = CENTRAL.step(S.RECOGNIZING, data, found(None, issuer, logged=later))
+    assert [type(effect) for effect in step.effects] == [Persist, Close]
+    doubt: Any = step.effects[0].record  # type: ignore[union-attr]
+    assert doubt.issuer == issuer.fingerprint
+    assert f"certificate {OURS.hex()} of " in doubt.reason
+    assert CENTRAL.step(S.RECOGNIZING, greeted, found(None, issuer, logged=later)).state is S.ONLINE
+    for by, about in (
+        (issuer, {"logged": replace(later, doubt="forked")}),
+        (issuer, {"logged": replace(later, through=later.through - 1)}),
+        (issuer, {"logged": later, "revoked": True}),
+        (replace(issuer, lost=1), {"logged": later}),
+        (None, {"logged": later}),
+    ):
+        with pytest.raises(ProtocolError, match="module refused"):
+            CENTRAL.step(S.RECOGNIZING, data, found(None, by, **about))
 
 
 def test_a_module_that_was_never_here_is_registered(greeted: CentralData, issuer):

@@ -334,6 +334,13 @@ def test_the_customers_certificate_comes_exactly_once(keyed):
     assert not accepts(data, replace(right, customer=None if right.customer else world.customer))
 
 
+def test_s5_a_revoked_customer_is_refused_by_a_module_that_has_the_list(keyed):
+    world, data, right = keyed
+    for number, revoked in ((1, ()), (2, (world.card.customer.serial_number,))):
+        record = replace(data.record, crl=world.revocations(number, *revoked))
+        assert accepts(replace(data, record=record), right) is (not revoked)
+
+
 def test_a_customer_of_another_manufacturer_is_refused(world: World):
     """L6: whoever owns the cable still cannot hand over an anchor of his own."""
     recorder = Recorder(MODULE)

@@ -58,10 +58,12 @@ from insitu.protocol.messages import (
     TrustOption,
     Welcome,
     decode_message,
+    encode_message,
 )
 from insitu.protocol.parties.central_data import AttentionCalled
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.work import CONNECTED, RESTING, WORK, WORKING
+from insitu.protocol.parties.work_changes import caught_up
 from insitu.protocol.parties.work_data import (
     InstructionTaken,
     KeyExpired,
@@ -75,7 +77,15 @@ from insitu.protocol.parties.work_data import (
     WorkData,
     WorkState,
 )
-from insitu.protocol.parties.work_keys import NOTE_SECONDS
+from insitu.protocol.parties.work_keys import (
+    NOTE_SECONDS,
+    MethodExcluded,
+    SecretExpired,
+    SecretMissing,
+    SecretUnusable,
+    SecretUnvouched,
+    why_unusable,
+)
 
 S = WorkState
 HANDLE = SecretHandle("secret-9", SecretUsage.MAC, SecretAlgorithm.AES, 128, "KCV(CMAC)=0011223344")
@@ -418,6 +428,43 @@ def test_older_methods_need_explicit_policy(data: WorkData):
     assert sent(WORK.step(S.ONLINE, refused.data, order)) == [Declined(9, Fault.UNSUPPORTED)], "told again, as it was"
     taken = WORK.step(S.LOADING, replace(loading, legacy=True), older)
     assert sent(taken) == [KeyLoaded(9, HANDLE.check_value)]
+
+
+def test_why_a_key_cannot_be_used_is_said_in_the_order_in_which_people_can_help(data: WorkData):
+    pin = SecretWanted(1, SecretUsage.PIN, EncipherPin("1234", CARD_NUMBER, PinFormat.ISO_0), NOW, 0)
+    expired = with_key(data, not_after=NOW - 1)
+    older = replace(with_key(data, usage=SecretUsage.PIN, algorithm=SecretAlgorithm.TDES), vouched=False)
+    cases: list[tuple[WorkData, SecretWanted, type[SecretUnusable] | None]] = [
+        (data, mac(), SecretMissing),
+        (with_key(data), pin, SecretMissing),
+        (replace(expired, vouched=False), mac(), SecretExpired),
+        (with_key(data, not_after=NOW), mac(), None),
+        (replace(older, legacy=True), pin, SecretUnvouched),
+        (older, pin, SecretUnvouched),
+        (replace(older, vouched=True), pin, MethodExcluded),
+        (replace(older, vouched=True, legacy=True), pin, None),
+    ]
+    for known, wish, expected in cases:
+        why = why_unusable(known, wish)
+        assert type(why) is (expected or type(None))
+        if why is None:
+            WORK.step(S.ONLINE, known, wish)
+        else:
+            assert wish.usage.value in str(why) or expected is MethodExcluded
+            assert why.who == "module"
+
+
+def test_what_the_host_has_heard_already_is_not_said_under_the_same_numbers(data: WorkData):
+    """Its store was put back, or it is a module in the place of another: what waits was never sent."""
+    waiting = (Payload(6, b"a"), Outcome(7, 3, 100))
+    record = replace(data.record, last=7, outbox=tuple(map(encode_message, waiting)))
+    for taken in (0, 7):
+        assert caught_up(record, taken) is record
+    ahead = caught_up(record, 9)
+    assert ahead.last == 11
+    assert [decode_message(line) for line in ahead.outbox] == [Payload(10, b"a"), Outcome(11, 3, 100)]
+    empty = caught_up(replace(record, outbox=()), 8)
+    assert (empty.last, empty.outbox) == (8, ())
 
 
 def test_a_new_key_takes_the_place_of_the_one_for_the_same_usage(data: WorkData):
