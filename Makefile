@@ -34,6 +34,7 @@ check: setup system ## every search of the protocol in its quick form, minutes; 
 	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
 	$(BIN)/python specs/spin/search.py --whole --json > $(CHECKED)/spin.jsonl
 	$(BIN)/python -m pytest -m long --junit-xml $(CHECKED)/long.xml tests > $(CHECKED)/long.txt
+	$(BIN)/python tests/branches.py --jobs 2 --json > $(CHECKED)/coverage.jsonl
 	$(BIN)/insitu simulate --seeds 1000000 --modules 12 --hours 0.3 --lives 10000 --seconds 160 --jobs 2 --json > $(CHECKED)/simulate.jsonl
 	$(BIN)/python specs/assurance.py $(CHECKED) $(CHECKED)/assurance.json
 CHECKED ?= checked
@@ -51,13 +52,12 @@ specs: setup ## write anew what specs/ and docs/ take from the code: diagrams, P
 	$(BIN)/python -m insitu.embed.xfs > docs/xfs4iot.md
 	$(BIN)/python tests/plugins/fuzz_corpus.py
 
-coverage: setup system ## the whole test suite with branch coverage, and which rows of which tables it took
-	$(BIN)/python -m coverage run -m pytest -p rows_taken $(PYTEST)
-	$(BIN)/python -m coverage report
+coverage: setup ## every branch of engine, codec, channel and parties by their own tests, every row of every table; PART=codec
+	$(BIN)/python tests/branches.py $(PART)
 
-mutation: setup ## small mistakes made on purpose in PART (engine, codec or channel): does a test notice? Minutes to hours
-	$(BIN)/python tests/mutation.py $(PART) $(SAMPLE)
-PART ?= engine
+mutation: setup ## small mistakes made on purpose in PART (engine, codec, channel or parties): does a test notice? Minutes to hours
+	$(BIN)/python tests/mutation.py $(or $(PART),engine) $(SAMPLE)
+PART ?=
 SAMPLE ?= --sample 100
 
 lock: setup ## write the lock files anew; UPGRADE=--upgrade takes newer versions

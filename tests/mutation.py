@@ -362,8 +362,8 @@ def main() -> int:
 
     tests = PARTS[given.part].tests
     made = [mutant for path in PARTS[given.part].files for mutant in mutants_of(path)]
-    chosen = random.Random(given.seed).sample(made, min(given.sample, len(made))) if given.sample else made
-    chosen = [mutant for mutant in chosen if given.only in str(mutant)]
+    asked = [mutant for mutant in made if given.only in str(mutant)]
+    chosen = random.Random(given.seed).sample(asked, min(given.sample, len(asked))) if given.sample else asked
     messages = served(given.part, [mutant for mutant in chosen if mutant.within is not None], given.jobs)
     watched = next(messages, {"failed": True})
     if watched["failed"]:
@@ -376,7 +376,7 @@ def main() -> int:
         if count % 50 == 0:
             print(f"{len(noticed)} of {count} noticed, {time.monotonic() - begun:.0f} s", file=said, flush=True)
     print(f"{len(noticed)} noticed in living functions, {time.monotonic() - begun:.0f} s", file=said, flush=True)
-    why, left, explained = reasons(), [], 0
+    why, explained = reasons(), 0
     seconds = watched["seconds"]
     again = [each for each in chosen if (each.where, each.number, each.way) not in noticed]
     limit = allowed(sum(seconds.values()))
@@ -386,22 +386,20 @@ def main() -> int:
         elif (mutant.where, mutant.text, mutant.way) in why:
             explained += 1
         else:
-            left.append(str(mutant))
             print(f"not noticed: {mutant}", file=said, flush=True)
+    score = round(100 * len(noticed) / max(1, len(chosen) - explained), 1)
     report = {
         "part": given.part,
-        "mistakes": len(made),
+        "mutants": len(made),
         "tried": len(chosen),
         "seed": given.seed,
         "noticed": len(noticed),
         "explained": explained,
-        "left": sorted(left),
+        "score": score,
         "seconds": round(time.monotonic() - begun),
-        "day": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    score = len(noticed) / max(1, len(chosen) - explained)
     print(
-        f"{given.part}: {len(noticed)} of {len(chosen)} mutants noticed, nothing can come of {explained}: {score:.1%}; "
+        f"{given.part}: {len(noticed)} of {len(chosen)} mutants noticed, nothing can come of {explained}: {score} %; "
         f"{len(made)} in all, {report['seconds']} s",
         file=said,
     )

@@ -81,7 +81,7 @@ def two_people_are_named(_: CardData, event: Furnish) -> bool:
 
 def pin_is_right(data: CardData, event: Approve) -> bool:
     """The person may approve this job and knows the PIN."""
-    return person_may_try(data, event) and _knows(_person(data.held, event.person), event.pin)
+    return person_may_try(data, event) and _knows(given(_person(data.held, event.person)), event.pin)
 
 
 def person_may_try(data: CardData, event: Approve) -> bool:
@@ -118,7 +118,7 @@ def the_token_took_both_halves(data: CardData, event: HalvesTaken) -> bool:
 
 def old_pin_is_right(data: CardData, event: PinChanged) -> bool:
     """The person may have another PIN and knows the one that counts."""
-    return person_may_change(data, event) and _knows(_person(data.held, event.person), event.pin)
+    return person_may_change(data, event) and _knows(given(_person(data.held, event.person)), event.pin)
 
 
 def person_may_change(data: CardData, event: PinChanged) -> bool:
@@ -129,9 +129,7 @@ def person_may_change(data: CardData, event: PinChanged) -> bool:
     return person.failures < MAX_FAILURES and (new.name, new.failures) == (person.name, 0)
 
 
-def _knows(person: Person | None, pin: bytes) -> bool:
-    if person is None:
-        return False
+def _knows(person: Person, pin: bytes) -> bool:
     return compare_digest(pin_verifier(pin, person.salt)[: len(person.verifier)], person.verifier)
 
 

@@ -181,6 +181,9 @@ HEADS: dict[str, tuple[Callable[[Logs], bytes], str]] = {
         lambda logs: logs.by_card(encode(["insitu log head", logs.customer.fingerprint, True, NOTHING_BEFORE, 0, NOW])),
         "head of the log",
     ),
+    "its payload elsewhere": (lambda logs: logs.head(logs.log)[:7] + b"\xf6\x58\x40" + bytes(64), "head of the log"),
+    "without its tag": (lambda logs: logs.head(logs.log)[1:], "head of the log"),
+    "with a tag more": (lambda logs: b"\xd2" + logs.head(logs.log), "head of the log"),
     "a byte behind": (lambda logs: logs.head(logs.log) + b"\0", "head of the log"),
     "too long": (lambda logs: logs.by_card(bytes(SIGNED_LOG_MAX)), "head of the log"),
 }

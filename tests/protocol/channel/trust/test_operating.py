@@ -7,12 +7,13 @@ from pump import personalize
 from world import DAY, NOW, SERIAL, World
 
 from insitu.protocol.channel.edhoc import X5T, Kid, X5Chain
+from insitu.protocol.channel.opened import ChannelOpened
 from insitu.protocol.channel.trust import CentralAtWork, ModuleAtWork
 from insitu.protocol.channel.trust.operating import SKEW_SECONDS
 from insitu.protocol.engine import KeyHandle, KeyKind, ProtocolError, TableError, UsageError
 from insitu.protocol.keys.certificates import CertificateRefused, Role
 from insitu.protocol.keys.port import KeyMismatch, KeyMissing
-from insitu.protocol.messages import CardRole, ModuleCondition, ModuleRecord, TrustOption
+from insitu.protocol.messages import CardRole, Intent, ModuleCondition, ModuleRecord, Purpose, TrustOption
 
 
 @pytest.fixture
@@ -156,3 +157,33 @@ def test_without_a_customer_or_with_a_strange_certificate_there_is_no_work(world
         CentralAtWork.of(world.card.unit, (world.card.customer,), key)
     with pytest.raises(KeyMismatch):
         CentralAtWork.of(world.central_certificate, (world.card.customer,), world.card.authentication)
+
+
+# Without a manufacturer (0030)
+
+
+def test_a_circular_customer_is_pinned_like_any_other(world: World):
+    """Nothing above it: customer and central system vouch for each other, where the record admits it."""
+    world.close_circle("SN-circle")
+    personalize(world, TrustOption.PHYSICAL)
+    record, key = world.module.record, world.operating_key(world.module)
+    assert record.circular
+    terms, other = ModuleAtWork.of(record, key), World(seed="other")
+    assert terms.judge(X5T.of(record.central or b""), NOW)[1].role is Role.CENTRAL
+    for broken in (
+        replace(record, circular=False),
+        replace(record, central=other.central_certificate),
+        replace(record, customer=other.customer),
+    ):
+        with pytest.raises(CertificateRefused):
+            ModuleAtWork.of(broken, key)
+
+
+def test_nothing_follows_the_handshake_at_work(module, central, world: World):
+    opened = ChannelOpened(
+        module.judge(X5T.of(world.central_certificate), NOW)[1],
+        Intent(Purpose.OPERATE, TrustOption.CERTIFICATES),
+        bytes(32),
+        at=NOW,
+    )
+    assert module.stage(opened) is central.stage(opened) is None

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pump import personalize, sound
-from world import SERIAL, World
+from world import NOW, SERIAL, World
 
+from insitu.protocol.channel.edhoc import Kccs, write_ccs
 from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.channel.trust.ticket import (
     CheckingState,
+    ModuleByTicket,
     TicketAccepted,
     TicketClaim,
     TicketRefused,
     UnitByTicket,
 )
-from insitu.protocol.engine import Close, Fault, KeyKind, LookUp, Refused, Show, StartTimer, StopTimer
+from insitu.protocol.engine import (
+    Close,
+    Fault,
+    KeyKind,
+    LookUp,
+    ProtocolError,
+    Refused,
+    Show,
+    StartTimer,
+    StopTimer,
+    UsageError,
+)
 from insitu.protocol.messages import Intent, Purpose, Ticket, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.progress import PeerProved
@@ -33,6 +48,23 @@ def test_both_sides_of_every_option_end_in_a_module_that_works(world: World, opt
 @pytest.fixture
 def terms(world: World) -> UnitByTicket:
     return UnitByTicket.of("Bank", world.vault("unit").generate("session", KeyKind.P256, b""), SERIAL)
+
+
+def test_a_module_without_a_ticket_or_its_pair_cannot_use_this_option(world: World):
+    world.equip(TrustOption.TICKET)
+    record, key = world.module.record, world.vault(SERIAL).find("identity")
+    ModuleByTicket.of(record, key)
+    for less, pair in ((record, None), (replace(record, ticket=None), key)):
+        with pytest.raises(UsageError, match="no ticket"):
+            ModuleByTicket.of(less, pair)
+
+
+def test_a_unit_opens_no_channel_with_a_module_of_another_serial_number(world: World, terms: UnitByTicket):
+    public = world.vault("x").generate("k", KeyKind.P256, b"").public
+    assert terms.judge(Kccs(write_ccs(public, subject=SERIAL)), NOW)[1].name == SERIAL
+    with pytest.raises(ProtocolError, match="serial number") as refused:
+        terms.judge(Kccs(write_ccs(public, subject="SN-2")), NOW)
+    assert (refused.value.expected, refused.value.got) == (SERIAL, "SN-2")
 
 
 @pytest.fixture
