@@ -9,7 +9,7 @@ a test (pytest: `record_property`). What assurance.json keeps of a report, one e
     {"check": {"date": "2026-11-28", "figures": [{...}, ...]}, "simulate": ...}
 
 date: of the report, UTC. figures: objects of the report, or what they came to in all (METHODS). A method that
-has no report in DIR keeps its entry, so that what takes hours (mutation, coverage) may be measured by itself. A further
+has no report in DIR keeps its entry, so that what takes hours (mutation) may be measured by itself. A further
 method is a name in METHODS, with a function that tells its figures in Markdown.
 """
 

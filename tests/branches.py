@@ -1,8 +1,8 @@
 """Does every part's own test folder take every branch of it, and every row of its tables? `make coverage` (minutes).
 
-`python tests/branches.py [PART ...] [--jobs J] [--json]`; without PART all of them (plugins/own_tests.py says which tests are a
-part's own). Prints the figures of each part and names what no test took; the answer is 1 if there is anything, or if a
-test fails. With --json one line of JSON for each part, for specs/assurance.md.
+`python tests/branches.py [PART ...] [--jobs J] [--json]`; without PART all of them. Which tests are a part's own,
+plugins/own_tests.py says. Prints the figures of each part and names what no test took; the answer is 1 if there is
+anything, or if a test fails. With --json one line of JSON for each part, for specs/assurance.md.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def made_in(log: Sequence[LogEntry], customer: VerifiedCertificate, *, after: in
             begun = intents[entry.what.job]
             try:
                 made = _made(log, begun, entry.what, customer)
-            except UsageError as error:  # nobody could have signed that
+            except (UsageError, ValueError, OverflowError) as error:  # nobody could have signed that
                 raise LogBroken("what was signed", number=entry.number, expected="ours", got=str(error)) from None
             if made.fingerprint != entry.what.fingerprint:
                 raise LogBroken("fingerprint", number=entry.number, expected="that of what was signed", got="another")
@@ -97,12 +97,7 @@ def _made(log: Sequence[LogEntry], begun: _Begun, result: Result, customer: Veri
         der = put_together(what.to_be_signed, result.signature)
         return Made(begun.number, what.role, what.subject, der, begun.at)
     revoked = {int.from_bytes(number, "big"): at for number, at in revoked_in(log[: begun.number + 1]).items()}
-    try:
-        draft = draft_crl(
-            customer, revoked, number=what.list_number, this_update=begun.at, next_update=what.next_update
-        )
-    except (InsituError, ValueError, OverflowError) as error:  # times or numbers that no list has
-        raise LogBroken("what is no list", number=begun.number, expected="a list", got=str(error)) from None
+    draft = draft_crl(customer, revoked, number=what.list_number, this_update=begun.at, next_update=what.next_update)
     if sha256(draft.to_be_signed).digest() != what.digest:
         raise LogBroken("digest of the list", number=begun.number, expected="that of what is revoked", got="another")
     return Made(begun.number, LIST, str(what.list_number), draft.assemble(result.signature), begun.at)

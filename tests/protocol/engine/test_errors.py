@@ -83,3 +83,16 @@ def test_words_of_a_peer_cannot_play_tricks_on_a_terminal_or_log(words: str, sho
     error = ProtocolError("refused", who="unit", got=words)
     assert str(error) == f"unit: refused (got {shown})"
     assert error.got == words
+
+
+def test_an_error_carries_its_words_and_not_what_it_was_made_of():
+    """Whoever shows `args` or repr, as debuggers and logs do, shows what went wrong and nothing of the data."""
+
+    class Wrong(ProtocolError):
+        def __init__(self, secret: str) -> None:
+            super().__init__("refused", who="unit")
+            self.length = len(secret)
+
+    error = Wrong("4711081547110815")
+    assert error.args == ("refused",)
+    assert "4711" not in repr(error)

@@ -17,6 +17,7 @@ from insitu.protocol.engine import (
     KeyKind,
     KeyOperationFailed,
     KeyPairMade,
+    PakeStarted,
     PublicKey,
     Signed,
     Started,
@@ -31,6 +32,7 @@ EXAMPLES: list[Any] = [
     KeyPairMade(KeyHandle("operating", PublicKey(KeyKind.P256, b"\x04" + bytes(64)))),
     Signed(bytes(64)),
     Agreed(SECRET.encode()),
+    PakeStarted(SECRET.encode()),
     KeyOperationFailed("token removed"),
 ]
 

@@ -314,6 +314,20 @@ def test_accepts_events_states_and_arrows_in_the_order_of_the_rows():
     assert repr(TURNSTILE) == "<Table door: 3 states, 4 rows>"
 
 
+def test_a_table_is_called_after_its_party_unless_the_party_has_several():
+    """Errors name the party, whichever of its tables it is."""
+    rows = [
+        row(Door.LOCKED, Coin, coin_is_genuine, None, Door.UNLOCKED),
+        row(Door.UNLOCKED, Seal, None, None, Door.SEALED),
+    ]
+    night = Table[Door, Till]("door", Door, Door.LOCKED, rows, name="door-at-night")
+    assert (TURNSTILE.party, TURNSTILE.name, night.party, night.name) == ("door", "door", "door", "door-at-night")
+    for kind in (Push, Coin):
+        with pytest.raises(Refused) as refusal:
+            night.step(Door.LOCKED, Till(), kind(0) if kind is Coin else kind())
+        assert refusal.value.who == "door"
+
+
 def test_row_counts_only_for_states_in_which_an_earlier_row_leaves_something():
     table = Table[Door, Till](
         "door",

@@ -97,8 +97,8 @@ WRONG: dict[str, tuple[int, dict[str, Any], str]] = {
     "fingerprint of a list": (-1, {"fingerprint": bytes(32)}, "fingerprint"),
     "digest of a list": (-2, {"digest": bytes(32)}, "digest of the list"),
     "end of a list": (-2, {"next_update": NOW + 61}, "digest of the list"),
-    "a list of no time": (-2, {"next_update": NOW + 60}, "what is no list"),
-    "a list for ever": (-2, {"next_update": (1 << 63) - 1}, "what is no list"),
+    "a list of no time": (-2, {"next_update": NOW + 60}, "what was signed"),
+    "a list for ever": (-2, {"next_update": (1 << 63) - 1}, "what was signed"),
     "role": (4, {"role": "central"}, "what was signed does not hold"),
     "no role": (4, {"role": "nobody"}, "what was signed does not hold"),
     "subject": (4, {"subject": "SN-2"}, "what was signed does not hold"),
@@ -111,6 +111,11 @@ def test_what_an_entry_says_of_what_was_signed_is_looked_at(logs: Logs, what: st
     with pytest.raises(LogBroken) as broken:
         list(made_in(logs.instead(place, **changes), logs.customer))
     assert reason in str(broken.value)
+
+
+def test_a_signature_of_no_length_that_there_is(logs: Logs):
+    with pytest.raises(LogBroken):
+        list(made_in(logs.instead(5, signature=bytes(63)), logs.customer))
 
 
 @pytest.mark.parametrize("place", [5, -1], ids=["certificate", "list"])
@@ -181,6 +186,7 @@ HEADS: dict[str, tuple[Callable[[Logs], bytes], str]] = {
         lambda logs: logs.by_card(encode(["insitu log head", logs.customer.fingerprint, True, NOTHING_BEFORE, 0, NOW])),
         "head of the log",
     ),
+    "a signature too short": (lambda logs: logs.head(logs.log)[:-66] + b"\x58\x3f" + bytes(63), "head of the log"),
     "its payload elsewhere": (lambda logs: logs.head(logs.log)[:7] + b"\xf6\x58\x40" + bytes(64), "head of the log"),
     "without its tag": (lambda logs: logs.head(logs.log)[1:], "head of the log"),
     "with a tag more": (lambda logs: b"\xd2" + logs.head(logs.log), "head of the log"),
