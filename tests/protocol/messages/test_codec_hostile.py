@@ -133,3 +133,16 @@ def test_every_first_byte_alone_and_before_64_kib(number: int) -> None:
         with suppress(DecodeError):
             decode(data)
         assert time.thread_time() - began < SECONDS
+
+
+def test_the_limits_in_numbers() -> None:
+    """SECURITY: resource limits. The outermost array is not counted."""
+    decode(b"\x99\x10\x00" + b"\x00" * 4_096)
+    with pytest.raises(DecodeError, match="too many items"):
+        decode(b"\x99\x10\x01" + b"\x00" * 4_097)
+    decode(b"\x81" * 8 + b"\x00")
+    with pytest.raises(DecodeError):
+        decode(b"\x81" * 9 + b"\x00")
+    decode(b"\x59\xff\xfd" + bytes(65_533))
+    with pytest.raises(DecodeError):
+        decode(b"\x59\xff\xfe" + bytes(65_534))

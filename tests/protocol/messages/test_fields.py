@@ -159,3 +159,12 @@ def test_repr_of_a_secret_shows_its_tail_at_most() -> None:
 )
 def test_values_in_errors_are_short(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+def test_a_key_is_whatever_one_item_of_cbor_can_say() -> None:
+    """RFC 8949 section 3.1: an unsigned integer has at most 64 bits."""
+    for number in (0, 18_446_744_073_709_551_615):
+        assert field(Annotated[int, Key(number)]).key == number
+    for number in (-1, 18_446_744_073_709_551_616):
+        with pytest.raises(UsageError, match="exactly one Key, not negative"):
+            field(Annotated[int, Key(number)])
