@@ -13,6 +13,7 @@ from insitu.protocol.messages import CardRole
 from insitu.protocol.parties.card_data import MAX_FAILURES
 from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.card import APPROVAL_SECONDS, Card
+from insitu.shell.peopled_card import tries_text
 
 ALICE, BOB = PINS
 
@@ -173,7 +174,7 @@ def test_wrong_pins_are_counted_through_restarts_and_lock(world: World):
     job = world.card.propose(CardRole.MODULE, "SN-1")
     for left in range(MAX_FAILURES - 1, -1, -1):
         card = world.blank_card()
-        with pytest.raises(UsageError, match=f"wrong PIN of alice, {left} tries left"):
+        with pytest.raises(UsageError, match=f"wrong PIN of alice, {tries_text(left)}"):
             approve(card, job, ALICE, b"wrong pin")
     card = world.blank_card()
     with pytest.raises(StateError, match="alice is locked"):

@@ -106,6 +106,8 @@ def approving(
         owner = Card(vault)
         if approvers:
             check_together(owner, approvers.people)
+            for person in approvers.people:
+                owner.check_person(person)
         jobs = propose(owner)
         for job in jobs if approvers else ():
             say(described(job))

@@ -15,6 +15,7 @@ from ..protocol.parties.card_room import Room
 from ..protocol.stores.card_log import NOTHING_BEFORE, Standing, standing_in
 from .approving import about_text, approved_text, change_text, key_of
 from .card import Card
+from .peopled_card import tries_text
 from .telling import key_fingerprint
 
 Facts = dict[str, object]
@@ -139,7 +140,7 @@ def people_lines(card: Card) -> list[str]:
 
 
 def _tries(person: Facts) -> str:
-    return "locked by wrong PINs" if person["locked"] else f"{person['tries_left']} tries left"
+    return "locked by wrong PINs" if person["locked"] else tries_text(int(str(person["tries_left"])))
 
 
 # For people --------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 from ..protocol.engine import InsituError, StateError, UsageError
 from ..protocol.keys.profile import checked_name
-from ..protocol.messages import CardRecord, PeopleChange, PeopleJob
+from ..protocol.messages import PeopleChange, PeopleJob
 from ..protocol.parties.card_data import (
     MAX_FAILURES,
     AnyJob,
@@ -101,15 +101,21 @@ class PeopledCard(KeptCard):
 
     def _refuse_approval(self, shown: AnyJob, person: str) -> None:
         """Say what the card would refuse an approval for, in words that a person can use."""
-        self._refuse_person(self._installed(), person)
+        self.check_person(person)
         job = self.as_it_is(shown)
         if len(job.approvals) == 2 or person in job.approvals:
             raise StateError(
                 f"no approval of {person} is missing", who="card", got=f"approved by {' and '.join(job.approvals)}"
             )
 
-    def _refuse_person(self, record: CardRecord, person: str) -> None:
-        known = {each.name: each for each in record.people}
+    def check_person(self, person: str) -> None:
+        """Make sure that `person` can approve here.
+
+        Raises:
+            StateError: the name is unknown, or locked by wrong PINs.
+
+        """
+        known = {each.name: each for each in self._installed().people}
         if person not in known:
             raise StateError("nobody of that name approves here", who="card", expected=" or ".join(known), got=person)
         if known[person].failures >= MAX_FAILURES:
@@ -141,7 +147,7 @@ class PeopledCard(KeptCard):
             StateError: the person is unknown or locked.
 
         """
-        self._refuse_person(self._installed(), person)
+        self.check_person(person)
         if self.split is not None:
             expected = "both people, who set the token's PIN anew: --with"
             raise StateError("the PIN is half of the signing token's", who="card", expected=expected, got="one person")
@@ -266,5 +272,10 @@ class PeopledCard(KeptCard):
         return next(note.changed for note in notes if isinstance(note, PeopleAre))
 
 
+def tries_text(left: int) -> str:
+    """How many tries are left, for people."""
+    return "1 try left" if left == 1 else f"{left} tries left"
+
+
 def _wrong(note: PinRefused) -> NoReturn:
-    raise UsageError(f"wrong PIN of {note.person}, {note.left} tries left", who="card")
+    raise UsageError(f"wrong PIN of {note.person}, {tries_text(note.left)}", who="card")
