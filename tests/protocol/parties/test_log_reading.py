@@ -82,14 +82,14 @@ def test_what_was_made_is_put_together_as_it_left_the_card(logs: Logs):
 
 
 def test_only_units_keys_sign_heads(logs: Logs):
-    assert owner_keys(made_in(logs.log, logs.customer), logs.customer) == (logs.own.public,)
+    assert owner_keys(logs.log, logs.customer) == (logs.own.public,)
     other = logs.world.vault("x").generate("x", KeyKind.P256, b"").public
     from insitu.protocol.messages import CardRole
 
     logs.world.certify(CardRole.UNIT, "Bank unit 2", other)
     logs.world.certify(CardRole.UNIT, "Bank unit 1", logs.own.public)
     log = import_lines(logs.world.card.export_log()).log
-    assert owner_keys(made_in(log, logs.customer), logs.customer) == (logs.own.public, other)
+    assert owner_keys(log, logs.customer) == (logs.own.public, other)
 
 
 WRONG: dict[str, tuple[int, dict[str, Any], str]] = {
@@ -266,14 +266,14 @@ def test_what_is_no_receipt(logs: Logs):
 
 
 def test_a_log_goes_on_where_it_was_read_to_and_is_signed_whole(logs: Logs):
-    lines = [entry.line for entry in logs.log]
-    about = logs.customer, logs.own.public
+    log, about = logs.log, (logs.customer, logs.own.public)
+    lines = [entry.line for entry in log]
     for known in (0, 5, len(lines)):
-        assert read_further(lines[:known], lines[known:], given(logs.export.head), *about) == logs.log
+        assert read_further(log[:known], lines[known:], given(logs.export.head), *about) == log
     with pytest.raises(LogDoubted, match="entries without a head"):
-        read_further(lines[:5], lines[5:], logs.head(logs.log[:-1]), *about)
+        read_further(log[:5], lines[5:], logs.head(log[:-1]), *about)
     with pytest.raises(LogBroken):
-        read_further(lines[:5], lines[6:], given(logs.export.head), *about)
+        read_further(log[:5], lines[6:], given(logs.export.head), *about)
 
 
 def test_what_was_read_before_is_not_verified_again(logs: Logs):
@@ -281,6 +281,17 @@ def test_what_was_read_before_is_not_verified_again(logs: Logs):
     log = logs.instead(5, fingerprint=bytes(32))
     lines = [entry.line for entry in log]
     about = logs.head(log), logs.customer, logs.own.public
-    assert read_further(lines[:6], lines[6:], *about) == log
+    assert read_further(log[:6], lines[6:], *about) == log
     with pytest.raises(LogBroken, match="fingerprint"):
-        read_further(lines[:5], lines[5:], *about)
+        read_further(log[:5], lines[5:], *about)
+
+
+def test_a_log_is_brought_by_a_unit_that_it_has_a_certificate_for(logs: Logs):
+    """Its own signature is not enough: the signing key has to have certified whoever made it."""
+    other = logs.world.vault("other")
+    key = other.generate("k", KeyKind.P256, b"")
+    payload = LogHead.of(logs.customer.fingerprint, logs.log, NOW).payload
+    head = signed(payload, other.sign(key, message_to_sign(payload)))
+    with pytest.raises(LogDoubted, match="head of the log") as doubted:
+        read_further((), [entry.line for entry in logs.log], head, logs.customer, key.public)
+    assert doubted.value.got == "another unit's"
