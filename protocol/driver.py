@@ -49,6 +49,8 @@ D = TypeVar("D")
 
 REST_SECONDS: Final = 2.0
 """After so long a silence a session lets go of what is easily made again."""
+KEY_THREADS: Final = 8
+"""Worker threads that may wait for key memory at once: a token that hangs leaves the others to registry and storage."""
 FAREWELL_SECONDS: Final = 5.0
 """How long closing the link in good order may take before it is cut."""
 
@@ -344,7 +346,8 @@ class _Driver:
         by_keys = not isinstance(effect, (Persist, LookUp, Consult))
         slow = isinstance(effect, (StartPake, FinishPake)) or not self._ports.keys.answers_at_once
         if slow if by_keys else self._ports.blocking:
-            return await trio.to_thread.run_sync(perform, effect, self._ports)
+            limiter = _key_threads() if by_keys else None
+            return await trio.to_thread.run_sync(perform, effect, self._ports, limiter=limiter)
         return perform(effect, self._ports)
 
     async def _consult(self, effect: Consult) -> None:
@@ -374,6 +377,18 @@ class _Driver:
             return []
         self._gone = True
         return self._session.lost(reason)
+
+
+_limiter: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunVar("key threads")
+
+
+def _key_threads() -> trio.CapacityLimiter:
+    """Of this run of trio."""
+    try:
+        return _limiter.get()
+    except LookupError:
+        _limiter.set(trio.CapacityLimiter(KEY_THREADS))
+        return _limiter.get()
 
 
 def _too_late(party: str) -> StateError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,13 +16,23 @@ from side_by_side import Outcome, closed, setting, together
 from world import SERIAL, World
 
 from insitu.protocol.channel.records import Records
-from insitu.protocol.driver import REST_SECONDS, Order, Orders
-from insitu.protocol.engine import EnvironmentFault, Fault, InsituError, ProtocolError, StateError
-from insitu.protocol.keys.vault import Vault
+from insitu.protocol.driver import REST_SECONDS, Order, Orders, run
+from insitu.protocol.engine import (
+    EnvironmentFault,
+    Fault,
+    InsituError,
+    KeyHandle,
+    ProtocolError,
+    Sign,
+    StateError,
+    given,
+)
+from insitu.protocol.keys.vault import MemoryVault
 from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.central_data import AttentionCalled
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import PERSON_SECONDS, ModulePersonalized
+from insitu.protocol.ports import Ports
 from insitu.protocol.session import PeerRefusedError
 from insitu.protocol.stores.atomic import StoreFailed
 from insitu.protocol.stores.memory_registry import MemoryRegistry
@@ -245,7 +256,7 @@ async def test_a_call_that_fails_before_it_begins_closes_its_link(world: World, 
 async def test_what_blocks_runs_in_a_worker_thread(world: World, monkeypatch):
     """`Ports.blocking` and `KeyStore.answers_at_once` say what may not run where other sessions wait."""
     threads: dict[str, set[int]] = {"commit": set(), "sign": set()}
-    real_commit, real_sign = keeping.Keeping.commit, Vault.sign
+    real_commit, real_sign = keeping.Keeping.commit, MemoryVault.sign
 
     def commit(self: Any, record: Any, keep: Any = None) -> None:
         threads["commit"].add(threading.get_ident())
@@ -263,8 +274,8 @@ async def test_what_blocks_runs_in_a_worker_thread(world: World, monkeypatch):
     world.approved(CardRole.MODULE, SERIAL)
     monkeypatch.setattr(keeping.Keeping, "commit", commit)
     monkeypatch.setattr(keeping.Keeping, "ports", blocking)
-    monkeypatch.setattr(Vault, "sign", sign)
-    monkeypatch.setattr(Vault, "answers_at_once", False)
+    monkeypatch.setattr(MemoryVault, "sign", sign)
+    monkeypatch.setattr(MemoryVault, "answers_at_once", False)
     here, there = memory_pair()
     module, unit = await together(
         lambda: world.module.meet_unit(here, TrustOption.CERTIFICATES),
@@ -275,6 +286,46 @@ async def test_what_blocks_runs_in_a_worker_thread(world: World, monkeypatch):
     main = threading.get_ident()
     assert threads["commit"] - {main}
     assert threads["sign"] - {main}
+
+
+class Signing:
+    """A session that wants one signature, and is done with it."""
+
+    party, error, is_open, closed = "anybody", None, False, False
+
+    def __init__(self, key: KeyHandle) -> None:
+        self._key = key
+
+    def start(self, at: int) -> list[Sign]:
+        return [Sign(self._key, b"message")]
+
+    def answer(self, event: object, at: int) -> list[Sign]:
+        self.closed = True
+        return []
+
+
+async def test_keys_that_hang_leave_threads_to_all_else(world: World, monkeypatch):
+    """A token that does not answer holds up who needs it: not the storage, the registry or the people of others."""
+    vault = world.vault(SERIAL)
+    key = given(vault.find("identity"))
+    answers, signed = threading.Event(), MemoryVault.sign
+
+    def hang(self: Any, *about: Any) -> Any:
+        answers.wait()
+        return signed(self, *about)
+
+    monkeypatch.setattr(MemoryVault, "sign", hang)
+    monkeypatch.setattr(MemoryVault, "answers_at_once", False)
+    sessions: list[Any] = [Signing(key) for _ in range(50)]
+    async with trio.open_nursery() as nursery:
+        for session in sessions:
+            nursery.start_soon(partial(run, session, memory_pair()[0], Ports(vault), now=world.clock))
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(20) as patience:
+            assert await trio.to_thread.run_sync(lambda: "another's") == "another's"
+        answers.set()
+    assert not patience.cancelled_caught
+    assert all(session.closed for session in sessions)
 
 
 async def test_storage_that_fails_at_the_last_moment_is_an_error_and_not_a_silent_success(world: World):
