@@ -74,7 +74,7 @@ def _changed(person: Person, job: PeopleJob) -> Person:
 
 def two_people_are_named(_: CardData, event: Furnish) -> bool:
     """Four eyes need two different names; a PIN in two halves, exactly two, and both of them each time."""
-    names = [person.name for person in event.people]
+    names = [_spoken(person.name) for person in event.people]
     enough = len(names) == 2 and event.policy is None if event.signing is not None else len(names) >= 2
     return enough and len(set(names)) == len(names)
 
@@ -159,7 +159,8 @@ def _check_change(record: CardRecord, job: PeopleJob) -> None:
         raise StateError("people of a signing token", who="card", expected=expected, got=job.change.name.lower())
     if job.change is not PeopleChange.ADD and person is None:
         raise StateError("nobody of that name is there", who="card", expected=" or ".join(names), got=job.person)
-    if job.change in (PeopleChange.ADD, PeopleChange.REPLACE) and job.comes in names:
+    others = {_spoken(name) for name in names if job.change is PeopleChange.ADD or name != job.person}
+    if job.change in (PeopleChange.ADD, PeopleChange.REPLACE) and (_spoken(job.comes) in others or job.comes in names):
         raise StateError("somebody of that name is there", who="card", expected="another name", got=job.comes)
     if job.change in (PeopleChange.ADD, PeopleChange.RENEW) and job.comes != job.person:
         raise UsageError("change of the people", who="card", expected=job.person, got=job.comes)
@@ -271,6 +272,11 @@ def _worth_keeping(record: CardRecord, at: int) -> tuple[PeopleJob, ...]:
 
 def _about_others(changes: tuple[PeopleJob, ...], person: str) -> tuple[PeopleJob, ...]:
     return tuple(job for job in changes if job.person != person)
+
+
+def _spoken(name: str) -> str:
+    """A name as it is said aloud: two people's differ by more than capitals and what stands between words."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def nobodys(_: AnyJob) -> tuple[str, ...]:

@@ -7,16 +7,16 @@ and tests ask the same functions. What they start from is the certificate of the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from ..engine import InsituError, ProtocolError, PublicKey, UsageError
-from ..keys.certificates import Role, VerifiedCertificate, verify_issued
+from ..engine import InsituError, ProtocolError, PublicKey, UsageError, given
+from ..keys.certificates import Draft, Role, VerifiedCertificate, verify_issued
 from ..keys.drafting import put_together
 from ..keys.revocation import draft_crl, read_crl
 from ..stores.card_log import Intent, ListIntent, LogBroken, LogEntry, Result
 from ..stores.log_lines import read_entries
-from .card_lists import revoked_in
 from .log_heads import LogHead
 
 LIST = "list"
@@ -73,34 +73,51 @@ def made_in(log: Sequence[LogEntry], customer: VerifiedCertificate, *, after: in
         LogBroken: an entry is not what it says, or not by this card.
 
     """
-    intents = {
-        entry.what.job: _Begun(entry.number, entry.at, entry.what)
-        for entry in log
-        if isinstance(entry.what, (Intent, ListIntent))
-    }
-    for entry in log[after:]:
-        if isinstance(entry.what, Result):
-            begun = intents[entry.what.job]
-            try:
-                made = _made(log, begun, entry.what, customer)
-            except (UsageError, ValueError, OverflowError) as error:  # nobody could have signed that
-                raise LogBroken("what was signed", number=entry.number, expected="ours", got=str(error)) from None
-            if made.fingerprint != entry.what.fingerprint:
-                raise LogBroken("fingerprint", number=entry.number, expected="that of what was signed", got="another")
-            _check(made, begun, customer, entry.number)
-            yield made
+    signed = {entry.what.job for entry in log[after:] if isinstance(entry.what, Result)}
+    revoked: dict[int, int] = {}
+    intents: dict[bytes, tuple[_Begun, Draft | None]] = {}
+    for number, entry in enumerate(log):
+        match entry.what:
+            case Intent() as what:
+                intents[what.job] = _Begun(number, entry.at, what), None
+            case ListIntent() as what:
+                revoked |= dict.fromkeys((int.from_bytes(each, "big") for each in what.added), entry.at)
+                begun = _Begun(number, entry.at, what)
+                intents[what.job] = begun, _list(begun, what, revoked, customer) if what.job in signed else None
+            case Result() as result if number >= after:
+                begun, draft = intents[result.job]
+                with _as_it_was_signed(number):
+                    made = _made(begun, draft, result)
+                if made.fingerprint != result.fingerprint:
+                    raise LogBroken("fingerprint", number=number, expected="that of what was signed", got="another")
+                _check(made, begun, customer, number)
+                yield made
 
 
-def _made(log: Sequence[LogEntry], begun: _Begun, result: Result, customer: VerifiedCertificate) -> Made:
-    what = begun.what
-    if not isinstance(what, ListIntent):
-        der = put_together(what.to_be_signed, result.signature)
-        return Made(begun.number, what.role, what.subject, der, begun.at)
-    revoked = {int.from_bytes(number, "big"): at for number, at in revoked_in(log[: begun.number + 1]).items()}
-    draft = draft_crl(customer, revoked, number=what.list_number, this_update=begun.at, next_update=what.next_update)
+@contextmanager
+def _as_it_was_signed(number: int) -> Iterator[None]:
+    """What cannot be put together again, our card has not signed; the entry with this number is not what it wrote."""
+    try:
+        yield
+    except (UsageError, ValueError, OverflowError) as error:
+        raise LogBroken("what was signed", number=number, expected="ours", got=str(error)) from None
+
+
+def _list(begun: _Begun, what: ListIntent, revoked: dict[int, int], customer: VerifiedCertificate) -> Draft:
+    """The list as it was to be signed: of all that is revoked by then."""
+    until = what.next_update
+    with _as_it_was_signed(begun.number):
+        draft = draft_crl(customer, revoked, number=what.list_number, this_update=begun.at, next_update=until)
     if sha256(draft.to_be_signed).digest() != what.digest:
         raise LogBroken("digest of the list", number=begun.number, expected="that of what is revoked", got="another")
-    return Made(begun.number, LIST, str(what.list_number), draft.assemble(result.signature), begun.at)
+    return draft
+
+
+def _made(begun: _Begun, draft: Draft | None, result: Result) -> Made:
+    what = begun.what
+    if isinstance(what, ListIntent):
+        return Made(begun.number, LIST, str(what.list_number), given(draft).assemble(result.signature), begun.at)
+    return Made(begun.number, what.role, what.subject, put_together(what.to_be_signed, result.signature), begun.at)
 
 
 def _check(made: Made, begun: _Begun, customer: VerifiedCertificate, number: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 from commands import Estate, done, refused, unchanged
+
+from insitu.shell import output
 
 FILES = ("--customer", "customer.pem", "--root", "manufacturer.pem")
 
@@ -117,3 +121,62 @@ def test_a_card_needs_no_certificates_from_files_and_there_is_one_source(exporte
     refused(2, "log", "verify", *card, "--root", exported / "manufacturer.pem", says=("with --file only",))
     refused(2, "log", "show", *card, "--file", exported / "log.jsonl", says=("which log",))
     refused(5, "log", "reconstruct", *card, "SM-0", "--out", exported / "x.pem", says=("no module SM-0",))
+
+
+# Files that are not what they were
+
+
+def test_a_file_that_lost_everything_proves_nothing(bank: Estate) -> None:
+    empty = bank / "empty.jsonl"
+    empty.touch()
+    anchors = ["--customer", bank / "customer.pem", "--root", bank / "manufacturer.pem"]
+    refused(3, "log", "verify", "--file", empty, *anchors, says=("the card signed no head",))
+    refused(2, "log", "verify", *bank.unsealed("card"), "--earlier", empty, says=("says nothing of this one",))
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    (bank / "head.jsonl").write_bytes((bank / "log.jsonl").read_bytes().splitlines(keepends=True)[-1])
+    told = done("log", "show", "--file", bank / "head.jsonl").out
+    assert "CUT OFF: 4 entries that the card has signed are not here" in told
+    refused(3, "log", "verify", "--file", bank / "head.jsonl", *anchors)
+
+
+def test_a_full_disk_leaves_the_export_that_was_there(bank: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the certificate: nothing is lost but what could not be written."""
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    (bank / "log.jsonl").chmod(0o640)
+    words = ["log", "reconstruct", *bank.unsealed("card"), "--unit", "unit-1", "--out", bank / "unit.pem"]
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, unchanged(bank):
+        patch.setattr(output.os, "fsync", full)
+        refused(4, "log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl", says=("No space left",))
+        refused(4, *words, says=("No space left",))
+    done("log", "export", *bank.unsealed("card"), "--out", bank / "log.jsonl")
+    done(*words)
+    assert (bank / "log.jsonl").stat().st_mode & 0o777 == 0o640
+    assert not [path for path in bank.directory.iterdir() if path.name.startswith(".")]
+
+
+def test_what_is_no_file_is_written_as_it_is(bank: Estate, tmp_path: Path) -> None:
+    """A pipe, say; and a link stays one."""
+    done("log", "export", *bank.unsealed("card"), "--out", "/dev/null")
+    refused(4, "log", "export", *bank.unsealed("card"), "--out", "/dev/full", says=("No space left",))
+    (tmp_path / "link").symlink_to(bank / "log.jsonl")
+    done("log", "export", *bank.unsealed("card"), "--out", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    done("log", "show", "--file", bank / "log.jsonl")
+
+
+def test_a_file_in_a_directory_that_is_not_ours_is_written_in_place(tmp_path: Path, monkeypatch) -> None:
+    there = tmp_path / "there"
+    there.write_bytes(b"old")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    real = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, mode="r": denied() if mode == "xb" else real(path, mode))
+        output.write_whole(there, b"new")
+    assert there.read_bytes() == b"new"

@@ -122,6 +122,7 @@ def test_there_are_always_two_who_can_approve(bank: Estate, wrong: Path) -> None
     ("words", "code", "says"),
     [
         (("add", "--name", "bob", "--pin-file", "bob=carol.pin"), 5, "somebody of that name is there"),
+        (("add", "--name", "B-o B", "--pin-file", "B-o B=carol.pin"), 5, "somebody of that name is there"),
         (("remove", "--name", "mallory"), 5, "expected alice or bob"),
         (("unlock", "--name", "mallory"), 5, "expected alice or bob"),
         (("replace", "--name", "alice", "--by", "bob", "--pin-file", "bob=carol.pin"), 5, "expected another name"),

@@ -66,9 +66,21 @@ def test_a_furnished_card_waits_for_the_manufacturer(world: World):
         ("Bank", {}, StateError),
         ("Bank", {"alice": b"123", "bob": b"12345"}, UsageError),
         ("Bank", {"": b"12345", "bob": b"12345"}, UsageError),
+        ("Bank", {"alice": b"12345", "Alice": b"12345"}, StateError),
+        ("Bank", {"a lice": b"12345", "alice": b"12345"}, StateError),
         ("Bank", {f"person {number}": b"12345" for number in range(17)}, UsageError),
     ],
-    ids=["a name", "a long name", "one person", "nobody", "a short PIN", "no name", "too many"],
+    ids=[
+        "a name",
+        "a long name",
+        "one person",
+        "nobody",
+        "a short PIN",
+        "no name",
+        "capitals only",
+        "a space only",
+        "too many",
+    ],
 )
 def test_what_cannot_be_leaves_the_card_blank_and_usable(world: World, name, pins, error):
     card = world.blank_card("new")

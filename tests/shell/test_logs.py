@@ -14,7 +14,7 @@ from insitu.protocol.engine import EnvironmentFault, InsituError, KeyKind, State
 from insitu.protocol.messages import CardRole
 from insitu.protocol.parties.log_heads import LogHead, LogReceipt, message_to_sign, signed
 from insitu.protocol.parties.log_reading import LIST, LogDoubted, made_in
-from insitu.protocol.stores.card_log import LogBroken, LogEntry, append
+from insitu.protocol.stores.card_log import ListIntent, LogBroken, LogEntry, Result, append
 from insitu.protocol.stores.log_lines import Export, export_lines, import_lines
 from insitu.shell.card import Card
 from insitu.shell.logs import customer_certificate, find_made, state_of, state_told, told, verify
@@ -333,3 +333,15 @@ def test_a_signature_in_the_log_that_is_not_the_cards(world: World):
 def test_lines_that_are_no_head(world: World, line):
     with pytest.raises(LogBroken, match="not an entry of a card log"):
         import_lines(export_lines(Export(read(world).log)) + line + b"\n")
+
+
+def test_a_list_that_cannot_be_is_the_logs_fault(world: World):
+    """Who writes a log of his own may date a list as he likes; readers say so, and go on with other cards."""
+    log = list(world.card.log.log)
+    number = world.card.list_number + 1
+    what = ListIntent(b"x" * 16, number, (), 1 << 62, ("alice", "bob"), bytes(32))
+    for happened in (what, Result(what.job, bytes(64), bytes(32))):
+        log.append(append(log, happened, at=log[-1].at))
+    with pytest.raises(LogBroken, match="what was signed"):
+        list(made_in(log, world.card.customer))
+    assert len(list(made_in(log[:-1], world.card.customer))) == len(list(made_in(log[:-2], world.card.customer)))

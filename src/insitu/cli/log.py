@@ -10,13 +10,14 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from ..protocol.engine import EnvironmentFault, PublicKey, UsageError
+from ..protocol.engine import PublicKey, UsageError
 from ..protocol.keys.certificates import VerifiedCertificate, fingerprint_text
 from ..protocol.parties.log_reading import LIST, Made
 from ..protocol.stores.log_lines import Export, export_lines, import_lines
 from ..protocol.stores.sealed import StoreKind
 from ..shell import logs, pem
 from ..shell.card import Card
+from ..shell.output import write_whole
 from ..shell.places import Place
 from .common import (
     PATH,
@@ -261,10 +262,7 @@ def write_log(path: Path, export: Export) -> None:
         EnvironmentFault: it cannot be written.
 
     """
-    try:
-        path.write_bytes(export_lines(export))
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}", got=error.strerror) from None
+    write_whole(path, export_lines(export))
 
 
 def check_log_place(path: Path) -> None:

@@ -120,6 +120,8 @@ def verify(
         receipt = LogReceipt.read(export.receipt, reader.public)
         _check_receipt(receipt, log, customer.fingerprint)
     for other in earlier:
+        if not other.log:
+            raise UsageError("an earlier log", expected="one with entries", got="none, which says nothing of this one")
         _check_grown(log, other.log)
         if other.head is not None and signer is not None and not signed_by(other.head, signer):
             raise LogDoubted("head of the log", who="card log", expected="by the key of the earlier one", got="another")
@@ -132,7 +134,7 @@ def _head(
 ) -> tuple[LogHead | None, PublicKey | None]:
     """The head, and who has signed it."""
     if export.head is None:
-        if not export.log:
+        if not export.log and owner is not None:  # a card that has made nothing yet; a file may have lost all
             return None, owner
         raise LogDoubted("the card signed no head", who="card log", expected="a signed head", got="none")
     refused: ProtocolError = LogDoubted(
@@ -247,7 +249,9 @@ def state_told(export: Export) -> Iterator[str]:
     (head, receipt), entries = _seals(export), len(export.log)
     known = 0 if head is None else head.entries
     yield f"{entries} entries, {known} of them under a head that the card signed"
-    if known < entries:
+    if known > entries:
+        yield f"CUT OFF: {known - entries} entries that the card has signed are not here"
+    elif known < entries:
         yield f"NOT SIGNED: the last {entries - known}; the card does so when it is used next, or the log is exported"
     if receipt is None:
         yield "read by no central system yet"

@@ -6,7 +6,8 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Final
 
-from ..protocol.engine import EnvironmentFault, UsageError
+from ..protocol.engine import UsageError
+from .output import write_whole
 
 _REPLACED: Final = ("CERTIFICATE", "X509 CRL")
 LARGEST: Final = 64 * 1024
@@ -125,10 +126,7 @@ def _text(path: Path) -> str:
 
 def _write(path: Path, label: str, der: bytes) -> None:
     check_target(path)
-    try:
-        path.write_text(_block(label, der), "ascii")
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}", got=error.strerror) from None
+    write_whole(path, _block(label, der).encode("ascii"))
 
 
 def _block(label: str, der: bytes) -> str:
