@@ -17,9 +17,10 @@ from insitu.protocol.engine import KeyHandle, KeyKind, ProtocolError, given
 from insitu.protocol.keys.certificates import VerifiedCertificate
 from insitu.protocol.messages import SIGNED_LOG_MAX, encode
 from insitu.protocol.parties.card_heads import head_is_behind
+from insitu.protocol.parties.card_lists import revoked_in
 from insitu.protocol.parties.log_heads import LogHead, LogReceipt, message_to_sign, signatures_of, signed
 from insitu.protocol.parties.log_reading import LIST, LogDoubted, check_head, made_in, owner_keys, read_further
-from insitu.protocol.stores.card_log import NOTHING_BEFORE, LogBroken, LogEntry, append
+from insitu.protocol.stores.card_log import NOTHING_BEFORE, ListIntent, LogBroken, LogEntry, append
 from insitu.protocol.stores.log_lines import Export, import_lines
 
 
@@ -139,7 +140,10 @@ def fingerprint_with(logs: Logs, place: int, signature: bytes) -> bytes:
         for entry in log
         if getattr(entry.what, "job", None) == result.job
     )
-    return log_reading._made(log, begun, result, logs.customer).fingerprint
+    revoked = {int.from_bytes(number, "big"): at for number, at in revoked_in(log[: begun.number + 1]).items()}
+    what = begun.what
+    draft = log_reading._list(begun, what, revoked, logs.customer) if isinstance(what, ListIntent) else None
+    return log_reading._made(begun, draft, result).fingerprint
 
 
 def test_a_certificate_begins_when_its_entry_was_written(logs: Logs):
