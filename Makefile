@@ -29,8 +29,9 @@ lint: setup ## all checks that do not run the code
 
 check: setup system ## every search of the protocol in its quick form, minutes; the reports go to CHECKED
 	mkdir -p $(CHECKED)
-	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl
-	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl
+	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl & searched=$$!; \
+	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl || planted=$$?; \
+	wait $$searched; exit $${planted:-0}
 	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl
 	$(BIN)/python specs/spin/search.py --whole --json > $(CHECKED)/spin.jsonl
 	$(BIN)/python -m pytest -m long --junit-xml $(CHECKED)/long.xml tests > $(CHECKED)/long.txt

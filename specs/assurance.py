@@ -18,10 +18,13 @@ from __future__ import annotations
 import json
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+
+from insitu.check.judge import invariants
 
 HERE: Final = Path(__file__).resolve().parent
 DOCUMENT: Final = HERE / "assurance.md"
@@ -106,21 +109,23 @@ def _check(found: Figures) -> str:
     ]
     states, moves = (sum(each[name] for each in plain) for name in ("states", "transitions"))
     again = sum(each["as_expected"] for each in attacks)
+    looked_for = "".join(f"- `{name}`: {what}\n" for name, what in invariants())
     return (
         f"{_table(heads, rows)}\nIn all {states:,} states and {moves:,} moves; "
-        f"of {len(attacks)} attacks that must be found, {again} were.\n"
+        f"of {len(attacks)} attacks that must be found, {again} were. What is looked for:\n\n{looked_for}"
     )
 
 
 def _mutants(found: Figures) -> str:
     (each,) = found
-    survived, unexplained = each["mutants"] - each["killed"], len(each["unexplained"])
+    reasons = Counter(each["survivors"].values())
+    told = "".join(f"- {number}: {reason}\n" for reason, number in reasons.most_common())
     return (
         f"Mutants of the tables: {each['mutants']}; {each['refused']} refused by the table as it was built, "
         f"{each['stuck']} by the ordinary course, {each['caught']} by an invariant: {each['killed']} killed "
-        f"({100 * each['killed'] / each['mutants']:.0f} %). Of {survived} survivors {each['over']} change where a "
-        f"session goes that is over with that step, {survived - each['over'] - unexplained} are explained one by "
-        f"one, {unexplained} are not. {len(each['beyond'])} rows and guards are beyond these worlds.\n"
+        f"({100 * each['killed'] / each['mutants']:.0f} %). {len(each['beyond'])} rows and guards are beyond these "
+        f"worlds. {each['mutants'] - each['killed']} survive, {len(each['unexplained'])} without a reason why that is "
+        f"harmless; the others, so many by each reason:\n\n{told}"
     )
 
 

@@ -24,6 +24,8 @@ def row_of(table: str, guard: str) -> int:
         ("proof-unit", "the_mac_is_right", "guard dropped", Fate.CAUGHT),
         ("unit", "it_wants_personalization", "to AWAITING_CONFIRMATION", Fate.REFUSED),
         ("unit", "people_are_to_approve_it", "guard dropped", Fate.STUCK),
+        ("central", "a_reset_is_due", "guard dropped", Fate.STUCK),
+        ("module-at-work", "answers_our_request", "to LOADING", Fate.STUCK),
     ],
 )
 def test_what_notices_a_fault(table, guard, what, fate):
@@ -78,3 +80,4 @@ def test_a_command_for_it():
     ran = insitu("check", "--mutants", "--table", "ticket-module", "--json")
     assert ran.code == 0
     assert '"unexplained": []' in ran.out.splitlines()[-1]
+    assert '"survivors": {' in ran.out.splitlines()[-1]

@@ -36,6 +36,7 @@ SCORE = {
     "caught": 1,
     "over": 1,
     "unexplained": [],
+    "survivors": {"a row": "Nobody looks.", "another": "Nobody looks."},
     "beyond": ["x"],
 }
 WORLDS = {
@@ -91,9 +92,10 @@ def test_reports_become_figures(tmp_path: Path):
         "Measured on 1970-01-01.",
         "Measured on 2026-01-02.",
         "| tan | field | side by side | 1200 | 5000 | 9 | to the end | 1.5 | nothing |\n",
-        "In all 1,200 states and 5,000 moves; of 1 attacks that must be found, 1 were.",
+        "In all 1,200 states and 5,000 moves; of 1 attacks that must be found, 1 were. What is looked for:",
         "10; 5 refused by the table",
         "8 killed (80 %)",
+        "- 2: Nobody looks.\n",
         "| two units | s1 | yes | 90 | 7 | 0.1 |\n",
         "| test_learned: test_it | 2 | 1 | 3.5 | 1,200 words |\n",
         "20 life cycles of modules, 5,000 events",

@@ -35,20 +35,36 @@ from .operating import Budget, Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
-from .state import Limits
+from .state import Limits, State
 
 AnyTable = Table[Any, Any]
 LIMITS: Final = Limits(module=1, first=1, second=0)
 """Of a small world: one session each, a crash, a reset, another job, and the intruder; it is searched to its end."""
 STATES: Final = 3000
 """At most so many, where the intruder has much to say."""
+WORKING_STATES: Final = 1000
+"""At most so many where a module works: each of these worlds is small, and the ordinary course says most."""
 
 
 class World(Protocol):
-    """A small world in which a mutant of some table is tried."""
+    """A small world in which a mutant of some table is tried.
+
+    Attributes:
+        states: after so many, a search of it ends.
+
+    """
+
+    @property
+    def states(self) -> int:
+        """See the class."""
+        ...
 
     def scenario(self) -> Scenario:
         """It, anew: nothing that was remembered under another table."""
+        ...
+
+    def begins(self, scenario: Scenario) -> State:
+        """The state of it in which its search begins."""
         ...
 
 
@@ -58,27 +74,48 @@ class Option:
 
     option: TrustOption
     maker: NumberMaker = NumberMaker.UNIT
+    states: int = STATES
 
     def scenario(self) -> Scenario:
         """See World."""
         return Personalizing(self.option, WITHSTOOD[self.option], maker=self.maker, limits=LIMITS)
 
+    def begins(self, scenario: Scenario) -> State:
+        """See World."""
+        return scenario.initial()
+
 
 @dataclass(frozen=True)
 class Working:
-    """One in which a module works, with so much of what may happen."""
+    """One in which a module works, with so much of what may happen.
+
+    Attributes:
+        budget, runs, talk: as for Operating.
+        states: see World.
+        online: the search begins when the module is online.
+
+    """
 
     budget: tuple[tuple[Budget, int], ...]
     runs: tuple[int, int, int] = (2, 2, 0)
     talk: int | None = None
+    states: int = WORKING_STATES
+    online: bool = False
 
     def scenario(self) -> Scenario:
         """See World."""
         return Operating(dict(self.budget), runs=self.runs, talk=self.talk)
 
+    def begins(self, scenario: Scenario) -> State:
+        """See World."""
+        joined = scenario.joined(scenario.initial(), 1) if self.online else None
+        settled = None if joined is None else Liveness(scenario).settled(joined)
+        return settled if isinstance(settled, State) else scenario.initial()
+
 
 def _working(*budgets: Budget, runs: tuple[int, int, int] = (2, 2, 0), talk: int | None = None) -> Working:
-    return Working(tuple((budget, 1) for budget in budgets), runs, talk)
+    online = not {Budget.ANEW, Budget.COPIES, Budget.LOST, Budget.REVOKED} & set(budgets)
+    return Working(tuple((budget, 1) for budget in budgets), runs, talk, online=online)
 
 
 _T = TrustOption
@@ -110,6 +147,8 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "central": (CENTRAL, _AT_WORK),
 }
 """Tables by name, and the worlds that use them."""
+BY_NAME_ONLY: Final = ("module-at-work", "central")
+"""Tables whose mutants are tried only for whoever names them: it takes long, and not all survivors are explained."""
 
 
 # Mutants -----------------------------------------------------------------------------------------------------------
@@ -256,11 +295,13 @@ def tried(mutant: Mutant, worlds: tuple[World, ...] | None = None) -> Tried:
             for world in worlds:
                 scenario = world.scenario()
                 liveness = Liveness(scenario)
-                why = scenario.goes_well(liveness.settled) or liveness.stuck(scenario.initial())
+                stuck = liveness.stuck(scenario.initial())
+                why = scenario.goes_well(liveness.settled) or (stuck.what if stuck else "")
                 if why:
-                    return Tried(mutant, Fate.STUCK, str(why))
+                    return Tried(mutant, Fate.STUCK, why)
             for world in worlds:
-                report = Search(world.scenario(), most=STATES).run()
+                scenario = world.scenario()
+                report = Search(scenario, most=world.states, begin=world.begins(scenario)).run()
                 if report.violation is not None:
                     return Tried(mutant, Fate.CAUGHT, report.violation.invariant)
     except TableError as error:
@@ -329,11 +370,14 @@ def taken(name: str) -> Taken:
             here.clear()
             scenario = world.scenario()
             scenario.goes_well(Liveness(scenario).settled)
-            Search(scenario, most=STATES).run()
+            Search(scenario, most=world.states, begin=world.begins(scenario)).run()
             for number in here:
                 where.setdefault(number, {})[world] = None
     found = {number: tuple(each) for number, each in where.items()}
     return Taken(frozenset(fired), frozenset(persisting), frozenset(going_on), frozenset(refusing), found)
+
+
+OVER: Final = "It changes where a session goes that is over with that step: nobody goes on from there."
 
 
 def explained() -> dict[str, str]:
@@ -362,6 +406,12 @@ class Score:
     def survivors(self) -> list[Mutant]:
         """Those that nobody noticed."""
         return [each.mutant for each in self.outcomes if each.fate is Fate.SURVIVED]
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why those that survive are harmless, as far as that is known."""
+        known = {each.name: OVER for each in self.over} | explained()
+        return {each.name: known[each.name] for each in self.survivors if each.name in known}
 
     @property
     def unexplained(self) -> list[str]:

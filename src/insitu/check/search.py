@@ -54,6 +54,7 @@ class Search:
         deepest: moves after which it goes no further; None: as far as it goes.
         live: look also from each state whether all can end well.
         only: the invariants that count, by name; None: all.
+        begin: the first state; None: that of the scenario.
 
     """
 
@@ -62,6 +63,7 @@ class Search:
     deepest: int | None = None
     live: bool = True
     only: frozenset[str] | None = None
+    begin: State | None = None
     clock: Callable[[], float] = time.process_time
     _parents: dict[State, State | None] = field(default_factory=dict, init=False)
 
@@ -69,7 +71,7 @@ class Search:
         """Search."""
         began, report = self.clock(), Report()
         judge, liveness = Judge(self.scenario, self.only), Liveness(self.scenario)
-        first = self.scenario.initial()
+        first = self.begin or self.scenario.initial()
         self._parents = {first: None}
         level, waiting = 0, deque([first])
         try:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from ..protocol.messages import ModuleCondition, ModuleRecord
+from ..protocol.messages import ModuleCondition, ModuleRecord, decode_message
 from ..protocol.parties.central_data import CentralState
 from ..protocol.parties.work_data import WorkState
 from ..protocol.stores.registry import CommandState, ModuleEntry, Standing
 from .channel import CheckedSession
 from .memory import CheckedRegistry
-from .operating import Operating
+from .operating import Budget, Operating
 from .state import INTRUDER, Fact, Move, State
 from .world import SERIAL
 
@@ -134,6 +134,27 @@ def what_is_delivered_was_given(seen: SeenAtWork) -> str:
     return ""
 
 
+def what_was_told_is_durable(seen: SeenAtWork) -> str:
+    """L7, S10: of the module's store the central system knows nothing that a crash would undo."""
+    entry, record = seen.entry, seen.record
+    if entry is None or entry.fingerprint != record.fingerprint or Budget.RESTORED in seen.scenario.budget:
+        return ""
+    if entry.generation > record.generation or entry.last_number > record.last:
+        return "the central system was told what the module does not know any more"
+    return ""
+
+
+def what_was_given_is_not_lost(seen: SeenAtWork) -> str:
+    """L10: a payload is with the host, or with the module until the host has it, or went with a reset."""
+    record, budget = seen.record, seen.scenario.budget
+    if record.condition is not ModuleCondition.OPERATING or record.epoch or Budget.RESTORED in budget:
+        return ""
+    waiting = {decode_message(line).number for line in record.outbox}  # type: ignore[union-attr]
+    there = {each.number for each in seen.registry.deliveries() if each.serial == SERIAL}
+    lost = {fact[0] for fact in seen.of("kept")} - waiting - there
+    return f"payload {min(map(str, lost))} is lost" if lost else ""
+
+
 def s4_who_works_here_may_work(seen: SeenAtWork) -> str:
     """S4: no session does business under a certificate that the registry knows to be worthless by what it read last."""
     for place in (1, 2):
@@ -234,6 +255,8 @@ OF_A_STATE: Final[tuple[Callable[[SeenAtWork], str], ...]] = (
     what_is_paid_was_decided_and_asked_for,
     what_is_settled_is_what_was_paid,
     what_is_delivered_was_given,
+    what_was_told_is_durable,
+    what_was_given_is_not_lost,
 )
 OF_A_MOVE: Final[tuple[Callable[[SeenAtWork, Move, SeenAtWork], str], ...]] = (
     s1_no_message_changes_what_the_module_is,

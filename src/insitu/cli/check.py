@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from ..check.mutants import BY_NAME_ONLY, Fate, Tried, score
 from ..check.mutants import WORLDS as TABLES
-from ..check.mutants import Fate, Tried, score
 from ..check.report import LARGE, WORKING, WORLDS, Finding, InvariantBroken, search, search_at_work
 from ..check.state import Variant
 from ..check.trace import DIAGRAM
@@ -40,7 +40,12 @@ from .common import OPTIONS, PATH, say
 @click.option("--depth", type=click.IntRange(1, 1000), help="Go no further than so many moves.")
 @click.option("--large", is_flag=True, help="Everything at once, more than can be searched to the end.")
 @click.option("--mutants", is_flag=True, help="Plant faults in the tables instead, one by one, and see what notices.")
-@click.option("--table", type=click.Choice(list(TABLES)), multiple=True, help="Only faults in this table.")
+@click.option(
+    "--table",
+    type=click.Choice(list(TABLES)),
+    multiple=True,
+    help=f"Only faults in this table; those in {' and '.join(BY_NAME_ONLY)} are tried only if named.",
+)
 @click.option("--trace", type=PATH, help="Write the way to the first thing found wrong, a Mermaid diagram.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one object a search.")
 def check(
@@ -63,7 +68,7 @@ def check(
     has explained why it is harmless.
     """
     if mutants:
-        _plant(list(table) or list(TABLES), as_json=as_json)
+        _plant(list(table) or [name for name in TABLES if name not in BY_NAME_ONLY], as_json=as_json)
         return
     if trace is not None and trace.is_file() and not trace.read_text(errors="replace").startswith(DIAGRAM):
         raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
@@ -102,7 +107,8 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
         "killed": killed,
         **{fate.name.lower(): sum(each.fate is fate for each in result.outcomes) for fate in Fate},
         "over": over,
-        "explained": len(result.outcomes) - killed - len(result.unexplained) - over,
+        "explained": len(result.reasons) - over,
+        "survivors": result.reasons,
         "unexplained": result.unexplained,
         "beyond": result.beyond,
     }
