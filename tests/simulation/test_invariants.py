@@ -142,13 +142,13 @@ def retired(scene: Scene) -> list[object]:
 
 
 def lost(scene: Scene) -> list[object]:
-    scene.history.lost["host"] = {scene.world.entry().issuer}
+    scene.history.lost["host"] = {scene.world.entry().issuer: NOW}
     return [ModuleAdmitted("host", scene.world.entry())]
 
 
 def listed(scene: Scene) -> list[object]:
     entry = scene.world.entry()
-    scene.history.revoked["host"] = {entry.issuer: frozenset({entry.certificate_number})}
+    scene.history.revoked["host"] = {(entry.issuer, entry.certificate_number): NOW}
     return [ModuleAdmitted("host", entry)]
 
 

@@ -131,7 +131,9 @@ class Bank:
         with suppress(InsituError, PowerCut):
             crl = import_crl(self.host.central, self.technician.revoke(serial), actor="operator")
             self.world.count(Trouble.MODULE_REVOKED, serial)
-            self.world.history.revoked.setdefault(self.host.machine.name, {})[crl.issuer] = frozenset(crl.revoked)
+            known = self.world.history.revoked.setdefault(self.host.machine.name, {})
+            for number in crl.revoked:
+                known.setdefault((crl.issuer, number), self.world.now())
             self.host.program.nudge()
 
     async def _lose_card(self, _: Chance) -> None:
@@ -141,7 +143,7 @@ class Bank:
             return
         world.count(Trouble.CARD_LOST, self.technician.machine.name)
         self.host.registry.disable_issuer(lost, lost=world.now(), keep_known=False, actor="operator", at=world.now())
-        world.history.lost.setdefault(self.host.machine.name, set()).add(lost)
+        world.history.lost.setdefault(self.host.machine.name, {}).setdefault(lost, world.now())
         self.technician.replace_card()
         for site in self.sites:
             if site.option is TrustOption.TICKET:  # the new card has given out none

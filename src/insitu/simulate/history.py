@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..protocol.engine import given
+from ..protocol.engine import KeyHandle, given
 from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import ModuleCondition, ModuleRecord, TrustOption
@@ -111,6 +111,29 @@ class ChannelSecured:
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleReportedDone:
+    """A unit says that it has personalized a module with this certificate, DER."""
+
+    serial: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TanTried:
+    """The TAN with this label is about to be used in an attempt."""
+
+    serial: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSealed:
+    """A party puts this into an open channel."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MessageSeen:
     """Somebody in the network sees a message."""
 
@@ -157,8 +180,8 @@ class History:
         operating: the public key of each operating pair that was ever durable, with its module.
         accepted: the certificate that each module accepted in each of its epochs, by serial number and epoch.
         retired: fingerprints of certificates that a central system took for worthless, by host.
-        lost: fingerprints of the issuers that each host has disabled.
-        revoked: numbers of the certificates on the last list that each host took in, by host and issuer.
+        lost: fingerprints of the issuers that each host has disabled, by host, and since when.
+        revoked: the certificates on lists that each host took in, by host, issuer and number, and since when.
         customers, centrals: certificates that exist, DER.
         approved: approvals that people gave, by number of the job.
         intents: what each card announced, by number of the job.
@@ -167,7 +190,9 @@ class History:
         instructed: what the ATM controller was told, likewise.
         given: contents of payloads that controllers gave, with their module.
         taken: contents that a host took in.
-        prefixes: first bytes of all secrets.
+        prefixes: first bytes of all secrets that cross no channel.
+        epochs: the epoch of each module, as its store has it.
+        tans: those that were tried, by module and label.
         words: beginnings of the texts that are secret.
         tainted: modules whose store was put back, or lies on a disk that lies.
 
@@ -178,8 +203,8 @@ class History:
     operating: dict[bytes, str] = field(default_factory=dict)
     accepted: dict[tuple[str, int], bytes] = field(default_factory=dict)
     retired: dict[str, set[bytes]] = field(default_factory=dict)
-    lost: dict[str, set[bytes]] = field(default_factory=dict)
-    revoked: dict[str, dict[bytes, frozenset[int]]] = field(default_factory=dict)
+    lost: dict[str, dict[bytes, int]] = field(default_factory=dict)
+    revoked: dict[str, dict[tuple[bytes, int], int]] = field(default_factory=dict)
     customers: set[bytes] = field(default_factory=set)
     centrals: set[bytes] = field(default_factory=set)
     approved: dict[bytes, set[str]] = field(default_factory=dict)
@@ -190,18 +215,25 @@ class History:
     given: dict[bytes, str] = field(default_factory=dict)
     taken: set[bytes] = field(default_factory=set)
     prefixes: set[bytes] = field(default_factory=set)
+    epochs: dict[str, int] = field(default_factory=dict)
+    tans: set[tuple[str, str]] = field(default_factory=set)
     words: tuple[str, ...] = ()
     tainted: set[str] = field(default_factory=set)
 
+    def keep_secret(self, vault: Vault, key: KeyHandle) -> None:
+        """There is a new pair, whose private half nobody may ever hear of."""
+        if isinstance(vault.storage, SoftwareKeyStore):  # a token tells nobody
+            self.prefixes.add(vault.storage.private_bytes_for_sealing(key.label)[:8])
+
     def take_in(self, event: object) -> None:
         """It has happened, and no invariant speaks against it."""
+        if isinstance(event, ModuleWrote):
+            self.epochs[event.serial] = event.after.epoch
         match event:
             case ModuleWrote(serial, _, after, vault) if after.condition is ModuleCondition.OPERATING:
                 public = given(vault.find(given(after.key))).public.data
                 if public not in self.operating:
                     self.operating[public] = serial
-                    if isinstance(vault.storage, SoftwareKeyStore):  # a token tells nobody
-                        self.prefixes.add(vault.storage.private_bytes_for_sealing(given(after.key))[:8])
                 self.accepted[serial, after.epoch] = given(after.fingerprint)
             case RegistryWrote(host, before, after):
                 if before is not None and before.fingerprint != after.fingerprint:
@@ -216,6 +248,8 @@ class History:
                 self.decided[serial, number] = amount
             case PayOutShown(serial, number, amount):
                 self.instructed[serial, number] = amount
+            case TanTried(serial, label):
+                self.tans.add((serial, label))
             case StoreFound(serial):
                 self.tainted.add(serial)
             case _:

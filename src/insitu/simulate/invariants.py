@@ -7,6 +7,7 @@ look at what. They know the truth that no party knows; none of them asks the cod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from ..protocol.channel.trust import ModuleAtWork
@@ -22,18 +23,24 @@ from .history import (
     LineWritten,
     MessageSeen,
     ModuleAdmitted,
+    ModuleReportedDone,
     ModuleWrote,
+    PayloadSealed,
     PayOutShown,
     RegistryWrote,
     RemainsFound,
     SecretServed,
     StoreFound,
+    TanTried,
     Violation,
 )
 
 LATE_SECONDS: Final = 300
 """How long after its term a symmetric key may still be used: a module that hears the time once a minute, and looks at
 its clock as often, may be so much behind."""
+CLOSING_SECONDS: Final = 60
+"""How long a session may go on with a module that may not work any more: hosts look every second or so, and a registry
+that does not answer is asked again."""
 PREFIX: Final = 8
 """Bytes of a secret that are looked for; eight of them occur nowhere by chance."""
 
@@ -67,6 +74,24 @@ def s2_operating_is_whole(history: History, event: ModuleWrote) -> None:
         raise Violation("S2", f"{event.serial} operates: {error}") from error
     if record.central not in history.centrals or record.customer not in history.customers:
         raise Violation("S2", f"{event.serial} operates for somebody who does not exist")
+
+
+def s2_who_is_said_to_operate_does(history: History, event: ModuleReportedDone) -> None:
+    """What a unit reports as done is durable in the module, whatever happens to it afterwards (L7)."""
+    fingerprint = sha256(event.certificate).digest()
+    if not any(
+        serial == event.serial and accepted == fingerprint for (serial, _), accepted in history.accepted.items()
+    ):
+        raise Violation("S2", f"{event.serial} was reported as personalized, and never had that certificate")
+
+
+def s3_a_reset_is_done_before_it_is_acknowledged(history: History, event: RegistryWrote) -> None:
+    """A host believes a module reset that it ordered only after the module's store has begun the next epoch."""
+    before, after = event.before, event.after
+    if before is None or before.standing is not Standing.RESET_ORDERED or after.standing is not Standing.RESET:
+        return
+    if history.epochs.get(after.serial, 0) <= before.epoch and after.serial not in history.tainted:
+        raise Violation("S3", f"{after.serial} said that it was reset, and is in epoch {before.epoch} as before")
 
 
 def s3_a_reset_destroys(history: History, event: ModuleWrote) -> None:
@@ -124,8 +149,20 @@ def s5_modules_of_a_lost_card_stay_out(history: History, event: ModuleAdmitted) 
 def s5_who_is_on_a_list_stays_out(history: History, event: ModuleAdmitted) -> None:
     """Nobody is let in by a certificate that is on its issuer's revocation list, once the host has taken that in."""
     entry = event.entry
-    if entry.certificate_number in history.revoked.get(event.host, {}).get(entry.issuer, ()):
+    if (entry.issuer, entry.certificate_number) in history.revoked.get(event.host, {}):
         raise Violation("S5", f"{event.host} let in {entry.serial} by a certificate that is on a list")
+
+
+def s5_sessions_of_those_are_closed(history: History, event: RegistryWrote) -> None:
+    """Whoever is on a list or was certified by a lost card is soon out, also where his session was open before."""
+    entry, change = event.after, event.change
+    if change.transaction is None and change.delivery is None:
+        return
+    named = entry.issuer, entry.certificate_number
+    ends = history.lost.get(event.host, {}).get(entry.issuer), history.revoked.get(event.host, {}).get(named)
+    for since in ends:
+        if since is not None and history.now() > since + CLOSING_SECONDS:
+            raise Violation("S5", f"{event.host} does business with {entry.serial} {history.now() - since} s too late")
 
 
 def s6_four_eyes_and_a_log(history: History, event: CardLogged) -> None:
@@ -175,10 +212,19 @@ def s8_no_key_outlives_its_term(history: History, event: SecretServed) -> None:
 
 
 def s9_no_secret_crosses(history: History, event: MessageSeen) -> None:
-    """No operating key is in any message."""
-    frame, prefixes = event.frame, history.prefixes
-    if not prefixes.isdisjoint([frame[at : at + PREFIX] for at in range(len(frame) - PREFIX + 1)]):
+    """No private key is in any message."""
+    if _has_secret(history, event.frame):
         raise Violation("S9", "a private key is in a message")
+
+
+def s9_no_secret_is_told(history: History, event: PayloadSealed) -> None:
+    """No private key is in what parties tell each other in a channel, where nobody else can see it."""
+    if _has_secret(history, event.payload):
+        raise Violation("S9", "a private key is told to the other side of a channel")
+
+
+def _has_secret(history: History, data: bytes) -> bool:
+    return not history.prefixes.isdisjoint([data[at : at + PREFIX] for at in range(len(data) - PREFIX + 1)])
 
 
 def s9_no_secret_shows(history: History, event: LineWritten) -> None:
@@ -201,6 +247,22 @@ def s10_money_is_paid_once(history: History, event: PayOutShown) -> None:
         raise Violation("S10", f"transaction {event.number} of {event.serial} was instructed twice")
     if event.amount and history.decided.get(name) != event.amount:
         raise Violation("S10", f"{event.serial} pays out {event.amount}, the host decided {history.decided.get(name)}")
+
+
+def s10_a_tan_is_tried_once(history: History, event: TanTried) -> None:
+    """A TAN is burnt by the attempt that uses it, right or wrong."""
+    if (event.serial, event.label) in history.tans:
+        raise Violation("S10", f"the TAN {event.label} of {event.serial} is tried again")
+
+
+def s10_the_books_agree(history: History, event: RegistryWrote) -> None:
+    """What a host believes was paid is what the controller was told to pay."""
+    settled = event.change.transaction
+    if settled is None or settled.paid is None or settled.serial in history.tainted:
+        return
+    told = history.instructed.get((settled.serial, settled.number), 0)
+    if settled.paid != told:
+        raise Violation("S10", f"{event.host} has {settled.paid} of {settled.serial} as paid, the controller {told}")
 
 
 def s10_a_payload_arrives_once(history: History, event: RegistryWrote) -> None:
@@ -254,13 +316,19 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     StoreFound: (s3_a_store_keeps_its_promise,),
     RemainsFound: (s3_nothing_replaced_remains,),
     RegistryWrote: (
+        s3_a_reset_is_done_before_it_is_acknowledged,
         s4_what_a_reset_ended_stays_out,
         s5_who_is_disabled_stays_out,
+        s5_sessions_of_those_are_closed,
         s10_a_payload_arrives_once,
+        s10_the_books_agree,
     ),
     ModuleAdmitted: (s5_modules_of_a_lost_card_stay_out, s5_who_is_on_a_list_stays_out),
     CardLogged: (s6_four_eyes_and_a_log, s11_only_the_modules_own_key_is_certified),
     SecretServed: (s8_no_key_outlives_its_term,),
+    ModuleReportedDone: (s2_who_is_said_to_operate_does,),
+    TanTried: (s10_a_tan_is_tried_once,),
+    PayloadSealed: (s9_no_secret_is_told,),
     MessageSeen: (s9_no_secret_crosses,),
     LineWritten: (s9_no_secret_shows,),
     HostDecided: (s10_the_host_decides_once,),

@@ -229,7 +229,7 @@ class End(trio.abc.Stream):
                 if not waited:
                     await trio.lowlevel.checkpoint()
                 return frame
-            if self._line.broken:
+            if self._line.broken and not self._arriving:  # what was sent before still comes
                 raise trio.BrokenResourceError(self._line.broken)
             if self.other.ended and not self._arriving:
                 return b""

@@ -16,7 +16,6 @@ import trio
 
 from ..protocol.engine import InsituError
 from ..protocol.messages import CardRole, TrustOption
-from ..protocol.parties.card_data import Certified
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.progress import Secured
 from ..shell.card import Card
@@ -155,8 +154,6 @@ class Office:
 
     def _show(self, note: object) -> None:
         technician = self._technician
-        technician.world.see_note(technician.machine, note)
-        if isinstance(note, Certified):
-            technician.look_at_log()
+        technician.see(note)
         if isinstance(note, Secured) and self.option is not None:
             technician.world.see(ChannelSecured(self.option, note))

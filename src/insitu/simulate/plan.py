@@ -64,6 +64,10 @@ class Trouble(Enum):
     """Somebody mistypes a PIN."""
     WRONG_SECRET = "wrong secret"  # noqa: S105 - a name
     """A TAN is mistyped."""
+    SAME_SALT = "same salt"
+    """A card's random numbers give all modules the same salt."""
+    IMPATIENCE = "impatience"
+    """A technician goes on although people did not approve."""
     IMPOSTOR = "impostor"
     """Somebody else's machine turns up with the module's serial number."""
     OLD_COPY = "old copy"
@@ -108,6 +112,10 @@ MOST: Final[Mapping[Trouble, float]] = {
     # for each time that somebody keys something in
     Trouble.WRONG_PIN: 0.05,
     Trouble.WRONG_SECRET: 0.30,
+    # of all cards
+    Trouble.SAME_SALT: 0.5,
+    # for each approval that fails
+    Trouble.IMPATIENCE: 0.5,
     # for each visit
     Trouble.IMPOSTOR: 0.10,
     # for each module, in an hour

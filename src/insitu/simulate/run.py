@@ -18,9 +18,10 @@ from unittest.mock import patch
 
 import trio
 
+from ..protocol.channel.records import Records
 from ..protocol.parties import card_people
 from .bank import MODULES, Bank
-from .history import Violation
+from .history import PayloadSealed, Violation
 from .mishaps import Mishaps
 from .plan import Plan, Trouble
 from .world import World
@@ -113,6 +114,19 @@ def repeatable(seed: int) -> Iterator[None]:
             scheduler._r.setstate(state)  # noqa: SLF001
 
 
+@contextmanager
+def _overheard(world: World) -> Iterator[None]:
+    """Whatever parties put into channels is shown to the invariants before it is sealed."""
+    seal = Records.seal
+
+    def overheard(records: Records, payload: bytes) -> list[bytes]:
+        world.see(PayloadSealed(payload))
+        return seal(records, payload)
+
+    with patch.object(Records, "seal", overheard):
+        yield
+
+
 def _scrypt(password: bytes, *, salt: bytes, dklen: int, **_: int) -> bytes:
     """Scrypt at its lowest cost."""
     return hashlib.scrypt(password, salt=salt, n=2, r=1, p=1, dklen=dklen)
@@ -126,7 +140,7 @@ async def _run_in_place(function: Callable[..., Any], *arguments: Any, **_: Any)
 async def _live(plan: Plan, also: Callable[[str], None] | None) -> Verdict:
     world = World(plan, also)
     calm_since = 0.0
-    with world.scope:
+    with world.scope, _overheard(world):
         _settle(world)
         async with trio.open_nursery() as nursery:
             for bank in world.banks:

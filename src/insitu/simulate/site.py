@@ -295,6 +295,7 @@ class Site:
         match note:
             case KeyMade(key):
                 self.displayed = key.public.data
+                self.world.history.keep_secret(given(self.module).keys, key)
                 self.world.history.points.setdefault(self.serial, set()).add(key.public.data)
             case Secured():
                 self.world.see(ChannelSecured(self.option, note))

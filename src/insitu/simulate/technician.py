@@ -17,9 +17,9 @@ from ..protocol.keys.tans import TanForm
 from ..protocol.keys.vault import MemoryVault
 from ..protocol.messages import CardRole, Job, ListJob, TrustOption
 from ..protocol.parties.card_data import Certified
+from ..protocol.parties.unit import ModulePersonalized
 from ..protocol.progress import Secured
 from ..protocol.stores.card_log import Intent, ListIntent, Result
-from ..shell.book import Book
 from ..shell.calls import Calls, Switchboard
 from ..shell.card import Card
 from ..shell.far_link import ByChannel
@@ -29,11 +29,12 @@ from ..shell.trusting import Means
 from ..shell.unit import Unit
 from ..transports.errors import TransportError
 from ..transports.links import Address, open_link, serve_links
-from .history import CardLogged, ChannelSecured
+from .history import CardLogged, ChannelSecured, ModuleReportedDone
 from .machine import Machine
 from .office import Office
 from .plan import Trouble
 from .stores import InMemory
+from .watched_book import WatchedBook
 from .world import PIN_WORDS
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 PEOPLE: Final = ("alice", "bob", "carol", "dave")
 DAY: Final = 24 * 3600
+SALT_BYTES: Final = 32
+"""Of a module's job; nothing else that a card draws has as many."""
 
 
 class Technician:
@@ -63,9 +66,10 @@ class Technician:
         self.machine.on = True  # until the world begins, nothing runs on it
         self.store = InMemory(self.machine, lambda record, vault: None)
         self._draws = self.machine.chance.of("draws").draw
+        self._same_salt = world.befalls(Trouble.SAME_SALT, self.machine.chance.of("salt"), name)
         self._people = self.machine.chance.of("people")
         self._paper = MemoryVault(self.machine.chance.of("book").draw, repeatable=True)
-        self.book = Book(lambda: self._paper, entropy=self.machine.chance.of("tans").draw, now=self.machine.now)
+        self.book = WatchedBook(world, self._paper, self.machine.chance.of("tans").draw, self.machine.now)
         self.card = self._taken()
         self.central = b""
         self.calls: list[Site] = []
@@ -81,7 +85,11 @@ class Technician:
         self._visited: Site | None = None
 
     def _taken(self) -> Card:
-        return Card(self.store.open(), entropy=self._draws, now=self.machine.now, show=self._show)
+        return Card(self.store.open(), entropy=self._numbers, now=self.machine.now, show=self._show)
+
+    def _numbers(self, size: int) -> bytes:
+        """Random numbers of the card; of some, all salts are the same."""
+        return bytes(size) if self._same_salt and size == SALT_BYTES else self._draws(size)
 
     def replace_card(self) -> None:
         """The card is lost; there is another one, as blank as any."""
@@ -192,7 +200,11 @@ class Technician:
 
     async def _visit(self, unit: Unit, site: Site) -> None:
         self._visited = site
-        self.approve(CardRole.MODULE, site.serial)
+        try:
+            self.approve(CardRole.MODULE, site.serial)
+        except InsituError:
+            if not self.world.befalls(Trouble.IMPATIENCE, self._people, self.machine.name):
+                raise
         self.book.unlock(site.serial)
         if site.option is TrustOption.TAN:
             self.issue_tan(site)
@@ -247,11 +259,17 @@ class Technician:
         return Means(shipped_key=site.shipped_key, secret=site.secret, book=self.book, mobiles=mobiles)
 
     def _show(self, note: object) -> None:
+        self.see(note)
+        if isinstance(note, Secured) and self._visited is not None:
+            self.world.see(ChannelSecured(self._visited.option, note))
+
+    def see(self, note: object) -> None:
+        """A note of either of its units."""
         self.world.see_note(self.machine, note)
         if isinstance(note, Certified):
             self.look_at_log()  # before the certificate leaves
-        if isinstance(note, Secured) and self._visited is not None:
-            self.world.see(ChannelSecured(self._visited.option, note))
+        if isinstance(note, ModulePersonalized):
+            self.world.see(ModuleReportedDone(note.serial, note.certificate))
 
     def look_at_log(self) -> None:
         """See what the card has written into its log since the last look."""
