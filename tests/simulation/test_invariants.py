@@ -17,7 +17,7 @@ from insitu.protocol.messages import Intent as ChannelIntent
 from insitu.protocol.messages import ModuleCondition, ModuleRecord, Purpose, TrustOption
 from insitu.protocol.progress import Secured
 from insitu.protocol.stores.card_log import Intent, ListIntent, Result
-from insitu.protocol.stores.registry import Change, Delivery, Standing
+from insitu.protocol.stores.registry import Change, Delivery, Standing, Transaction
 from insitu.simulate import invariants
 from insitu.simulate.history import (
     CardLogged,
@@ -27,12 +27,15 @@ from insitu.simulate.history import (
     LineWritten,
     MessageSeen,
     ModuleAdmitted,
+    ModuleReportedDone,
     ModuleWrote,
+    PayloadSealed,
     PayOutShown,
     RegistryWrote,
     RemainsFound,
     SecretServed,
     StoreFound,
+    TanTried,
     Violation,
 )
 
@@ -89,6 +92,9 @@ def good(scene: Scene) -> list[object]:
         HostDecided(SERIAL, 1, 500),
         PayOutShown(SERIAL, 1, 500),
         SecretServed(SERIAL, NOW, NOW),
+        ModuleReportedDone(SERIAL, given(scene.record.module)),
+        TanTried(SERIAL, "tan-1"),
+        PayloadSealed(bytes(100)),
         MessageSeen(bytes(100)),
         LineWritten("nothing to hide"),
         ChannelSecured(TrustOption.TAN, Secured("module", "unit", channel, 1, 3)),
@@ -118,6 +124,35 @@ def at_the_registry(scene: Scene, **changes: Any) -> RegistryWrote:
 def delivered(scene: Scene, payload: bytes) -> RegistryWrote:
     entry = scene.world.entry()
     return RegistryWrote("host", entry, entry, Change(entry, delivery=Delivery(SERIAL, 1, payload, NOW)))
+
+
+def of_business(scene: Scene) -> RegistryWrote:
+    entry = scene.world.entry()
+    scene.history.given[b"payload"] = SERIAL
+    return RegistryWrote("host", entry, entry, Change(entry, delivery=Delivery(SERIAL, 1, b"payload", NOW)))
+
+
+def too_late(scene: Scene) -> list[object]:
+    entry = scene.world.entry()
+    scene.history.revoked["host"] = {(entry.issuer, entry.certificate_number): NOW - 61}
+    return [of_business(scene)]
+
+
+def lost_too_long_ago(scene: Scene) -> list[object]:
+    scene.history.lost["host"] = {scene.world.entry().issuer: NOW - 61}
+    return [of_business(scene)]
+
+
+def not_reset(scene: Scene) -> list[object]:
+    entry = scene.world.entry()
+    ordered, reset = (replace(entry, standing=each) for each in (Standing.RESET_ORDERED, Standing.RESET))
+    return [*operating(scene), RegistryWrote("host", ordered, reset, Change(reset))]
+
+
+def paid_by_nobody(scene: Scene) -> list[object]:
+    entry = scene.world.entry()
+    about = Transaction(SERIAL, 1, 0, "1234", "1234", 500, "EUR", NOW, paid=500, settled=NOW)
+    return [RegistryWrote("host", entry, entry, Change(entry, transaction=about))]
 
 
 def twice(event: object) -> list[object]:
@@ -157,8 +192,15 @@ def list_by(*approvers: str) -> ListIntent:
 
 
 def with_a_key_in_it(scene: Scene) -> list[object]:
+    scene.history.keep_secret(scene.world.module.keys, given(scene.world.module.keys.find(given(scene.record.key))))
     private = scene.world.module.keys.storage.private_bytes_for_sealing(given(scene.record.key))
     return [*operating(scene), MessageSeen(b"..." + private)]
+
+
+def told_in_a_channel(scene: Scene) -> list[object]:
+    *before, message = with_a_key_in_it(scene)
+    assert isinstance(message, MessageSeen)
+    return [*before, PayloadSealed(message.frame)]
 
 
 def shared(scene: Scene) -> list[object]:
@@ -195,7 +237,9 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S1", lambda scene: [scene.wrote(scene.record, condition=ModuleCondition.DELIVERED)]),
     ("S2", nobodys),
     ("S2", lambda scene: [scene.wrote(scene.fresh, module=scene.record.identity)]),
+    ("S2", lambda scene: [ModuleReportedDone(SERIAL, given(scene.record.module))]),
     ("S3", kept_its_keys),
+    ("S3", not_reset),
     ("S3", lambda scene: [StoreFound(SERIAL, may_be=False)]),
     ("S3", lambda scene: [RemainsFound(SERIAL)]),
     ("S4", retired),
@@ -204,6 +248,8 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S5", lambda scene: [disabled(scene)]),
     ("S5", lost),
     ("S5", listed),
+    ("S5", too_late),
+    ("S5", lost_too_long_ago),
     ("S6", lambda scene: [CardLogged("card", replace(scene.intent, approvers=("alice", "mallory")))]),
     ("S6", lambda scene: [CardLogged("card", replace(scene.intent, approvers=("alice",)))]),
     ("S6", lambda scene: twice(CardLogged("card", scene.intent))),
@@ -213,11 +259,14 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S7", shared),
     ("S8", lambda scene: [SecretServed(SERIAL, NOW, NOW + DAY)]),
     ("S9", with_a_key_in_it),
+    ("S9", told_in_a_channel),
     ("S9", lambda scene: [LineWritten("it is secret-word-1")]),
     ("S10", lambda scene: twice(HostDecided(SERIAL, 1, 500))),
     ("S10", lambda scene: [HostDecided(SERIAL, 1, 500), *twice(PayOutShown(SERIAL, 1, 500))]),
     ("S10", lambda scene: [HostDecided(SERIAL, 1, 500), PayOutShown(SERIAL, 1, 501)]),
     ("S10", lambda scene: [delivered(scene, b"never sent")]),
+    ("S10", paid_by_nobody),
+    ("S10", lambda scene: twice(TanTried(SERIAL, "tan-1"))),
     ("S11", not_own),
     ("S12", accepted_twice),
     (

@@ -10,36 +10,36 @@ from .run import Verdict, run_world
 
 
 def shrink(verdict: Verdict, tell: Callable[[str], None]) -> Verdict:
-    """Whatever can be left out of the world without the violation going away is left out.
+    """Whatever can be left out of the world without the violation going away is left out; each is tried once.
 
     Args:
         verdict: with a violation.
         tell: gets a line for each attempt.
 
     """
-    best = verdict
-    progress = True
-    while progress:
-        progress = False
-        for smaller in _smaller(best):
-            tried = run_world(smaller)
-            same = tried.invariant == verdict.invariant
-            tell(f"{'still' if same else 'not'} with {said(smaller)}")
-            if same:
-                best, progress = tried, True
-                break
+    best, needed = verdict, set[str]()
+    while (found := next((each for each in _smaller(best) if each[0] not in needed), None)) is not None:
+        what, smaller = found
+        tried = run_world(smaller)
+        same = tried.invariant == verdict.invariant
+        tell(f"{'still' if same else 'not'} with {said(smaller)}")
+        if same:
+            best = tried
+        else:
+            needed.add(what)
     return best
 
 
-def _smaller(verdict: Verdict) -> Iterator[Plan]:
+def _smaller(verdict: Verdict) -> Iterator[tuple[str, Plan]]:
+    """What could be left out, and the world without it."""
     plan = verdict.plan
     if plan.modules > 1:
-        yield _drawn(plan, modules=plan.modules // 2)
+        yield "modules", _drawn(plan, modules=plan.modules // 2)
     if plan.hours > 0.1:
-        yield _drawn(plan, hours=round(plan.hours / 2, 3))
-    for trouble in sorted(verdict.injected, key=verdict.injected.__getitem__):
+        yield "hours", _drawn(plan, hours=round(plan.hours / 2, 3))
+    for trouble in sorted(verdict.injected, key=lambda each: (verdict.injected[each], each.value)):
         if trouble not in plan.without:
-            yield _drawn(plan, without=plan.without | {trouble})
+            yield trouble.value, _drawn(plan, without=plan.without | {trouble})
 
 
 def _drawn(plan: Plan, **changes: object) -> Plan:
