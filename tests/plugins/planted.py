@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from insitu.protocol.keys import derive
 from insitu.protocol.keys.software import SoftwareKeyStore
-from insitu.protocol.keys.vault import Vault
+from insitu.protocol.keys.vault import OwnVault
 from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties import card, central, central_business, module, work, work_keys
 from insitu.protocol.stores import card_log, tans
@@ -137,7 +137,7 @@ def show_the_private_key(self: Any, key: Any, message: Any, *, whole: Any = _WHO
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
-    "a reset keeps the keys": Fault("S3", {Vault.commit: keep_all_keys}),
+    "a reset keeps the keys": Fault("S3", {OwnVault.commit: keep_all_keys}),
     "a reset is acknowledged before it is done": Fault(
         "S3",
         {work.erase: acknowledge_before_it_is_done},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -77,7 +78,9 @@ def run_worlds(
             total.add(*done)
             yield done
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+    ) as pool:
         running: set[Future[tuple[Verdict, float]]] = set()
         while True:
             while len(running) < jobs and (plan := more()) is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from ..protocol.engine import InsituError
+from ..protocol.engine import InsituError, UsageError
 from ..protocol.messages import CardRole, TrustOption
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.progress import Secured
@@ -117,7 +117,12 @@ class Office:
         desk = Desk(card, machine.now)
         book = technician.book if option in (TrustOption.SECRET, TrustOption.TAN) else None
         service = UnitService(desk, card, option, rules, book=book, tell=machine.tell, blocking=False, **about)
-        service.check()
+        try:
+            service.check()
+        except UsageError as error:  # no tickets were given out by this card
+            machine.tell(str(error))
+            self.option = None
+            return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(service.run, self.address, ready=lambda _: None))
             while True:
