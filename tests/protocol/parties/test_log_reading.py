@@ -18,7 +18,7 @@ from insitu.protocol.keys.certificates import VerifiedCertificate
 from insitu.protocol.messages import SIGNED_LOG_MAX, encode
 from insitu.protocol.parties.card_heads import head_is_behind
 from insitu.protocol.parties.card_lists import revoked_in
-from insitu.protocol.parties.log_heads import LogHead, LogReceipt, message_to_sign, signatures_of, signed
+from insitu.protocol.parties.log_heads import LogHead, LogReceipt, message_to_sign, signatures_of, signed, signed_by
 from insitu.protocol.parties.log_reading import LIST, LogDoubted, check_head, made_in, owner_keys, read_further
 from insitu.protocol.stores.card_log import NOTHING_BEFORE, ListIntent, LogBroken, LogEntry, append
 from insitu.protocol.stores.log_lines import Export, import_lines
@@ -159,6 +159,13 @@ def test_a_certificate_begins_when_its_entry_was_written(logs: Logs):
 
 
 # Heads
+
+
+def test_who_has_signed_a_head(logs: Logs):
+    head = logs.head(logs.log)
+    assert signed_by(head, logs.own.public)
+    assert not signed_by(head, logs.customer.public)
+    assert not signed_by(b"", logs.own.public)
 
 
 def test_a_head_that_the_card_signed_about_this_log(logs: Logs):
