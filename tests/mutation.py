@@ -364,7 +364,8 @@ def main() -> int:
     made = [mutant for path in PARTS[given.part].files for mutant in mutants_of(path)]
     asked = [mutant for mutant in made if given.only in str(mutant)]
     chosen = random.Random(given.seed).sample(asked, min(given.sample, len(asked))) if given.sample else asked
-    messages = served(given.part, [mutant for mutant in chosen if mutant.within is not None], given.jobs)
+    within = [mutant for mutant in chosen if mutant.within is not None]
+    messages = served(given.part, within, given.jobs) if within else iter([{"seconds": {}, "failed": False}])
     watched = next(messages, {"failed": True})
     if watched["failed"]:
         print("the tests fail without any mutant", file=sys.stderr)
