@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from insitu.protocol.channel import records as records_module
 from insitu.protocol.channel.records import (
+    BINDING,
     IV_BYTES,
     KEY_BYTES,
     MAX_AHEAD,
     MAX_PAYLOAD,
     MAX_RECORD,
+    MAX_RECORDS,
     TAG_BYTES,
     TO_INITIATOR,
     TO_RESPONDER,
+    WRAPPING,
     Kind,
     Records,
 )
@@ -60,6 +63,14 @@ def opened(records: list[bytes], receiver: Records) -> list[bytes]:
 
 def payload_of(size: int) -> bytes:
     return hashlib.shake_256(b"%d" % size).digest(size)
+
+
+def test_the_numbers_of_the_specification():
+    """specs/protocol.md, "Records": another make counts on them."""
+    assert (TO_RESPONDER, TO_INITIATOR, BINDING, WRAPPING) == (32769, 32770, 32771, 32772)
+    assert (KEY_BYTES, IV_BYTES, TAG_BYTES) == (16, 12, 16)
+    assert (MAX_RECORD, PIECE, MAX_PAYLOAD, MAX_RECORDS, MAX_AHEAD) == (65_535, 65_518, 1_048_576, 16_777_216, 8)
+    assert (Kind.LAST, Kind.MORE, Kind.KEY_UPDATE) == (0, 1, 2)
 
 
 # Payloads and pieces

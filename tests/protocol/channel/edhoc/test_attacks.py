@@ -219,16 +219,18 @@ def test_a_look_up_that_finds_another_credential_is_refused(kind):
     assert "expected the one that ID_CRED identifies" in str(initiator.error)
 
 
+@pytest.mark.parametrize("side", ["initiator", "responder"])
 @pytest.mark.parametrize("method", [Method.SIGNATURES, Method.STATIC])
-def test_a_key_of_the_wrong_kind_is_refused(method):
+def test_a_key_of_the_wrong_kind_is_refused(method, side):
     setting = Setting(method, 3, "kid", "kid")
     wrong = Key(KeyKind.P384, "wrong")
-    initiator, responder = setting.initiator(), setting.responder()
-    initiator.find = lambda _: CredentialFound(
-        Credential(setting.responder_credential.id_cred, write_ccs(wrong.public), wrong.public)
-    )
-    run(initiator, responder)
-    assert "authentication key (expected P-256, got P-384)" in str(initiator.error)
+    ends = {"initiator": setting.initiator(), "responder": setting.responder()}
+    right = setting.responder_credential if side == "initiator" else setting.initiator_credential
+    judge = ends[side]
+    judge.find = lambda _: CredentialFound(Credential(right.id_cred, write_ccs(wrong.public), wrong.public))
+    run(ends["initiator"], ends["responder"])
+    assert judge.failed
+    assert "authentication key (expected P-256, got P-384)" in str(judge.error)
 
 
 def test_what_message_2_says_is_believed_only_with_its_proof():
