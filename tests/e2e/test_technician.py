@@ -240,7 +240,7 @@ def test_interrupted_before_anything_is_signed(bank, piece):
             ran = terminal.interrupt()
         assert ran.code == 130
         assert "interrupted; nothing was signed; job " in ran.out
-        assert "approved by alice and bob, until " in ran.out
+        assert "approved by alice and bob, nothing is missing, until " in ran.out
         module.note("SessionEnded")
         done(*bank.personalize(at))
         module.end()
