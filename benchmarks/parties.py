@@ -16,6 +16,7 @@ from insitu.protocol.channel.handshake import Handshake
 from insitu.protocol.channel.trust import ModuleByIdentity, UnitByCertificate
 from insitu.protocol.engine import PublicKey, given
 from insitu.protocol.keys.public import load_public
+from insitu.protocol.keys.reading import read_certificate
 from insitu.protocol.keys.requests import read_request
 from insitu.protocol.keys.vault import MemoryVault, Vault
 from insitu.protocol.messages import IDENTITY, CardRole, Job, Purpose, TrustOption
@@ -93,10 +94,11 @@ class Parties:
         return self.card.certify(self._approve(self.card.propose(role, subject, public=wanted)).number, public)
 
     def set_back(self) -> None:
-        """The module is as delivered, the job as approved; of all keys only the root's has been loaded before."""
+        """The module is as delivered, the job as approved; of keys and certificates only the root's key is known."""
         self.deliver()
         self.card._keeping.commit(self._approved)
         self.card._known = self._known
+        read_certificate.cache_clear()
         load_public.cache_clear()
         load_public(self.card.root.public)
 

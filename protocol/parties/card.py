@@ -211,8 +211,9 @@ def sign_request(data: CardData, event: KeyPairMade) -> tuple[CardData, Effects]
 def present_request(data: CardData, event: Signed) -> tuple[CardData, Effects]:
     """Keep keys and people, then show the request."""
     wish = given(data.wish)
-    record = CardRecord(name=wish.name, people=wish.people, jobs=(), log=(), policy=wish.policy)
-    record = replace(record, signing=wish.signing, asks=wish.asks)
+    record = CardRecord(
+        wish.name, wish.people, jobs=(), log=(), policy=wish.policy, signing=wish.signing, asks=wish.asks
+    )
     request = given(data.draft).assemble(event.signature)
     known = replace(data, record=record, wish=None, draft=None)
     return known, [Persist(record, frozenset({SIGNING, AUTHENTICATION})), Show(RequestMade(request))]

@@ -75,7 +75,8 @@ def _changed(person: Person, job: PeopleJob) -> Person:
 def two_people_are_named(_: CardData, event: Furnish) -> bool:
     """Four eyes need two different names; a PIN in two halves, exactly two, and both of them each time."""
     names = [_spoken(person.name) for person in event.people]
-    enough = len(names) == 2 and event.policy is None if event.signing is not None else len(names) >= 2
+    both = len(names) == 2 and event.policy is None
+    enough = len(names) >= 2 if event.signing is None else both
     return enough and len(set(names)) == len(names)
 
 

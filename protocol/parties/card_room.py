@@ -77,7 +77,7 @@ def check_room(data: CardData) -> None:
         StateError: it might not; nothing was used up.
 
     """
-    _check(data, 1, CERTIFICATE_BYTES, 2)
+    _check(data, "the card is full", CERTIFICATE_BYTES, 2)
 
 
 def check_promise(data: CardData, at: int, *, certificates: int = 0, tickets: int = 0) -> None:
@@ -97,14 +97,14 @@ def check_promise(data: CardData, at: int, *, certificates: int = 0, tickets: in
     certificates += sum(each.left for each in standing_of(data).values() if at <= each.begun.until)
     tickets += last_ticket(log) - len(used_tickets(log))
     size = certificates * CERTIFICATE_BYTES + tickets * TICKET_BYTES
-    _check(data, certificates, size, 2 * certificates + tickets)
+    _check(data, "the card has no room for all that is promised then", size, 2 * certificates + tickets)
 
 
-def _check(data: CardData, certificates: int, size: int, entries: int) -> None:
+def _check(data: CardData, lacks: str, size: int, entries: int) -> None:
     room = room_on(data.held, data.memory)
     if room.bytes < size or room.entries < entries:
         raise StateError(
-            "the card is full" if certificates <= 1 else "the card has no room for all that is promised then",
+            lacks,
             who="card",
             expected=f"{size} bytes and {entries} entries of its log, besides what revocation lists need",
             got=f"{max(0, room.bytes)} and {max(0, room.entries)}",

@@ -49,6 +49,7 @@ def test_all_parties_are_there():
 def test_a_command_says_what_it_is_for(path, command):
     ran = insitu(*path, "--help")
     assert ran.code == 0
+    assert "\\b" not in ran.out, "a mark for the printer"
     assert command.get_short_help_str()
     for parameter in command.params:
         if isinstance(parameter, click.Argument):  # it has no help of its own

@@ -159,8 +159,17 @@ def test_two_people_approve_and_the_card_says_what_is_missing(card: Card):
         card.approved_job(CardRole.MODULE, "SN-1")
     assert approve(card, job, BOB) == 0
     assert card.approved_job(CardRole.MODULE, "SN-1").approvals == (ALICE, BOB)
-    with pytest.raises(StateError, match="no job for SN-2"):
+    with pytest.raises(StateError, match=r"no job for SN-2.*got none"):
         card.approved_job(CardRole.MODULE, "SN-2")
+
+
+def test_approvals_that_are_out_of_date_are_called_that(world: World):
+    job = world.card.propose(CardRole.MODULE, "SN-1")
+    for person in (ALICE, BOB):
+        approve(world.card, job, person)
+    world.clock.at += APPROVAL_SECONDS + 1
+    with pytest.raises(StateError, match=r"no job for SN-1.*got one that is out of date"):
+        world.card.approved_job(CardRole.MODULE, "SN-1")
 
 
 def test_a_third_person_is_not_needed(world: World):

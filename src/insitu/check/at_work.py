@@ -6,6 +6,7 @@ part of its store here, and gone when it crashes; what a central system keeps is
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,8 +89,24 @@ class _Module(Module):
         return work
 
 
+class _ByProgram(ABC):
+    """A party that is met by a program of its own."""
+
+    @abstractmethod
+    def program(self, store: Store) -> _Work | _Central:
+        """The program of who has this store."""
+
+    def begin(self, store: Store, name: str) -> CheckedSession:
+        """See Party."""
+        return self.program(store).begin(name)
+
+    def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
+        """See Party."""
+        return self.program(store).surroundings()
+
+
 @dataclass(frozen=True)
-class WorkParty:
+class WorkParty(_ByProgram):
     """Module SN-1, which works with its central system."""
 
     def program(self, store: Store, show: Callable[[object], None] = lambda _: None) -> _Work:
@@ -97,16 +114,8 @@ class WorkParty:
         memory = store.memory if isinstance(store.memory, Memory) else Memory()
         return _Module(store.vault, entropy=Repeated("at work"), now=now, steady=lambda: 0).works(memory, show)
 
-    def begin(self, store: Store, name: str) -> CheckedSession:
-        """See Party."""
-        return self.program(store).begin(name)
-
     def take_up(self, store: Store, session: CheckedSession) -> None:
         """Nothing is kept from one event to the next."""
-
-    def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
-        """See Party."""
-        return self.program(store).surroundings()
 
     def leave(self, store: Store, session: CheckedSession) -> Store:
         """See Party: the program remembers."""
@@ -158,7 +167,7 @@ class _Central(Central):
 
 
 @dataclass(frozen=True)
-class CentralParty:
+class CentralParty(_ByProgram):
     """The central system of a bank."""
 
     start: Beginning
@@ -169,16 +178,8 @@ class CentralParty:
         about: dict[str, Any] = {"decide": decide, "entropy": Repeated("central"), "now": now, "blocking": False}
         return _Central(store.vault, given(store.registry), certificate=self.start.central[self.bank], **about)
 
-    def begin(self, store: Store, name: str) -> CheckedSession:
-        """See Party."""
-        return self.program(store).begin(name)
-
     def take_up(self, store: Store, session: CheckedSession) -> None:
         """Nothing is kept from one event to the next."""
-
-    def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
-        """See Party."""
-        return self.program(store).surroundings()
 
     def leave(self, store: Store, session: CheckedSession) -> Store:
         """See Party."""

@@ -148,11 +148,11 @@ def test_a_standing_approval_makes_nothing_on_a_full_card(world: World, leaves: 
 def test_tickets_are_held_back_when_room_is_short(world: World, leaves: Leaves):
     world.card.order_tickets(world.approved(CardRole.TICKETS, "3").number)
     leaves(9 * TICKET_BYTES)
-    with pytest.raises(StateError, match="the card is full"):
+    with pytest.raises(StateError, match="no room for all that is promised"):
         world.card.propose(CardRole.TICKETS, "7")
     job = world.approved(CardRole.TICKETS, "6")
     leaves(9 * TICKET_BYTES - 1)
-    with pytest.raises(StateError, match="the card is full"):
+    with pytest.raises(StateError, match="no room for all that is promised"):
         world.card.order_tickets(job.number)
     assert world.card.job(job.number).approvals == tuple(PINS)
     leaves(9 * TICKET_BYTES)
