@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -226,7 +226,7 @@ class Cddl:
             if least == 0:
                 yield left
             return
-        fitting_keys = [key for key in left if self._key(entry.key, key)]
+        fitting_keys = self._keys(entry.key, left)
         fitting = [key for key in fitting_keys if self._type(entry.type, pairs[key])]
         if entry.key.hasCut:
             if len(fitting) == len(fitting_keys) and least <= len(fitting) <= most:
@@ -236,10 +236,15 @@ class Cddl:
             for chosen in combinations(fitting, count):
                 yield left.difference(chosen)
 
-    def _key(self, key: ast.Memberkey, item: Any) -> bool:
+    def _keys(self, key: ast.Memberkey, left: frozenset[Any]) -> list[Any]:
+        """Those that are left and fit; most keys are literals, which need not be looked for one by one."""
         if key.hasColon and isinstance(key.type, ast.Typename):
-            return type(item) is str and item == key.type.name
-        return self._type(key.type, item)
+            only: int | str | bytes = key.type.name
+        elif isinstance(key.type, ast.Value):
+            only = _literal(key.type)
+        else:
+            return [each for each in left if self._type(key.type, each)]
+        return [each for each in left if each == only and type(each) is type(only)] if only in left else []
 
 
 def _occurrence(entry: ast.GroupEntry) -> tuple[int, float]:
@@ -254,7 +259,7 @@ def _literal(node: ast.Value) -> int | str | bytes:
     return _value(node.type, node.value)
 
 
-@lru_cache
+@cache
 def _value(kind: str, text: str) -> int | str | bytes:
     match kind:
         case "number" if re.fullmatch(r"-?(0x[0-9A-Fa-f]+|0b[01]+|[0-9]+)", text):

@@ -11,10 +11,11 @@ import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import pytest
-from world import SERIAL, Seeded, World
+from world import SERIAL, Beginning, Seeded, World
 
 from insitu.protocol.channel.trust import ModuleAtWork
 from insitu.protocol.engine import Close, InsituError, Send, StartTimer, StopTimer
@@ -393,6 +394,18 @@ def personalize(world: World, option: TrustOption = TrustOption.CERTIFICATES, **
     module = about.get("module") or world.module
     world.approved(CardRole.MODULE, module.record.serial)
     return meeting(world, option, **{"serial": module.record.serial, **about}).start().finish()
+
+
+@cache
+def _personalized() -> Beginning:
+    world = World()
+    personalize(world)
+    return Beginning.of(world)
+
+
+def personalized_world() -> World:
+    """A world whose module was personalized by certificates; it was once, and is taken up from there."""
+    return World(begun=_personalized())
 
 
 def sound(world: World, line: Line | None = None) -> None:

@@ -6,14 +6,15 @@ guards stands beside it. A player plays as often as the party can begin anew.
 
 from __future__ import annotations
 
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from black_box import LOST, SILENCE, Done, Letter, Player
 from intruder import Intruder, Trap
 from lives import new_host
-from pump import NoStream, Side, enrollment, personalize
-from world import NOW, SERIAL, World, authorization
+from pump import NoStream, Side, enrollment, personalize, personalized_world
+from world import NOW, SERIAL, Beginning, World, authorization
 
 from insitu.protocol.channel import proofs
 from insitu.protocol.channel.trust import (
@@ -177,9 +178,21 @@ class ResetModule(ModuleBeforeUnit):
     letters = (*_MODULE_LETTERS[:4], LOST, SILENCE)
 
     def __init__(self) -> None:
-        super().__init__()
-        personalize(self.world, module=self.module)
-        self.module.reset_by_hand()
+        super().__init__(*_reset())
+
+
+def _reset() -> tuple[World, Module]:
+    world = World(begun=_reset_once())
+    return world, world.blank_module(MANUFACTURED)
+
+
+@cache
+def _reset_once() -> Beginning:
+    world = World()
+    module = world.new_module(MANUFACTURED, manufactured_key=True)
+    personalize(world, module=module)
+    module.reset_by_hand()
+    return Beginning.of(world)
 
 
 # The unit before a module ------------------------------------------------------------------------------------
@@ -293,15 +306,9 @@ class ModuleBeforeCentral(Player):
     def __init__(self, world: World | None = None, module: Module | None = None) -> None:
         """`world`, `module`: those that others use as well, with whatever they did; else both are new."""
         super().__init__()
-        self.world = world or World()
+        self.world = world or World(begun=_instructed())
         self.module = module or self.world.module
         self.number = 1
-        if world is None:
-            personalize(self.world)
-            self.hear(self.letters[0])
-            for message in (Welcome(NOW, 0), Instruct(1, b"once")):
-                self.live.say(message)
-            self.leave()
 
     def meet(self) -> Trap:
         """The central system's end."""
@@ -347,6 +354,16 @@ class ModuleBeforeCentral(Player):
     )
 
 
+@cache
+def _instructed() -> Beginning:
+    player = ModuleBeforeCentral(personalized_world())
+    player.hear(player.letters[0])
+    for message in (Welcome(NOW, 0), Instruct(player.number, b"once")):
+        player.live.say(message)
+    player.leave()
+    return Beginning.of(player.world)
+
+
 def _submit(player: Player, event: object) -> None:
     victim = player.live.victim
     victim.take(victim.session.submit(event, victim.now()))
@@ -368,20 +385,11 @@ class CentralBeforeModule(Player):
         {("acknowledge", again): Done(("Received",), (), None) for again in ("Payload", "Outcome")}
     )
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
+        """`world`: another one than that."""
         super().__init__()
-        self.world = World()
-        personalize(self.world)
-        self.number, self.generation = 0, 100
-        self.hear(self.letters[0])
-        for message in (
-            self.greeting(),
-            self.authorize(),
-            Payload(self.next_number(), b""),
-            Outcome(self.next_number(), 1, 5000),
-        ):
-            self.live.say(message)
-        self.leave()
+        self.world = world or World(begun=_served())
+        self.number, self.generation = (3, 101) if world is None else (0, 100)
 
     def meet(self) -> Trap:
         """The module's end."""
@@ -436,6 +444,22 @@ class CentralBeforeModule(Player):
         LOST,
         SILENCE,
     )
+
+
+@cache
+def _served() -> Beginning:
+    player = CentralBeforeModule(personalized_world())
+    player.hear(player.letters[0])
+    for message in (
+        player.greeting(),
+        player.authorize(),
+        Payload(player.next_number(), b""),
+        Outcome(player.next_number(), 1, 5000),
+    ):
+        player.live.say(message)
+    player.leave()
+    assert (player.number, player.generation) == (3, 101)
+    return Beginning.of(player.world)
 
 
 class CentralThatResets(CentralBeforeModule):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
@@ -39,7 +40,7 @@ from insitu.protocol.messages import (
 from insitu.protocol.parties import card_people as card_rules
 from insitu.protocol.parties.work_data import AuthorizationWanted
 from insitu.protocol.stores.memory_registry import MemoryRegistry
-from insitu.protocol.stores.registry import Command, CommandKind, Issuer, ModuleEntry
+from insitu.protocol.stores.registry import Command, CommandKind, ModuleEntry
 from insitu.shell.book import Book
 from insitu.shell.card import Card
 from insitu.shell.central import Central
@@ -188,7 +189,10 @@ class Stored:
 
 @dataclass(frozen=True)
 class Beginning:
-    """A world before anything happened in it."""
+    """What a world begins with: nothing has happened in it yet, or just what a test needs each time.
+
+    What stood in memory only is not part of it: all parties come up anew, at the time of the beginning.
+    """
 
     stored: dict[str, Stored]
     drawn: dict[str, int]
@@ -196,7 +200,29 @@ class Beginning:
     root: bytes
     customer: bytes
     central_certificate: bytes
-    issuers: tuple[Issuer, ...]
+    registries: dict[str, MemoryRegistry]
+
+    @classmethod
+    def of(cls, world: World) -> Beginning:
+        """A world as it is now."""
+        return cls(
+            {name: Stored.of(vault) for name, vault in world.vaults.items()},
+            {name: len(source.drawn) for name, source in world._sources.items()},
+            tuple(world.shown),
+            world.root,
+            world.customer,
+            world.central_certificate,
+            {name: copied(registry) for name, registry in world.registries.items()},
+        )
+
+
+def copied(registry: MemoryRegistry) -> MemoryRegistry:
+    """Another registry with the same in it."""
+    made = MemoryRegistry()
+    for name, content in vars(registry).items():
+        if name != "_lock":
+            setattr(made, name, deepcopy(content))
+    return made
 
 
 _BEGINNINGS: dict[str, Beginning] = {}
@@ -226,10 +252,12 @@ class World:
         registries: of central systems, by name.
         envelopes: what the operator finds in the last one for a module, by its serial number.
         courier: the mobile, for the option that needs one.
+        begun: what it begins with; None: nothing has happened in it.
 
     """
 
     seed: str = "world"
+    begun: Beginning | None = field(default=None, repr=False)
     clock: Clock = field(default_factory=Clock)
     module_clock: Clock = field(default_factory=Clock)
     steady: Clock = field(default_factory=lambda: Clock(1000))
@@ -249,9 +277,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.courier = Courier(Seeded(f"{self.seed}/mobile"))
-        if self.seed not in _BEGINNINGS:
+        if self.begun is None and self.seed not in _BEGINNINGS:
             _BEGINNINGS[self.seed] = self._begin()
-        self._take_up(_BEGINNINGS[self.seed])
+        self._take_up(self.begun or _BEGINNINGS[self.seed])
 
     def _begin(self) -> Beginning:
         """Make all parties from nothing; done once for each seed."""
@@ -260,10 +288,7 @@ class World:
         self.card = self.new_card("Bank")
         self.central, self.central_certificate = self.new_central("Host")
         self.module = self.new_module(SERIAL)
-        stored = {name: Stored.of(vault) for name, vault in self.vaults.items()}
-        drawn = {name: len(source.drawn) for name, source in self._sources.items()}
-        issuers = self.central.registry.issuers()
-        return Beginning(stored, drawn, tuple(self.shown), self.root, self.customer, self.central_certificate, issuers)
+        return Beginning.of(self)
 
     def _take_up(self, begun: Beginning) -> None:
         """Let all parties come up as they were left at the beginning: the same bytes as if made from nothing."""
@@ -272,10 +297,8 @@ class World:
         self.shown[:] = begun.shown
         self.root, self.customer, self.central_certificate = begun.root, begun.customer, begun.central_certificate
         self.manufacturer, self.card = self.new_manufacturer(), self.blank_card()
-        self.registries = {}
+        self.registries = {name: copied(registry) for name, registry in begun.registries.items()}
         self.central, self.module = self.started_central(), self.blank_module()
-        for issuer in begun.issuers:
-            self.central.registry.trust(issuer, actor="set-up", at=NOW)
 
     # parties
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from intruder import Intruder, Trap
 from lives import new_host
 from message_strategies import messages
-from pump import NoStream, Side, enrollment, meeting, personalize, sound
+from pump import NoStream, Side, enrollment, meeting, personalized_world, sound
 from world import NOW, SERIAL, World, wanted
 
 from insitu.protocol.channel.trust import (
@@ -52,7 +52,6 @@ def module_before_a_unit(world: World, option: TrustOption) -> Trap:
 
 
 def module_before_a_central(world: World) -> Trap:
-    personalize(world)
     central = world.central
     terms = CentralAtWork.of(world.central_certificate, central.issuers(), central._key())
     return Trap(Side("module", world.module.work(NoStream())), Intruder(terms, world.vault("central Host")))  # type: ignore[arg-type]
@@ -67,7 +66,6 @@ def unit_before_a_module(world: World, purpose: Purpose) -> Trap:
 
 
 def central_before_a_module(world: World) -> Trap:
-    personalize(world)
     key = world.operating_key(world.module)
     terms = ModuleAtWork.of(world.module.record, key)
     intruder = Intruder(terms, world.vault(SERIAL), Purpose.OPERATE)
@@ -124,14 +122,21 @@ MOMENTS = {
     "card AWAITING_CENTRAL": card_before_a_central,
     "central AWAITING_CARD": central_before_a_card,
 }
+AT_WORK = {"module CALLING", "module ONLINE", "module ONLINE and asking", "module CHALLENGED"}
+AT_WORK |= {"central GREETING", "central ONLINE"}
 
 
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def caught(moment: str) -> tuple[World, Trap]:
+    """A world at this moment."""
+    world = personalized_world() if moment in AT_WORK else World()
+    return world, MOMENTS[moment](world)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 @given(said=st.lists(messages(), min_size=1, max_size=4))
 @settings(max_examples=25)
 def test_any_messages(moment, said):
-    world = World()
-    trap = moment(world)
+    world, trap = caught(moment)
     assert trap.intruder.is_in
     before = world.module.state
     for message in said:
@@ -146,13 +151,12 @@ def test_any_messages(moment, said):
     sound(world)
 
 
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+@pytest.mark.parametrize("moment", MOMENTS)
 @given(payload=st.binary(max_size=200), cut=st.integers(1, 3))
 @settings(max_examples=15)
 def test_any_bytes_in_a_record(moment, payload, cut):
     """Sealed rightly, and otherwise whatever: one code for the peer, the state as before."""
-    world = World()
-    trap = moment(world)
+    world, trap = caught(moment)
     before = world.module.state
     for piece in {payload, payload[: len(payload) // cut]}:
         trap.intruder.frames += trap.intruder._records.seal(piece)  # type: ignore[union-attr]
