@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from guards import unguarded
 
 from insitu.check.at_work import KEY_SECONDS
 from insitu.check.mutants import instead
 from insitu.check.operating import Budget, Operating
-from insitu.check.report import AT_WORK, NOT_WITHSTOOD
 from insitu.check.search import Search
+from insitu.check.themes import AT_WORK, THEMES
 from insitu.check.trace import mermaid
 from insitu.protocol.engine import Table
 from insitu.protocol.parties.central import CENTRAL
 from insitu.protocol.parties.work import WORK
 
 B = Budget
-
-
-def unguarded(table: Table[Any, Any], guard: str) -> tuple[Any, ...]:
-    """Its rows, with a guard that refuses nothing any more."""
-
-    def anything(data: object, event: object) -> bool:
-        return True
-
-    rows = [replace(each, when=anything) if each.when and each.when.__name__ == guard else each for each in table.rows]
-    assert rows != list(table.rows)
-    return tuple(rows)
 
 
 def test_nothing_is_wrong_in_a_small_world():
@@ -52,7 +41,7 @@ def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
 @pytest.mark.timeout(600)
 def test_a_copy_that_is_younger_than_the_last_contact_passes():
     """Nobody was told of what came after it; only a monotonic counter knows (S4)."""
-    for known, make in NOT_WITHSTOOD:
+    for known, make in THEMES["at-work"].weaknesses:
         report = Search(make(), most=40_000, live=False, only=frozenset({known.breaks})).run()
         assert report.violation is not None
         assert "puts the copy back" in mermaid(report.trace, report.violation)
@@ -79,6 +68,7 @@ def test_a_search_says_what_happens_to_a_key():
         (CENTRAL, "nothing_speaks_against_it", {B.DISABLED: 1}, "s4_what_is_worthless_stays_so"),
         (CENTRAL, "it_may_stay", {B.LOST: 1}, "s5_who_may_not_stay_goes"),
         (CENTRAL, "number_is_new", {B.WISHES: 1}, "s10_nothing_is_decided_or_paid_twice"),
+        (WORK, "list_is_newer", {B.LISTED: 1, B.LISTED_BEFORE: 1}, "s5_a_list_that_came_is_kept"),
         (WORK, "key_is_usable", {B.KEYS: 1, B.USES: 1, B.LATE: 1}, "s8_a_symmetric_key_is_used_in_its_time"),
     ],
 )

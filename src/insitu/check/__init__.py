@@ -9,10 +9,12 @@ One thing is abstracted: the arithmetic of EDHOC and of the records (channel.py 
 that is shown). Time stands still: a deadline may pass whenever its timer runs; of what expires by the clock, there is
 the one moment at which a symmetric key does.
 
-There are two kinds of worlds. In one (world.py, personalizing.py): module SN-1, which may meet units more than once,
+There are several kinds of worlds. In one (world.py, personalizing.py): module SN-1, which may meet units repeatedly,
 crash at any point of a step and be reset; two banks with a unit, a card and an approved job each; people who may
 approve another job; the mobile. In the other (at_work.py, operating.py): the same module, personalized, its central
 system with two sessions at a time, the ATM controller, operators, copies of stores. In both an intruder who owns the
-network, holds a stolen module and all names (intruder.py, intruder_at_work.py). What must hold is in invariants.py,
-work_invariants.py and liveness.py; what SECURITY.md says an option does not withstand must be found (attacks.py).
+network, holds a stolen module and all names (intruder.py, intruder_at_work.py). Others are the first with something
+more: the manufacturer's revocation lists (listing.py). What must hold is in invariants.py, work_invariants.py and
+liveness.py, or beside its world; what SECURITY.md says an option does not withstand must be found (attacks.py), and
+themes.py has what belongs to no option.
 """

@@ -22,15 +22,18 @@ from ..protocol.ports import Ports
 from ..protocol.stores.registry import CommandKind, Crl
 from ..shell.central import Central
 from ..shell.module import Module
-from ..shell.operator import order_key
+from ..shell.operator import import_crl, order_key, send_crl
 from ..shell.work import Work
 from .channel import CheckedSession, SymbolicHandshake
 from .memory import CheckedRegistry, Repeated
 from .parties import Done, Party
-from .world import BANKS, NOW, SERIAL, Beginning, Store, card_of, now
+from .world import BANKS, LISTED, NOW, RIVAL, SERIAL, Beginning, Store, card_of, now
 
 KEY_SECONDS: Final = 1000
 """How long the symmetric key of these worlds may be used."""
+
+LIST: Final = LISTED.index(RIVAL)
+"""The list that a module of these worlds is sent: it names the rival, and so concerns no session with the bank."""
 
 
 # Module at work --------------------------------------------------------------------------------------------------
@@ -252,6 +255,28 @@ def _revoke_bank(central: _Central) -> None:
     _revoke(central, bank.root, bank.certificate_number)
 
 
+def _to_the_module(do: Callable[[_Central, tuple[bytes, ...]], object]) -> Callable[[Party, Store], Done]:
+    """What is done with the manufacturer's lists."""
+
+    def done(party: Party, store: Store) -> Done:
+        assert isinstance(party, CentralParty)  # noqa: S101 - the central system's
+        return _operator(lambda central: do(central, party.start.lists))(party, store)
+
+    return done
+
+
+def _send_list(central: _Central, lists: tuple[bytes, ...]) -> None:
+    import_crl(central, lists[LIST], actor="operator")
+    send_crl(central, actor="operator")
+
+
+def _send_older_list(central: _Central, lists: tuple[bytes, ...]) -> None:
+    """As by a registry that was put back."""
+    central.registry.put_command(SERIAL, CommandKind.REVOKE, lists[LIST - 1], actor="operator", at=NOW)
+
+
+send_list = _to_the_module(_send_list)
+send_older_list = _to_the_module(_send_older_list)
 order_reset = _operator(lambda central: central.registry.order_reset(SERIAL, actor="operator", at=NOW))
 order_symmetric_key = _operator(_order_key)
 disable_module = _operator(_disable_again)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from . import invariants as personal
+from . import listing
 from . import work_invariants as work
 from .invariants import Violation, s13_both_ends_want_the_same
+from .listing import Listing
 from .operating import Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
@@ -23,6 +25,7 @@ class Rules:
         seen: a state as the invariants see it.
         of_a_state, of_a_move: the invariants; each says what is wrong, or nothing.
         depends: what of a state they look at.
+        not_held: of a move, and known not to hold: they count only where they are asked for by name.
 
     """
 
@@ -30,11 +33,15 @@ class Rules:
     of_a_state: tuple[Callable[[Any], str], ...]
     of_a_move: tuple[Callable[[Any, Move, Any], str], ...]
     depends: Callable[[State], Hashable]
+    not_held: tuple[Callable[[Any, Move, Any], str], ...] = ()
 
 
 RULES: Final[dict[type[Scenario], Rules]] = {
     Personalizing: Rules(personal.Seen, personal.OF_A_STATE, personal.OF_A_MOVE, personal.depends),
     Operating: Rules(work.SeenAtWork, work.OF_A_STATE, work.OF_A_MOVE, work.depends),
+    Listing: Rules(
+        listing.SeenWithLists, listing.OF_A_STATE, listing.OF_A_MOVE, listing.depends, not_held=listing.NOT_HELD
+    ),
 }
 """By the kind of world."""
 
@@ -55,7 +62,8 @@ class Judge:
         self._scenario = scenario
         self._rules = rules = RULES[type(scenario)]
         self._of_a_state = list(filter(counts, rules.of_a_state))
-        self._of_a_move = list(filter(counts, rules.of_a_move))
+        asked_for = (each for each in rules.not_held if only is not None)
+        self._of_a_move = list(filter(counts, (*rules.of_a_move, *asked_for)))
         self._of_the_module = list(filter(counts, personal.OF_THE_MODULE))
         self._of_a_session = list(filter(counts, personal.OF_A_SESSION))
         self._modules: dict[int, Violation | None] = {}
@@ -118,6 +126,6 @@ def _first(found: Any) -> Violation | None:  # noqa: ANN401 - pairs of an invari
 
 def invariants() -> Iterator[tuple[str, str]]:
     """Name of each, and the first line of what it says."""
-    every = [each for rules in RULES.values() for each in (*rules.of_a_state, *rules.of_a_move)]
+    every = dict.fromkeys(each for rules in RULES.values() for each in (*rules.of_a_state, *rules.of_a_move))
     for each in (*personal.OF_THE_MODULE, *every, s13_both_ends_want_the_same, *personal.OF_A_SESSION):
         yield each.__name__, (each.__doc__ or "").split("\n", 1)[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..protocol.engine import given
+from ..protocol.keys.revocation import check_unrevoked
 from ..protocol.messages import CardRole, NumberMaker, Purpose, TrustOption
 from ..protocol.parties.unit import UNIT, UnitState
 from ..protocol.ports import Ports
@@ -23,7 +24,7 @@ from ..shell.visit import Queue, Rules, Visit
 from ..shell.whoever import ForWhoever
 from .channel import CheckedSession, SymbolicHandshake
 from .memory import CheckedVault, Repeated
-from .parties import MOBILE
+from .parties import MOBILE, named
 from .values import canonical
 from .world import NOW, PINS, SERIAL, Beginning, Store, book_of, now
 
@@ -106,10 +107,13 @@ class NetworkedUnit:
         visit = _Visit(rules=rules, origin="", **about)
         mobiles = Mobiles(frozenset({MOBILE}), SecondLink(_nobody), self.maker)
         means = Means(book=about["book"], mobiles=mobiles)
-        has = UnitHas(about["card"], keys, "", NOW, None, means, wired=False, entropy=Repeated(name))
-        terms = _Whoever(terms_for_whoever(self.option, has), about["card"].root, _nobody)
+        card: Card = about["card"]
+        crl = card.heard
+        check_unrevoked(card.customer, crl)
+        has = UnitHas(card, keys, "", NOW, crl, means, wired=False, entropy=Repeated(name))
+        terms = _Whoever(terms_for_whoever(self.option, has), card.root, _nobody)
         purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
-        handshake = SymbolicHandshake(terms, name, purposes=purposes)
+        handshake = SymbolicHandshake(terms, named(name, crl), purposes=purposes)
         session = CheckedSession(UNIT, UnitState.READY, visit.data(""), handshake)
         session.company = Company(name, visit, keys)
         self.take_up(store, session)

@@ -87,6 +87,10 @@ class Budget(IntEnum):
     BANK_REVOKED = 17
     LATE = 18
     """The time of the symmetric key passes."""
+    LISTED = 19
+    """The manufacturer's list is sent to the module."""
+    LISTED_BEFORE = 20
+    """The one before that list is sent to it."""
 
 
 class Operating(Scenario):
@@ -335,7 +339,7 @@ class Operating(Scenario):
                 continue
             if state is not None and budget is not None:
                 if budget in _OFFLINE:
-                    state = self._closed(state)
+                    state = self.closed(state)
                 state = self._done_once(state, budget)
             if state is not None and budget is Budget.ORDERED:
                 away = settle(state)  # the module is sent away, and comes again
@@ -343,7 +347,7 @@ class Operating(Scenario):
                     return away
                 state = away
             if state is not None and budget in (Budget.LATE, Budget.ANEW, Budget.ORDERED):
-                state = self.joined(self._closed(state), 1)
+                state = self.joined(self.closed(state), 1)
             if state is None:
                 return f"there is no {budget.name if budget else 'link'}"
             settled = settle(state)
@@ -399,7 +403,7 @@ class Operating(Scenario):
         running = (self.session(state, place) for place in range(len(state.slots)))
         return {session.state for session in running if session is not None}
 
-    def _closed(self, state: State) -> State:
+    def closed(self, state: State) -> State:
         """All sessions end."""
         for place in range(len(state.slots)):
             if self.session(state, place) is not None:
@@ -412,9 +416,9 @@ class Operating(Scenario):
 
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
         """See Scenario: the module works again, if need be enabled, reset and personalized once more."""
-        at_rest = self._closed(state)
+        at_rest = self.closed(state)
         registry = self.registry(at_rest)
-        if registry.attention().lost or registry.crls():
+        if registry.attention().lost or any(crl.der not in self.start.lists for crl in registry.crls()):
             return ""  # another bank has to see to it, which is not in these worlds
         why = self._works(at_rest, settle)
         if not why:
@@ -466,12 +470,14 @@ _OPERATOR: Final = (
     (Budget.DISABLED, "the operator disables the module", at_work.disable_module),
     (Budget.REVOKED, "the module's certificate is revoked", at_work.revoke_module),
     (Budget.BANK_REVOKED, "the manufacturer revokes the bank", at_work.revoke_bank),
+    (Budget.LISTED, "the module is to have the manufacturer's list", at_work.send_list),
+    (Budget.LISTED_BEFORE, "the module is to have an older list", at_work.send_older_list),
 )
 
 
 _COURSE: Final = (
     *(Budget.WISHES, Budget.PAYLOADS, Budget.INSTRUCTIONS, Budget.KEYS, Budget.USES, Budget.BEATS, Budget.LATE),
-    *(Budget.ORDERED, Budget.ANEW, Budget.BY_HAND, Budget.LOST, Budget.DISABLED, Budget.REVOKED),
+    *(Budget.LISTED, Budget.ORDERED, Budget.ANEW, Budget.BY_HAND, Budget.LOST, Budget.DISABLED, Budget.REVOKED),
 )
 """What happens in the ordinary course, in this order."""
 _OFFLINE: Final = {Budget.LATE, Budget.ANEW, Budget.BY_HAND}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ..protocol.engine import Close, Consult, InsituError, LookUp, Persist, Send, StartTimer, StopTimer
+from ..protocol.keys.revocation import VerifiedCrl, check_unrevoked
 from ..protocol.messages import CardRole, KeyPolicy, NumberMaker, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import ModuleState
@@ -247,6 +248,11 @@ class ModuleParty:
         return self.start.envelopes.get(peer) or next(iter(self.start.envelopes.values()))
 
 
+def named(name: str, crl: VerifiedCrl | None) -> str:
+    """Of an end that goes by this list (None: by none), so that it is no other's."""
+    return name if crl is None else f"{name}, by list {crl.number}"
+
+
 # Unit in the field -----------------------------------------------------------------------------------------------
 
 
@@ -255,13 +261,14 @@ class _Unit(Unit):
 
     def session(self, option: TrustOption, name: str, means: Means) -> CheckedSession:
         """As `personalize` begins one."""
-        card = self._card
+        card, crl = self._card, self._card.heard
+        check_unrevoked(card.customer, crl)
         job = card.approved_job(CardRole.MODULE, SERIAL)
         data = UnitData(job.number, SERIAL, job.salt, KeyPolicy.NEW, card.customer.der, self._central)
         entropy = Repeated(name)
-        has = UnitHas(card, card.keys, SERIAL, NOW, None, means, wired=True, entropy=entropy)
+        has = UnitHas(card, card.keys, SERIAL, NOW, crl, means, wired=True, entropy=entropy)
         purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
-        handshake = SymbolicHandshake(unit_terms(option, has), name, purposes=purposes)
+        handshake = SymbolicHandshake(unit_terms(option, has), named(name, crl), purposes=purposes)
         return CheckedSession(UNIT, UnitState.READY, data, handshake)
 
     def surroundings(self, means: Means, forward: Callable[[object], None]) -> Ports:

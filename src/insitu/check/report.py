@@ -1,8 +1,8 @@
-"""What is searched, and how it is told: the worlds of a trust option, known attacks on it, modules at work."""
+"""What is searched, and how it is told: the worlds of a trust option, known attacks on it, the worlds by theme."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,12 +10,11 @@ from ..protocol.engine import InsituError
 from ..protocol.messages import TrustOption
 from .attacks import WITHSTOOD, Attack, Known, attacks_on
 from .intruder import Power
-from .operating import Budget, Operating
 from .personalizing import Personalizing
 from .search import Report, Search
 from .state import Limits, Variant
+from .themes import THEMES
 from .trace import mermaid
-from .work_invariants import what_is_settled_is_what_was_paid
 
 SMALL: Final = Limits(module=1, first=1, second=1)
 """Side by side: one session of the module, one at either unit, the intruder at each of them; searched to the end."""
@@ -24,38 +23,10 @@ DEEP: Final = Limits(module=2, first=2, second=0)
 TINY: Final = Limits(module=1, first=1, second=0, crashes=0, resets=0)
 """One session of the module and one of a unit: an attack needs no more."""
 WORLDS: Final = {"side by side": SMALL, "one after the other": DEEP}
+MOST_TO_FIND: Final = 50_000
+"""States after which an attack counts as not found."""
 LARGE: Final = {"all of it": Limits()}
 """Both at once: two sessions of the module and of one unit, one of the other."""
-WORKING: Final = "at-work"
-"""In the place of a trust option, where modules work: what that was is over by then."""
-B = Budget
-AT_WORK: Final[dict[str, Callable[[], Operating]]] = {
-    "business": lambda: Operating({B.CRASHES: 1, B.WISHES: 1, B.CANCELS: 1}, runs=(2, 2, 0)),
-    "payloads": lambda: Operating({B.CRASHES: 1, B.PAYLOADS: 1}, runs=(2, 2, 0)),
-    "instructions": lambda: Operating({B.CRASHES: 1, B.INSTRUCTIONS: 1}, runs=(2, 2, 0)),
-    "two sessions": lambda: Operating({B.WISHES: 1}, runs=(2, 1, 1)),
-    "strangers": lambda: Operating({B.WISHES: 1}, runs=(1, 1, 1), talk=2),
-    "resets": lambda: Operating({B.ORDERED: 1, B.BY_HAND: 1, B.ANEW: 1}, runs=(2, 1, 1)),
-    "resets and crashes": lambda: Operating({B.CRASHES: 1, B.ORDERED: 1, B.BY_HAND: 1, B.ANEW: 1}, runs=(2, 2, 0)),
-    "old stores": lambda: Operating({B.PAYLOADS: 1, B.COPIES: 1, B.RESTORED: 1}, runs=(2, 2, 0)),
-    "old stores and resets": lambda: Operating({B.BY_HAND: 1, B.ANEW: 1, B.COPIES: 1, B.RESTORED: 1}, runs=(2, 2, 0)),
-    "symmetric keys": lambda: Operating({B.CRASHES: 1, B.KEYS: 1, B.USES: 1, B.LATE: 1}, runs=(2, 2, 0)),
-    "lost and revoked": lambda: Operating(
-        {B.LOST: 1, B.LOST_BUT_KNOWN: 1, B.DISABLED: 1, B.REVOKED: 1, B.BANK_REVOKED: 1}, runs=(2, 2, 0)
-    ),
-    "beats": lambda: Operating({B.CRASHES: 1, B.BEATS: 1}, runs=(1, 1, 0)),
-}
-"""Worlds in which a module works, each with some of what may happen; together they have all of it."""
-NOT_WITHSTOOD: Final = (
-    (
-        Known(
-            "somebody who puts back a copy of the module's store that is younger than its last contact",
-            what_is_settled_is_what_was_paid.__name__,
-        ),
-        lambda: Operating({B.WISHES: 1, B.COPIES: 1, B.RESTORED: 1}, runs=(2, 2, 0)),
-    ),
-)
-"""What a module at work without a monotonic counter is known not to withstand, and where it is found (S4)."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +83,25 @@ class Finding:
     def line(self) -> str:
         """It, for people."""
         report, where = self.report, f"{self.option}, {self.variant}, {self.world}"
-        how_far = "all there are" if report.complete else f"to depth {report.depth}"
-        size = f"{report.states} states ({how_far}), {report.transitions} moves, {report.seconds:.1f} s"
+        size = f"{report.states} states, {report.transitions} moves, depth {report.depth}, {report.seconds:.1f} s"
         if self.attack is not None:
             found = f"{len(report.trace)} moves" if self.as_expected else f"NOT FOUND in {size}"
             return f"{where}, by {self.attack.by}: {found}"
         if report.violation is None:
-            return f"{where}: {size}: nothing wrong"
+            if report.complete:
+                return f"{where}: searched to the end, {size}: nothing wrong"
+            return f"{where}: NOT SEARCHED TO THE END, {size}: nothing wrong as far as that goes"
         return f"{where}: {size}: WRONG: {report.violation.what} ({report.violation.invariant})"
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """All of it in a line, for people: how much was searched, and whether to the end."""
+    searches = [each for each in findings if each.attack is None]
+    states, ended = sum(each.report.states for each in searches), sum(each.report.complete for each in searches)
+    attacks = len(findings) - len(searches)
+    others = f", {len(searches) - ended} NOT" if ended < len(searches) else ""
+    far = f"{ended} searched to the end{others}"
+    return f"{len(searches)} worlds: {far}; {states} states; {attacks} known attacks, all found"
 
 
 class InvariantBroken(InsituError):
@@ -152,17 +134,17 @@ def search(
         yield Finding(option.text, variant.value, "an attack", attack, find(attack, variant), attack.powers)
 
 
-def search_at_work(*, states: int, depth: int | None = None) -> Iterator[Finding]:
-    """Search the worlds in which a module works; arguments as for `search`."""
-    for name, make in AT_WORK.items():
-        report = Search(make(), most=states, deepest=depth).run()
-        yield Finding(WORKING, "central system", name, None, report)
-    for known, make in NOT_WITHSTOOD:
-        report = Search(make(), most=50_000, live=False, only=frozenset({known.breaks})).run()
-        yield Finding(WORKING, "central system", "an attack", known, report)
+def search_theme(name: str, *, states: int, depth: int | None = None) -> Iterator[Finding]:
+    """Search the worlds of a theme, then for what is known not to hold there; arguments as for `search`."""
+    theme = THEMES[name]
+    for world, make in theme.worlds.items():
+        yield Finding(name, theme.who, world, None, Search(make(), most=states, deepest=depth).run())
+    for known, make in theme.weaknesses:
+        report = Search(make(), most=MOST_TO_FIND, live=False, only=frozenset({known.breaks})).run()
+        yield Finding(name, theme.who, "an attack", known, report)
 
 
-def find(attack: Attack, variant: Variant = Variant.FIELD, *, states: int = 50_000) -> Report:
+def find(attack: Attack, variant: Variant = Variant.FIELD, *, states: int = MOST_TO_FIND) -> Report:
     """The shortest way to a known attack."""
     scenario = Personalizing(attack.option, attack.powers, variant=variant, limits=TINY)
     return Search(scenario, most=states, live=False, only=frozenset({attack.breaks})).run()

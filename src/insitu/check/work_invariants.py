@@ -9,7 +9,7 @@ from typing import Final
 from ..protocol.messages import ModuleCondition, ModuleRecord, decode_message
 from ..protocol.parties.central_data import CentralState
 from ..protocol.parties.work_data import WorkState
-from ..protocol.stores.registry import CommandState, ModuleEntry, Standing
+from ..protocol.stores.registry import CommandKind, CommandState, ModuleEntry, Standing
 from .channel import CheckedSession
 from .memory import CheckedRegistry
 from .operating import Budget, Operating
@@ -51,6 +51,12 @@ class SeenAtWork:
     def facts(self) -> frozenset[Fact]:
         """What has happened."""
         return self.scenario.facts[self.state.facts]
+
+    @property
+    def list_number(self) -> int:
+        """Of the manufacturer's list that the module has; 0: none."""
+        crl, lists = self.record.crl, self.scenario.start.lists
+        return 0 if crl is None else lists.index(crl) + 1
 
     def of(self, kind: str) -> set[Fact]:
         """The facts of a kind, without its name."""
@@ -224,6 +230,20 @@ def s5_who_comes_to_work_is_admitted(before: SeenAtWork, move: Move, after: Seen
     return ""
 
 
+def s5_a_list_that_came_is_kept(before: SeenAtWork, move: Move, after: SeenAtWork) -> str:
+    """S5: no older list takes the place of the manufacturer's newest, also after a crash or a reset."""
+    old, new = before.list_number, after.list_number
+    return f"the module had list {old}, and has list {new}" if new < old and move.kind != "restored" else ""
+
+
+def s5_a_list_that_was_acknowledged_is_there(before: SeenAtWork, move: Move, after: SeenAtWork) -> str:
+    """S5: that the module has it, the central system believes only if it does."""
+    done = [each for each in after.registry.commands(SERIAL) if each.state is CommandState.DONE]
+    lists = [each.content for each in done if each.kind is CommandKind.REVOKE]
+    newest = max(map(after.scenario.start.lists.index, lists), default=-1) + 1
+    return f"the central system believes in list {newest}" if newest > after.list_number else ""
+
+
 def s1_no_message_changes_what_the_module_is(before: SeenAtWork, move: Move, after: SeenAtWork) -> str:
     """S1: what an operating module works with changes by a reset alone, which is by hand or by command."""
     old, new = before.record, after.record
@@ -264,6 +284,8 @@ OF_A_MOVE: Final[tuple[Callable[[SeenAtWork, Move, SeenAtWork], str], ...]] = (
     s4_an_old_store_is_noticed,
     s4_no_business_under_what_is_worthless,
     s5_who_comes_to_work_is_admitted,
+    s5_a_list_that_came_is_kept,
+    s5_a_list_that_was_acknowledged_is_there,
     s10_what_is_out_of_place_changes_nothing,
 )
 

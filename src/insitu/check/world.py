@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 from ..protocol.channel.trust import SHIPPED
@@ -34,6 +34,8 @@ BANKS: Final = ("Bank", "Bank South")
 """Each with a card, a unit and an approved job for SN-1; whichever comes first is to personalize it (S12)."""
 RIVAL: Final = "Rival Bank"
 """A customer of the same manufacturer who is not honest."""
+LISTED: Final = (STOLEN, RIVAL, SERIAL, BANKS[0])
+"""Whose certificate each of the manufacturer's revocation lists adds: a module's identity or a customer's."""
 PINS: Final = {"alice": b"2580-alice", "bob": b"1470-bob"}
 
 
@@ -134,7 +136,8 @@ class Maker:
     def __init__(self, name: str, vault: CheckedVault | None = None) -> None:
         self.name = name
         self._vault = vault or CheckedVault(f"maker {name}")
-        self.program = Manufacturer(self._vault, entropy=Repeated(f"maker {name} numbers"), now=now)
+        so_far = len(self._vault.record or b"")  # so that no number is drawn a second time from here
+        self.program = Manufacturer(self._vault, entropy=Repeated(f"maker {name} numbers {so_far}"), now=now)
         self.root = self.program.establish(name) if vault is None else self.program.root
 
     def fork(self) -> Maker:
@@ -247,6 +250,16 @@ class Beginning:
     def wrong_ticket(self, public: PublicKey) -> ModuleTicket:
         """Made by whoever has the manufacturer's unused tickets, for a key that is no module's."""
         return self._maker.fork().ticket(SERIAL, public)
+
+    @cached_property
+    def lists(self) -> tuple[bytes, ...]:
+        """The manufacturer's revocation lists, DER, the oldest first; see LISTED."""
+        office, made = self._maker.fork().program, list[bytes]()
+        for name in LISTED:
+            is_module = name in (SERIAL, STOLEN)
+            office.revoke(office.number_of_module(name) if is_module else office.number_of_customer(name))
+            made.append(office.sign_list())
+        return tuple(made)
 
     def _loot(self, stolen: CheckedVault, other: Maker, option: TrustOption) -> tuple[Loot, ...]:
         own, key = fresh_pair("intruder")

@@ -10,8 +10,9 @@ import click
 
 from ..check.mutants import BY_NAME_ONLY, Fate, Tried, score
 from ..check.mutants import WORLDS as TABLES
-from ..check.report import LARGE, WORKING, WORLDS, Finding, InvariantBroken, search, search_at_work
+from ..check.report import LARGE, WORLDS, Finding, InvariantBroken, search, search_theme, summary
 from ..check.state import Variant
+from ..check.themes import THEMES
 from ..check.trace import DIAGRAM
 from ..protocol.engine import UsageError
 from .common import OPTIONS, PATH, say
@@ -20,9 +21,9 @@ from .common import OPTIONS, PATH, say
 @click.command()
 @click.option(
     "--option",
-    type=click.Choice([*sorted(OPTIONS), WORKING]),
+    type=click.Choice([*sorted(OPTIONS), *THEMES]),
     multiple=True,
-    help=f"Only under this trust option; {WORKING}: only modules at work with their central system.",
+    help="Only under this trust option; or only the worlds of a theme: " + ", ".join(THEMES) + ".",
 )
 @click.option(
     "--variant",
@@ -35,7 +36,7 @@ from .common import OPTIONS, PATH, say
     type=click.IntRange(1, 100_000_000),
     default=200_000,
     show_default=True,
-    help="End each search after so many states.",
+    help="End each search after so many states, and say that there may be more.",
 )
 @click.option("--depth", type=click.IntRange(1, 1000), help="Go no further than so many moves.")
 @click.option("--large", is_flag=True, help="Everything at once, more than can be searched to the end.")
@@ -61,8 +62,10 @@ def check(
 ) -> None:
     """Search everything that may happen between the parties, an intruder included, for what must not.
 
-    What runs are the tables and sessions of this program itself. Where an option is known not to withstand somebody,
-    that must be found, too. Takes minutes, unless told to be less thorough.
+    What runs are the tables and sessions of this program itself. Each line is a world: a few sessions, and so much of
+    what may happen besides. States are different situations of that world, moves the steps between them, depth how many
+    moves lead to the farthest. A world that was searched to the end has no other situations. Where an option is known
+    not to withstand somebody, that must be found, too. Takes minutes, unless told to be less thorough.
 
     Exit code 1: an invariant does not hold, a known attack was not found, or a planted fault is not noticed and nobody
     has explained why it is harmless.
@@ -72,20 +75,24 @@ def check(
         return
     if trace is not None and trace.is_file() and not trace.read_text(errors="replace").startswith(DIAGRAM):
         raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
+    findings: list[Finding] = []
     for finding in _found(option, variant, states, depth, large=large):
+        findings.append(finding)
         say(json.dumps(finding.facts()) if as_json else finding.line())
         if not finding.as_expected:
             if trace is not None:
                 trace.write_text(finding.diagram, encoding="utf-8")
             raise InvariantBroken("the check found a fault", who="check", got=finding.line())
+    if not as_json:
+        say(summary(findings))
 
 
 def _found(
     option: tuple[str, ...], variant: tuple[str, ...], states: int, depth: int | None, *, large: bool
 ) -> Iterator[Finding]:
-    for name in option or (*sorted(OPTIONS), WORKING):
-        if name == WORKING:
-            yield from search_at_work(states=states, depth=depth)
+    for name in option or (*sorted(OPTIONS), *THEMES):
+        if name in THEMES:
+            yield from search_theme(name, states=states, depth=depth)
             continue
         for kind in map(Variant, variant or [each.value for each in Variant]):
             if OPTIONS[name] in kind.options:

@@ -1,0 +1,129 @@
+"""Worlds that belong to no trust option: where modules work, lists, and what else people agree on; by theme.
+
+Each world has some of what may happen, and is searched to its end; together those of a theme have all of it. What is
+known not to hold there must be found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from ..protocol.messages import TrustOption
+from .attacks import Known
+from .intruder import Power
+from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
+from .operating import Budget, Operating
+from .scenario import Scenario
+from .state import Limits, Variant
+from .work_invariants import what_is_settled_is_what_was_paid
+
+B = Budget
+O = TrustOption  # noqa: E741 - as B
+
+
+class Weakness(NamedTuple):
+    """What is known not to hold, and the world in which it is found.
+
+    Attributes:
+        known: by whom, and what it breaks.
+        make: the world.
+
+    """
+
+    known: Known
+    make: Callable[[], Scenario]
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Worlds that have something in common.
+
+    Attributes:
+        who: of whom they are, in the place of a kind of unit.
+        worlds: by name.
+        weaknesses: that must be found.
+
+    """
+
+    who: str
+    worlds: Mapping[str, Callable[[], Scenario]]
+    weaknesses: tuple[Weakness, ...] = ()
+
+
+AT_WORK: Final[dict[str, Callable[[], Operating]]] = {
+    "business": lambda: Operating({B.CRASHES: 1, B.WISHES: 1, B.CANCELS: 1}, runs=(2, 2, 0)),
+    "payloads": lambda: Operating({B.CRASHES: 1, B.PAYLOADS: 1}, runs=(2, 2, 0)),
+    "instructions": lambda: Operating({B.CRASHES: 1, B.INSTRUCTIONS: 1}, runs=(2, 2, 0)),
+    "two sessions": lambda: Operating({B.WISHES: 1}, runs=(2, 1, 1)),
+    "strangers": lambda: Operating({B.WISHES: 1}, runs=(1, 1, 1), talk=2),
+    "resets": lambda: Operating({B.ORDERED: 1, B.BY_HAND: 1, B.ANEW: 1}, runs=(2, 1, 1)),
+    "resets and crashes": lambda: Operating({B.CRASHES: 1, B.ORDERED: 1, B.BY_HAND: 1, B.ANEW: 1}, runs=(2, 2, 0)),
+    "old stores": lambda: Operating({B.PAYLOADS: 1, B.COPIES: 1, B.RESTORED: 1}, runs=(2, 2, 0)),
+    "old stores and resets": lambda: Operating({B.BY_HAND: 1, B.ANEW: 1, B.COPIES: 1, B.RESTORED: 1}, runs=(2, 2, 0)),
+    "symmetric keys": lambda: Operating({B.CRASHES: 1, B.KEYS: 1, B.USES: 1, B.LATE: 1}, runs=(2, 2, 0)),
+    "lost and revoked": lambda: Operating(
+        {B.LOST: 1, B.LOST_BUT_KNOWN: 1, B.DISABLED: 1, B.REVOKED: 1, B.BANK_REVOKED: 1}, runs=(2, 2, 0)
+    ),
+    "beats": lambda: Operating({B.CRASHES: 1, B.BEATS: 1}, runs=(1, 1, 0)),
+    "lists": lambda: Operating({B.LISTED: 1, B.LISTED_BEFORE: 1}, runs=(2, 2, 0)),
+    "lists and crashes": lambda: Operating({B.CRASHES: 1, B.LISTED: 1, B.LISTED_BEFORE: 1}, runs=(2, 1, 0)),
+}
+"""Worlds in which a module works."""
+_COUNTERLESS: Final = Weakness(
+    Known(
+        "somebody who puts back a copy of the module's store that is younger than its last contact",
+        what_is_settled_is_what_was_paid.__name__,
+    ),
+    lambda: Operating({B.WISHES: 1, B.COPIES: 1, B.RESTORED: 1}, runs=(2, 2, 0)),
+)
+"""Of a module without a monotonic counter (S4)."""
+
+
+def _module_with_a_list(option: TrustOption) -> Callable[[], Listing]:
+    """Its list names the rival, which is no defence of any of these options otherwise."""
+    limits = Limits(module=1, first=1, second=1)
+    return lambda: Listing(option, Lists(at_module=True), frozenset({Power.RIVAL}), limits=limits)
+
+
+LISTS: Final[dict[str, Callable[[], Listing]]] = {
+    "given to a unit": lambda: Listing(
+        O.CERTIFICATES, Lists(given=(1, 3, 4), times=2), limits=Limits(module=1, first=2, second=0, resets=0)
+    ),
+    "given to a unit that serves": lambda: Listing(
+        O.CERTIFICATES,
+        Lists(given=(1, 3), times=2),
+        variant=Variant.NETWORKED,
+        limits=Limits(module=1, first=1, second=0, resets=0),
+    ),
+    "known to units, a stolen identity": lambda: Listing(
+        O.CERTIFICATES,
+        Lists(at_units=3, given=(1,), times=1),
+        frozenset({Power.IDENTITY}),
+        limits=Limits(module=1, first=2, second=1),
+    ),
+    "known to the module, by certificates": _module_with_a_list(O.CERTIFICATES),
+    "known to the module, one way": _module_with_a_list(O.CERTIFICATES_ONE_WAY),
+    "known to the module, by a cable": _module_with_a_list(O.PHYSICAL),
+}
+"""Worlds with the manufacturer's revocation lists."""
+_MEANWHILE: Final = Weakness(
+    Known(
+        "somebody whose session had begun before the unit was given the list",
+        s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile.__name__,
+    ),
+    lambda: Listing(
+        O.CERTIFICATES,
+        Lists(given=(3,), times=1),
+        variant=Variant.NETWORKED,
+        limits=Limits(module=1, first=1, second=0, resets=0, crashes=0),
+    ),
+)
+"""A session goes by the list with which it began."""
+
+THEMES: Final[dict[str, Theme]] = {
+    "at-work": Theme("central system", AT_WORK, (_COUNTERLESS,)),
+    "lists": Theme("unit and module", LISTS, (_MEANWHILE,)),
+}
+"""By name, which stands in the place of a trust option."""
