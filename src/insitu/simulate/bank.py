@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -12,15 +12,13 @@ from ..protocol.keys.requests import read_request
 from ..protocol.messages import CardRole, TrustOption
 from ..protocol.stores.registry import CommandKind
 from ..shell.operator import import_crl, order_key
+from .chance import Chance
 from .host import Host
 from .plan import Trouble
 from .power import PowerCut
 from .site import Site
 from .technician import Technician
-
-if TYPE_CHECKING:
-    from .chance import Chance
-    from .world import World
+from .world import World
 
 MODULES: Final = 25
 """That one customer has at most: a card's log grows, and each of its uses takes the longer."""
@@ -55,7 +53,6 @@ class Bank:
             world.manufacturer.take_tickets(self.technician.card.order_tickets(job))
         for site in self.sites:
             site.deliver()
-            world.sites[site.serial] = site
 
     def _certify_host(self) -> None:
         self.technician.certify(CardRole.CENTRAL, self._key.subject, self._key.public)

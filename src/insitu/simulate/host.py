@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.parties.central_data import ModuleContacted
@@ -16,9 +16,7 @@ from .machine import Machine
 from .plan import Trouble
 from .power import PowerCut
 from .stores import InMemory
-
-if TYPE_CHECKING:
-    from .world import World
+from .world import World
 
 LIMIT: Final = 50_000
 """Minor units up to which hosts approve."""
@@ -96,7 +94,9 @@ class Host:
         )
 
     def _served(self) -> CentralProgram:
-        return CentralProgram(self.central, self.address, tell=lambda line: self.world.see_line(self.machine, line))
+        return CentralProgram(
+            self.central, self.address, tell=lambda line: self.world.see_line(self.machine.name, line)
+        )
 
     async def run(self) -> None:
         """Its program, from the start."""
@@ -112,6 +112,6 @@ class Host:
         return PayOut(number=asked.number, approved=approved, amount=amount, reference=f"{serial}/{asked.number}")
 
     def _show(self, note: object) -> None:
-        self.world.see_note(self.machine, note)
+        self.machine.note(note)
         if isinstance(note, ModuleContacted):
             self.world.see(ModuleAdmitted(self.machine.name, note.entry))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING
 
 from ..protocol.engine import InsituError
 from ..protocol.keys.codes import DECIMAL, write_symbols
@@ -16,9 +14,7 @@ from ..shell.module import Module
 from ..transports.errors import TransportError
 from ..transports.links import Address, Link, serve_links
 from .machine import HERE, Machine
-
-if TYPE_CHECKING:
-    from .site import Site
+from .terminal import Terminal
 
 TAN_DIGITS = 16
 
@@ -31,12 +27,12 @@ class Impostor:
 
     """
 
-    def __init__(self, site: Site) -> None:
-        self.place = f"{site.serial}/impostor"
-        self.machine = Machine(site.world, self.place)
-        self._site = site
+    def __init__(self, terminal: Terminal) -> None:
+        self.place = terminal.impostor_place
+        self.machine = Machine(terminal.world, self.place)
+        self._terminal = terminal
         self._chance = self.machine.chance
-        site.world.network.places[self.place] = self.machine
+        terminal.world.network.places[self.place] = self.machine
 
     async def run(self) -> None:
         """It answers whoever comes, each time as a module that was never personalized."""
@@ -46,16 +42,16 @@ class Impostor:
 
     async def _meet(self, link: Link) -> None:
         with suppress(InsituError, TransportError):
-            await self._module().meet_unit(link.stream, self._site.option, wired=link.attests_wired)
+            await self._module().meet_unit(link.stream, self._terminal.option, wired=link.attests_wired)
 
     def _module(self) -> Module:
-        draw, world = self._chance.draw, self._site.world
+        draw, world = self._chance.draw, self._terminal.world
         maker = Manufacturer(MemoryVault(draw, repeatable=True), entropy=draw, now=world.now)
         root = maker.establish("Maker")
         module = Module(
             MemoryVault(draw, repeatable=True),
             enter=lambda _: write_symbols(f"{self._chance.whole(0, 10**TAN_DIGITS - 1):0{TAN_DIGITS}d}", DECIMAL),
-            mobile=LocalPort(tell=partial(world.see_line, self.machine)).open,
+            mobile=LocalPort(tell=self.machine.tell).open,
             entropy=draw,
             now=world.now,
             steady=world.uptime,
@@ -64,6 +60,6 @@ class Impostor:
         def certify(made: IdentityMade) -> bytes:
             return maker.certify_identity(made.serial, made.key.public)
 
-        module.initialize(self._site.serial, root, certify, shipped_key=draw(16))
+        module.initialize(self._terminal.serial, root, certify, shipped_key=draw(16))
         module.agree_on(draw(16).hex().encode())
         return module

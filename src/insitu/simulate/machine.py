@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 import trio
 
 from ..protocol.engine import InsituError
 from ..transports.errors import TransportError
 from .power import PowerCut
-
-if TYPE_CHECKING:
-    from .world import World
+from .surroundings import Surroundings
 
 HERE: ContextVar[Machine] = ContextVar("machine")
 """The machine on which a task runs."""
@@ -33,7 +30,7 @@ class Machine:
 
     """
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: Surroundings, name: str) -> None:
         self.world = world
         self.name = name
         self.on = False
@@ -56,11 +53,11 @@ class Machine:
 
     def note(self, shown: object) -> None:
         """Something that its program shows."""
-        self.world.see_note(self, shown)
+        self.world.see_note(self.name, shown)
 
     def tell(self, line: str) -> None:
         """A line for people that its program writes."""
-        self.world.see_line(self, line)
+        self.world.see_line(self.name, line)
 
     def at_power_cut(self, unplug: Callable[[], None]) -> None:
         """Have this called when power goes, before anything of the program can notice."""

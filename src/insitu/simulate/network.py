@@ -8,19 +8,17 @@ links for later. A link that nobody is in carries bytes in order; it may still b
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
 from ..transports.addresses import Address
 from ..transports.errors import ConnectionRefused
+from .chance import Chance
 from .machine import HERE, Machine
 from .plan import Trouble
 from .serial_line import lay_serial_line
-
-if TYPE_CHECKING:
-    from .chance import Chance
-    from .world import World
+from .surroundings import Surroundings
 
 LATENCY: Final = 0.02
 """Seconds that a message takes where nothing is wrong."""
@@ -41,7 +39,7 @@ class Network:
 
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Surroundings) -> None:
         self.world = world
         self.chance = world.chance.of("network")
         self.places: dict[str, Machine] = {}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -24,11 +24,9 @@ from ..shell.job_list import JobList, Modules
 from ..shell.unit_service import UnitService
 from ..shell.visit import Rules
 from ..transports.links import Address
+from .card_holders import CardHolders
 from .history import ChannelSecured
-
-if TYPE_CHECKING:
-    from .site import Site
-    from .technician import Technician
+from .terminal import Terminal
 
 R = TypeVar("R")
 
@@ -81,7 +79,7 @@ class Office:
     """Where the unit in the network stands.
 
     Args:
-        technician: whose card it has.
+        holders: whose card it has.
 
     Attributes:
         option: the trust option that it pins; None: there is no such unit.
@@ -89,33 +87,37 @@ class Office:
 
     """
 
-    def __init__(self, technician: Technician) -> None:
-        world, self._technician = technician.world, technician
-        self._chance = technician.machine.chance.of("office")
+    def __init__(self, holders: CardHolders) -> None:
+        world, self._holders = holders.world, holders
+        self._chance = holders.machine.chance.of("office")
         options = [each for each in LISTENING if each in world.plan.options]
         there_is_one = self._chance.happens(world.plan.networked)
         self.option = self._chance.one_of(options) if options and there_is_one else None
         self._by_list = self._chance.happens(0.5)
         self._draws = self._chance.of("draws").draw
         self._agreed: set[str] = set()
-        self._waiting: dict[str, Site] = {}
-        self.address = Address("memory", f"{technician.machine.name}/office")
-        world.network.places[self.address.place] = technician.machine
+        self._waiting: dict[str, Terminal] = {}
+        self.address = Address("memory", f"{holders.machine.name}/office")
+        world.network.places[self.address.place] = holders.machine
 
-    def expect(self, site: Site) -> None:
+    def hears(self, terminal: Terminal) -> bool:
+        """Whether this module calls here, instead of being visited, or besides (`is_racing`)."""
+        return terminal.may_call and terminal.option is self.option
+
+    def expect(self, terminal: Terminal) -> None:
         """A module is to be personalized, and calls."""
-        self._waiting[site.serial] = site
+        self._waiting[terminal.serial] = terminal
 
     async def run(self) -> None:
         """The service's program beside the technician's, from the start; and the people."""
-        technician, option = self._technician, self.option
+        holders, option = self._holders, self.option
         if option is None:
             return
-        machine, card = technician.machine, technician.card
+        machine, card = holders.machine, holders.card
         about: dict[str, Any] = {"entropy": self._draws, "now": machine.now, "show": self._show}
-        rules = Rules(technician.central, Listed(machine.now) if self._by_list else None, seconds=300)
+        rules = Rules(holders.central, Listed(machine.now) if self._by_list else None, seconds=300)
         desk = Desk(card, machine.now)
-        book = technician.book if option in (TrustOption.SECRET, TrustOption.TAN) else None
+        book = holders.book if option in (TrustOption.SECRET, TrustOption.TAN) else None
         service = UnitService(desk, card, option, rules, book=book, tell=machine.tell, blocking=False, **about)
         try:
             service.check()
@@ -132,33 +134,33 @@ class Office:
 
     def _serve_people(self) -> None:
         """People see what waits for them."""
-        for serial, site in tuple(self._waiting.items()):
-            if site.serial != serial or site.module is None or site.module.state is ModuleState.OPERATING:
+        for serial, terminal in tuple(self._waiting.items()):
+            if terminal.serial != serial or terminal.module is None or terminal.module.state is ModuleState.OPERATING:
                 del self._waiting[serial]
                 continue
             try:
-                self._prepare(site)
+                self._prepare(terminal)
             except InsituError as error:
-                self._technician.machine.tell(str(error))
-        self._technician.look_at_log()
+                self._holders.machine.tell(str(error))
+        self._holders.look_at_log()
 
-    def _prepare(self, site: Site) -> None:
-        technician = self._technician
-        technician.book.unlock(site.serial)
-        if self.option is TrustOption.SECRET and site.serial not in self._agreed:
-            technician.book.agree(site.serial, site.secret)
-            self._agreed.add(site.serial)
+    def _prepare(self, terminal: Terminal) -> None:
+        holders = self._holders
+        holders.book.unlock(terminal.serial)
+        if self.option is TrustOption.SECRET and terminal.serial not in self._agreed:
+            holders.book.agree(terminal.serial, terminal.secret)
+            self._agreed.add(terminal.serial)
         if self.option is TrustOption.TAN:
-            technician.issue_tan(site, anew=self._chance.happens(0.1))
+            holders.issue_tan(terminal, anew=self._chance.happens(0.1))
         if not self._by_list:
-            technician.approve(CardRole.MODULE, site.serial)
+            holders.approve(CardRole.MODULE, terminal.serial)
             return
-        for job in technician.card.record.jobs:
-            if job.subject == site.serial and job.public_key is not None:
-                technician.have_approved(job)
+        for job in holders.card.record.jobs:
+            if job.subject == terminal.serial and job.public_key is not None:
+                holders.have_approved(job)
 
     def _show(self, note: object) -> None:
-        technician = self._technician
-        technician.see(note)
+        holders = self._holders
+        holders.see(note)
         if isinstance(note, Secured) and self.option is not None:
-            technician.world.see(ChannelSecured(self.option, note))
+            holders.world.see(ChannelSecured(self.option, note))

@@ -8,7 +8,7 @@ without any, in which every module must come to operate and serve a customer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from .bank import MODULES, Bank
 from .history import PayloadSealed, Violation
 from .mishaps import Mishaps
 from .plan import Plan, Trouble
+from .site import Site
 from .world import World
 
 PATIENCE_SECONDS: Final = 2 * 3600.0
@@ -141,15 +142,15 @@ async def _live(plan: Plan, also: Callable[[str], None] | None) -> Verdict:
     world = World(plan, also)
     calm_since = 0.0
     with world.scope, _overheard(world):
-        _settle(world)
+        banks = _settled(world)
         async with trio.open_nursery() as nursery:
-            for bank in world.banks:
+            for bank in banks:
                 bank.open(nursery)
-            Mishaps(world).begin(nursery)
+            Mishaps(world, banks).begin(nursery)
             await trio.sleep(plan.hours * 3600)
             calm_since = trio.current_time()
-            _calm_down(world)
-            await _all_finish(world)
+            _calm_down(world, banks)
+            await _all_finish(world, [site for bank in banks for site in bank.sites])
             nursery.cancel_scope.cancel()
     ended = trio.current_time()
     return Verdict(
@@ -166,30 +167,27 @@ async def _live(plan: Plan, also: Callable[[str], None] | None) -> Verdict:
     )
 
 
-def _settle(world: World) -> None:
-    count, plan = 0, world.plan
-    while count < plan.modules:
-        modules = min(MODULES, plan.modules - count)
-        world.banks.append(Bank(world, len(world.banks) + 1, modules))
-        count += modules
+def _settled(world: World) -> list[Bank]:
+    left = range(world.plan.modules, 0, -MODULES)
+    return [Bank(world, number, min(MODULES, modules)) for number, modules in enumerate(left, 1)]
 
 
-def _calm_down(world: World) -> None:
+def _calm_down(world: World, banks: Sequence[Bank]) -> None:
     """Whatever was wrong is put right, once."""
     world.calm = True
     world.trace.write("world", "calms down")
     for machine in world.machines:
         machine.ahead = 0
-    for bank in world.banks:
+    for bank in banks:
         bank.enable_all()
 
 
-async def _all_finish(world: World) -> None:
+async def _all_finish(world: World, sites: Sequence[Site]) -> None:
     """Every module operates, serves a customer, and owes nobody anything."""
     with trio.move_on_after(PATIENCE_SECONDS):
-        while any(not site.has_finished for site in world.sites.values()):
+        while any(not site.has_finished for site in sites):
             await trio.sleep(LOOK_SECONDS)
         return
-    stuck = [site for site in world.sites.values() if not site.has_finished]
+    stuck = [site for site in sites if not site.has_finished]
     text = ", ".join(f"{site.serial} ({site.standing})" for site in stuck[:5])
-    world.fail(Violation("liveness", f"{len(stuck)} of {len(world.sites)} modules never finish: {text}"))
+    world.fail(Violation("liveness", f"{len(stuck)} of {len(sites)} modules never finish: {text}"))

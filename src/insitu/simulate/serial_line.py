@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -12,19 +12,17 @@ from ..transports.faulty import Faults, FaultyStream
 from ..transports.memory import MemoryStream, memory_pair
 from ..transports.serial.arq import Timing
 from ..transports.serial.link import SerialLink, SerialListener
+from .chance import Chance
 from .machine import Machine
 from .plan import Trouble
-
-if TYPE_CHECKING:
-    from .chance import Chance
-    from .world import World
+from .surroundings import Surroundings
 
 TIMING: Final = Timing(baud=115_200)
 LARGEST: Final = (1 << 32) - 1
 
 
 async def lay_serial_line(
-    world: World, caller: Machine, called: Machine, chance: Chance
+    world: Surroundings, caller: Machine, called: Machine, chance: Chance
 ) -> tuple[trio.abc.Stream, trio.abc.Stream]:
     """Call the other end over a new line; the end here, the end there.
 
@@ -64,7 +62,7 @@ async def lay_serial_line(
     return link, accepted[0]
 
 
-def _faults(world: World, caller: Machine) -> Faults:
+def _faults(world: Surroundings, caller: Machine) -> Faults:
     rate = 0.0 if world.calm else world.plan.of(Trouble.NOISE)
     if not rate:
         return Faults()

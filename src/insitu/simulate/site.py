@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -23,16 +23,14 @@ from ..shell.programs import ModuleProgram
 from ..transports.links import Address, serve_links
 from ..transports.memory import memory_pair
 from .history import ChannelSecured, ModuleWrote, PayOutShown, SecretServed, StoreFound
+from .host import Host
 from .impostor import Impostor
-from .machine import Machine
 from .plan import Trouble
 from .stores import InFile, InMemory, Store
-from .world import CARD_NUMBERS, SECRET_WORDS
-
-if TYPE_CHECKING:
-    from .host import Host
-    from .technician import Technician
-    from .world import World
+from .surroundings import CARD_NUMBERS
+from .technician import Technician
+from .terminal import Terminal
+from .world import World
 
 TRADE_SECONDS: Final = 60.0
 """Between two customers."""
@@ -44,39 +42,27 @@ WAITING: Final = 1000
 """Requests of the controller that may wait."""
 
 
-class Site:
-    """A cash machine.
+class Site(Terminal):
+    """A cash machine, from inside.
 
     Attributes:
-        option: its trust option.
         host, technician: of its bank.
-        port: where a mobile is plugged in.
+        store: the durable state of its module.
+        record: as that is now.
         impostor: somebody else's machine with its serial number.
-        module: as its program has it now.
-        envelope: the last TAN that came, as it stands in it.
-        displayed: the key that the module shows to people, an uncompressed point.
-        is_racing: where it calls a unit in the network, a technician comes as well.
         served: how many authorizations were answered since the world is calm.
 
     """
 
     def __init__(self, world: World, serial: str, host: Host, technician: Technician) -> None:
-        self.world = world
-        self.serial = serial
+        super().__init__(world, serial)
         self.host = host
         self.technician = technician
-        self.machine = Machine(world, serial)
-        self.chance = self.machine.chance.of("controller")
-        self.option = self.chance.one_of(world.plan.options)
+        technician.terminals[serial] = self
         self.impostor = Impostor(self)
-        self.port = Address("memory", f"{serial}/port")
         self.store = self._new_store()
         self.record: ModuleRecord | None = None
-        self.module: Module | None = None
-        self.envelope = ""
-        self.displayed = b""
         self.shipped_key = self.chance.draw(16)
-        self.secret = f"{SECRET_WORDS}{serial}".encode()
         self.served = 0
         self._draws = self.machine.chance.of("draws").draw
         self._pace = partial(self.chance.between, 0.5, 1.5)
@@ -86,9 +72,6 @@ class Site:
         self._modules = 0
         self._offline_since = 0.0
         self._must_reset = False
-        place = self.chance.of("place")
-        self._may_call = place.happens(world.plan.networked)
-        self.is_racing = place.happens(world.plan.racing)
         world.network.places[serial] = world.network.places[self.port.place] = self.machine
         world.network.private.add(self.port.place)
         if self.chance.happens(world.plan.serial):
@@ -125,7 +108,7 @@ class Site:
         """From the start."""
         self.store.spared = False
         with self._opened() as vault:
-            port = LocalPort(tell=partial(self.world.see_line, self.machine))
+            port = LocalPort(tell=self.machine.tell)
             try:
                 self.module = module = self._embedded(vault, port)
             except (RolledBack, CounterAhead) as error:
@@ -135,9 +118,9 @@ class Site:
                 module,
                 Address("memory", self.serial),
                 self.option,
-                unit=self.technician.office.address if self.calls_unit else None,
+                unit=self.technician.office.address if self.technician.office.hears(self) else None,
                 central=self.host.address,
-                tell=partial(self.world.see_line, self.machine),
+                tell=self.machine.tell,
                 jitter=self._pace,
             )
             self._asked, self._requests = trio.open_memory_channel[str](WAITING)
@@ -165,7 +148,7 @@ class Site:
         except (StoreFailed, ErasureFailed):  # the disk did not do its work: it is tried again
             raise
         except InsituError as error:
-            self.world.see_line(self.machine, str(error))
+            self.machine.tell(str(error))
             self.world.see(StoreFound(self.serial, self.store.can_lie))
             self._replace()
             return self.store.open()
@@ -175,7 +158,7 @@ class Site:
         self._modules += 1
         self.serial, self.record = f"{self.machine.name}-{self._modules}", None
         self.world.trace.write(self.machine.name, f"is replaced by {self.serial}")
-        self.world.sites[self.serial] = self
+        self.technician.terminals[self.serial] = self
         self.world.network.places[self.serial] = self.machine
         self.store = InMemory(self.machine, self._wrote, f"store {self._modules}")
         if self.option is TrustOption.TICKET:  # none is left
@@ -227,7 +210,7 @@ class Site:
         try:
             await module.at_work.use(SecretUsage.MAC, Cmac(b"data"))
         except InsituError as error:
-            self.world.see_line(self.machine, str(error))
+            self.machine.tell(str(error))
         else:
             if held is not None:
                 self.world.see(SecretServed(self.serial, held.not_after, self.world.now()))
@@ -253,11 +236,6 @@ class Site:
                 self._must_reset = True
             if self._must_reset and module.state is ModuleState.OPERATING:
                 self.reset_by_hand("it cannot work")
-
-    @property
-    def calls_unit(self) -> bool:
-        """Whether it calls a unit in the network, instead of being visited, or besides (`is_racing`)."""
-        return self._may_call and self.option is self.technician.office.option
 
     @property
     def has_finished(self) -> bool:
@@ -291,7 +269,7 @@ class Site:
     # What is seen
 
     def _show(self, note: object) -> None:
-        self.world.see_note(self.machine, note)
+        self.machine.note(note)
         match note:
             case KeyMade(key):
                 self.displayed = key.public.data

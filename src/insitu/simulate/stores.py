@@ -10,7 +10,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 
@@ -20,13 +20,11 @@ from ..protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
 from ..protocol.stores.counter import FileCounter
 from ..protocol.stores.sealed import Cost, StoreKind
 from ..protocol.stores.secret import Secret
+from .chance import Chance
 from .disk import CrashDisk
+from .machine import Machine
 from .plan import Trouble
 from .power import PowerCut
-
-if TYPE_CHECKING:
-    from .chance import Chance
-    from .machine import Machine
 
 STORE: Final = Path("/store/module")
 COUNTER: Final = Path("/token/count")
@@ -84,7 +82,7 @@ class Store(ABC):
             if found == begun and found is not None:
                 self._acknowledge(found, vault)
             else:
-                self.machine.world.see_other_store(self.machine, may_be=self.can_lie)
+                self.machine.world.see_other_store(self.machine.name, may_be=self.can_lie)
                 self.promised = found
         return vault
 
@@ -274,7 +272,7 @@ class InFile(Store):
         disk.written.clear()
         left = {each.kept for each in disk.contents} & self._past - {now}
         if left and not self.can_lie:
-            self.machine.world.see_remains(self.machine)
+            self.machine.world.see_remains(self.machine.name)
         self._past = {now, *left}
 
 

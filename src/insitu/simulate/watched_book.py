@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..protocol.keys.vault import Vault
 from ..protocol.stores.secret import Entropy
 from ..shell.book import Book
 from .history import TanTried
-
-if TYPE_CHECKING:
-    from .world import World
+from .surroundings import Surroundings
 
 
 class WatchedBook(Book):
     """A book that tells which TANs are tried."""
 
-    def __init__(self, world: World, vault: Vault, entropy: Entropy, now: Callable[[], int]) -> None:
+    def __init__(self, world: Surroundings, vault: Vault, entropy: Entropy, now: Callable[[], int]) -> None:
         super().__init__(lambda: vault, entropy=entropy, now=now)
         self._world = world
 
