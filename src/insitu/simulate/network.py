@@ -8,6 +8,7 @@ links for later. A link that nobody is in carries bytes in order; it may still b
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Final
 
 import trio
@@ -125,7 +126,9 @@ class End(trio.abc.Stream):
     def __init__(self, line: _Line, machine: Machine) -> None:
         self._line = line
         self._machine = machine
-        self._arriving: deque[tuple[float, bytes]] = deque()
+        self._arrived: deque[bytes] = deque()
+        self._on_its_way = 0
+        self._earliest = 0.0
         self._held: bytes | None = None
         self._changed = trio.Event()
         self._closed = False
@@ -185,8 +188,13 @@ class End(trio.abc.Stream):
         line = self._line
         if line.world.befalls(Trouble.DELAY, line.chance, self.name):
             delay += line.chance.pause(3.0)
-        earliest = self._arriving[-1][0] if self._arriving else 0.0
-        self._arriving.append((max(trio.current_time() + delay, earliest), _framed(frame)))
+        self._earliest = max(trio.current_time() + delay, self._earliest)
+        self._on_its_way += 1
+        line.world.clock.at(self._earliest, partial(self._take_in, _framed(frame)))
+
+    def _take_in(self, framed: bytes) -> None:
+        self._on_its_way -= 1
+        self._arrived.append(framed)
         self.wake()
 
     def _tampered(self, frame: bytes) -> list[tuple[End, bytes]]:
@@ -222,25 +230,17 @@ class End(trio.abc.Stream):
             self._machine.check_power()
             if self._closed:
                 raise trio.ClosedResourceError("this end was closed")
-            if self._arriving and self._arriving[0][0] <= trio.current_time():
-                frame = self._arriving.popleft()[1]
+            if self._arrived:
+                frame = self._arrived.popleft()
                 if not waited:
                     await trio.lowlevel.checkpoint()
                 return frame
-            if self._line.broken and not self._arriving:  # what was sent before still comes
+            if self._line.broken and not self._on_its_way:  # what was sent before still comes
                 raise trio.BrokenResourceError(self._line.broken)
-            if self.other.ended and not self._arriving:
+            if self.other.ended and not self._on_its_way:
                 return b""
-            await self._look_again()
-            waited = True
-
-    async def _look_again(self) -> None:
-        """Wait until the next frame is here, or something else has changed."""
-        if self._arriving:
-            with trio.move_on_at(self._arriving[0][0]):
-                await self._changed.wait()
-        else:
             await self._changed.wait()
+            waited = True
 
     async def aclose(self) -> None:
         """The other end reads what was sent, and then the end; where the line stalls, nothing."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -21,6 +20,7 @@ import trio
 from ..protocol.channel.records import Records
 from ..protocol.parties import card_people
 from .bank import MODULES, Bank
+from .clock import JumpingClock
 from .history import PayloadSealed, Violation
 from .mishaps import Mishaps
 from .plan import Plan, Trouble
@@ -71,31 +71,8 @@ def run_world(plan: Plan, also: Callable[[str], None] | None = None) -> Verdict:
 
     """
     with repeatable(plan.seed):
-        return trio.run(partial(_live, plan, also), clock=JumpingClock())
-
-
-class JumpingClock(trio.abc.Clock):
-    """Time passes only when nobody has anything to do: then it is the next deadline, at once.
-
-    trio's own MockClock does the same in two turns of the loop, and asks the real clock each time.
-    """
-
-    def __init__(self) -> None:
-        self._time = 0.0
-
-    def start_clock(self) -> None:
-        """Nothing to be done."""
-
-    def current_time(self) -> float:
-        """Seconds since the run began."""
-        return self._time
-
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Called when all tasks wait: until `deadline`, which is now."""
-        if deadline < inf:
-            self._time = max(self._time, deadline)
-            return 0.0
-        return inf
+        clock = JumpingClock()
+        return trio.run(partial(_live, plan, clock, also), clock=clock)
 
 
 @contextmanager
@@ -138,8 +115,8 @@ async def _run_in_place(function: Callable[..., Any], *arguments: Any, **_: Any)
     return function(*arguments)
 
 
-async def _live(plan: Plan, also: Callable[[str], None] | None) -> Verdict:
-    world = World(plan, also)
+async def _live(plan: Plan, clock: JumpingClock, also: Callable[[str], None] | None) -> Verdict:
+    world = World(plan, clock, also)
     calm_since = 0.0
     with world.scope, _overheard(world):
         banks = _settled(world)

@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from .chance import Chance
+from .clock import JumpingClock
 from .history import History, LineWritten, MessageSeen, RemainsFound, StoreFound, Violation
 from .invariants import check
 from .plan import Plan, Trouble
@@ -31,6 +32,7 @@ class Surroundings:
 
     Args:
         plan: what the world is like.
+        clock: of this run of trio.
         also: gets each line of the trace.
 
     Attributes:
@@ -42,8 +44,9 @@ class Surroundings:
 
     """
 
-    def __init__(self, plan: Plan, also: Callable[[str], None] | None = None) -> None:
+    def __init__(self, plan: Plan, clock: JumpingClock, also: Callable[[str], None] | None = None) -> None:
         self.plan = plan
+        self.clock = clock
         self.chance = Chance(f"world/{plan.seed}")
         self._began = trio.current_time()
         self.trace = Trace(self._elapsed, also)

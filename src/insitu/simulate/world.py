@@ -9,6 +9,7 @@ import trio
 from ..protocol.keys.vault import MemoryVault
 from ..shell.manufacturer import Manufacturer
 from ..transports.links import lay_memory_lines
+from .clock import JumpingClock
 from .machine import Machine
 from .network import Network
 from .plan import Plan
@@ -25,9 +26,9 @@ class World(Surroundings):
 
     """
 
-    def __init__(self, plan: Plan, also: Callable[[str], None] | None = None) -> None:
+    def __init__(self, plan: Plan, clock: JumpingClock, also: Callable[[str], None] | None = None) -> None:
         """See Surroundings."""
-        super().__init__(plan, also)
+        super().__init__(plan, clock, also)
         self.network = Network(self)
         lay_memory_lines(self.network.lay)
         self.machines: list[Machine] = []
