@@ -1,28 +1,29 @@
 """Small mistakes made on purpose, one at a time: does a test notice? `make mutation` (minutes).
 
-`python tests/mutation.py PART [--sample N] [--seed S] [--jobs J] [--json]`, where PART is engine, codec, channel or
-parties. What counts as a mistake, plugins/mutants.py says; which tests are asked, plugins/own_tests.py. Nothing is
-written into the sources. Prints the mutants that nothing noticed, and the score; plugins/mutants_left.toml says of
-which ones nothing can come, and why.
+`python tests/mutation.py PART [--sample N] [--seed S] [--jobs J] [--only TEXT] [--again FILE] [--json]`, where PART is
+engine, codec, channel or parties. What counts as a mistake, plugins/mutants.py says; which tests are asked,
+plugins/own_tests.py. Nothing is written into the sources. Prints the mutants that nothing noticed, and the score;
+plugins/mutants_left.toml says of which ones nothing can come, and why. What was printed, kept in a file, is tried anew
+by --again, once there are more tests.
 
 How it is fast. Everything is imported and all tests are collected once; a run of them all tells which test takes which
 line. Then a process is forked for each mutant: it puts the mutated code into the living function and runs the tests
 that take the line, quickest first, until one fails. What is made as a module is read (constants, defaults, tables)
-cannot be changed so, and what nobody noticed may have been done before the fork: for those a process is forked that
-has imported nothing of the product yet, in which the mutated module takes the place of the real one, and all tests of
-the part may run.
+cannot be changed so, and what nobody noticed may have been done before the fork: those are tried in a second process,
+which imports everything once more, and forks for each mutant of a module when that module is asked for: the child
+reads it with the mistake and goes on importing, and all tests of the part may run, first those that take a line of it.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import gc
 import importlib.abc
 import importlib.machinery
 import json
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -47,7 +48,7 @@ LEAST_SECONDS, MOST_SECONDS = 20.0, 300.0
 """A mutant whose tests take much longer than without it hangs, and is noticed by that."""
 MOST_BYTES = 4 << 30
 """Nor may it eat the machine."""
-ARGUMENTS = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+ARGUMENTS = ("-x", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
 NOTICED, NOT_NOTICED, NOT_HERE = 1, 0, 3
 """How a forked process ends; NOT_HERE: this mutant cannot be put into a living function."""
 
@@ -55,18 +56,25 @@ NOTICED, NOT_NOTICED, NOT_HERE = 1, 0, 3
 # Forks -------------------------------------------------------------------------------------------------------
 
 
-def forked(work: Callable[[], int]) -> int:
-    """The number of a silent process that does this and ends with the answer."""
+def split() -> int:
+    """Fork: the number of the new process, or 0 in it, which is silent and in a group of its own."""
     child = os.fork()
-    if child:
-        return child
-    code = NOTICED
-    try:
+    if not child:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         silent = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silent, stream)
+    return child
+
+
+def forked(work: Callable[[], int]) -> int:
+    """The number of a process that does this and ends with the answer."""
+    child = split()
+    if child:
+        return child
+    code = NOTICED
+    try:
         code = work()
     except BaseException:
         traceback.print_exc()
@@ -75,9 +83,9 @@ def forked(work: Callable[[], int]) -> int:
 
 
 def results(
-    mutants: Iterable[Mutant], jobs: int, work: Callable[[Mutant], tuple[Callable[[], int], float]]
+    mutants: Iterable[Mutant], jobs: int, begin: Callable[[Mutant], tuple[int, float]]
 ) -> Iterator[tuple[Mutant, int]]:
-    """How each mutant ended, so many at once; `work` says what its process does and how many seconds that may take."""
+    """How each mutant ended, so many at once; `begin` forks: the number, and how many seconds that may take."""
     running: dict[int, tuple[Mutant, float]] = {}
     waiting = iter(mutants)
     more = True
@@ -87,8 +95,8 @@ def results(
             if mutant is None:
                 more = False
                 break
-            todo, seconds = work(mutant)
-            running[forked(todo)] = (mutant, time.monotonic() + seconds)
+            child, seconds = begin(mutant)
+            running[child] = (mutant, time.monotonic() + seconds)
         for child, (mutant, until) in list(running.items()):
             done, status = os.waitpid(child, os.WNOHANG)
             if not done and time.monotonic() > until:
@@ -131,6 +139,12 @@ class Watched:
         found = {test for line in mutant.lines for test in by_line.get(line, ())}
         return sorted(found, key=lambda test: self.seconds[test])
 
+    def near(self) -> dict[str, list[str]]:
+        """By file, the tests that take any line of it."""
+        return {
+            name: sorted({test for tests in lines.values() for test in tests}) for name, lines in self.lines.items()
+        }
+
 
 class Server:
     """A pytest plugin in whose place of a test run all mutants are tried."""
@@ -150,7 +164,7 @@ class Server:
     def pytest_runtestloop(self, session: Any) -> bool:
         """Instead of the tests."""
         watched = self._watch(session)
-        self._told({"seconds": watched.seconds, "failed": watched.failed})
+        self._told({"seconds": watched.seconds, "near": watched.near(), "failed": watched.failed})
         if watched.failed:
             return True
         items = {item.nodeid: item for item in session.items}
@@ -158,12 +172,13 @@ class Server:
         first.config.hook.pytest_runtest_protocol(item=first, nextitem=second)  # what all tests share is made once
         functions = living({str(path) for path in self._files})
 
-        def work(mutant: Mutant) -> tuple[Callable[[], int], float]:
+        def begin(mutant: Mutant) -> tuple[int, float]:
             tests = watched.tests_of(mutant)
             seconds = sum(watched.seconds[test] for test in tests)
-            return lambda: self._try(mutant, functions, session, [items[test] for test in tests]), allowed(seconds)
+            asked = [items[test] for test in tests]
+            return forked(lambda: self._try(mutant, functions, session, asked)), allowed(seconds)
 
-        for mutant, code in results(self._mutants, self._jobs, work):
+        for mutant, code in results(self._mutants, self._jobs, begin):
             self._told([mutant.where, mutant.number, mutant.way, code])
         return True
 
@@ -258,23 +273,42 @@ def plain_hypothesis() -> None:
 # As a module is read -----------------------------------------------------------------------------------------
 
 
-class Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads the mutated module where the real one is asked for."""
+class Turned(Exception):
+    """Said in a process that has just been forked: it is the one with this mistake from now on."""
 
-    def __init__(self, path: Path, tree: ast.Module) -> None:
-        relative = path.relative_to(ROOT).with_suffix("")
-        self._name = "insitu." + ".".join(relative.parts).removesuffix(".__init__")
-        self._path = path
-        self._tree = tree
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__(str(mutant))
+        self.mutant = mutant
+
+
+class Reader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """A pytest plugin that loads the modules with mutants in them: in a fork with each mutant, and here without any.
+
+    Here no test runs; in the forks all, first those that take a line of the module, quickest first.
+    """
+
+    def __init__(
+        self, mutants: Iterable[Mutant], jobs: int, watched: dict[str, Any], told: Callable[[Any], None]
+    ) -> None:
+        self._modules: dict[str, list[Mutant]] = {}
+        for mutant in mutants:
+            self._modules.setdefault(module_name(mutant.path), []).append(mutant)
+        self._jobs = jobs
+        self._seconds: dict[str, float] = watched["seconds"]
+        self._near: dict[str, list[str]] = watched["near"]
+        self._told = told
+        self._mutant: Mutant | None = None
+        sys.meta_path.insert(0, self)
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        """Of this one module only."""
-        if fullname != self._name:
+        """Of modules with mutants, as long as none was put in."""
+        if self._mutant is not None or fullname not in self._modules:
             return None
-        is_package = self._path.name == "__init__.py"
-        spec = importlib.machinery.ModuleSpec(fullname, self, origin=str(self._path), is_package=is_package)
+        file = self._modules[fullname][0].path
+        is_package = file.name == "__init__.py"
+        spec = importlib.machinery.ModuleSpec(fullname, self, origin=str(file), is_package=is_package)
         if is_package:
-            spec.submodule_search_locations = [str(self._path.parent)]
+            spec.submodule_search_locations = [str(file.parent)]
         spec.has_location = True
         return spec
 
@@ -282,15 +316,22 @@ class Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """As usual."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the mutant."""
-        exec(compile(self._tree, str(self._path), "exec"), vars(module))
+        """Try all mutants of it, then run it; in a fork, run the mutant."""
+        mutants = self._modules[module.__name__]
+        tree = parsed(mutants[0].path.read_text(encoding="utf-8"))
+        try:
+            for mutant, code in results(mutants, self._jobs, self._begin):
+                self._told([mutant.where, mutant.number, mutant.way, code])
+        except Turned as turned:
+            self._mutant = turned.mutant
+            tree = mutated(tree, turned.mutant.number, turned.mutant.way)
+        exec(compile(tree, str(mutants[0].path), "exec"), vars(module))
 
-
-class Quickest:
-    """A pytest plugin that puts the quickest tests first."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
+    def _begin(self, mutant: Mutant) -> tuple[int, float]:
+        child = split()
+        if not child:
+            raise Turned(mutant)
+        return child, allowed(sum(self._seconds.values()))
 
     def pytest_configure(self) -> None:
         """As in the server."""
@@ -298,23 +339,25 @@ class Quickest:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """In place."""
-        items.sort(key=lambda item: self._seconds.get(item.nodeid, 0.0))
+        if self._mutant is not None:
+            near = set(self._near.get(str(self._mutant.path), ()))
+            items.sort(key=lambda item: (item.nodeid not in near, self._seconds.get(item.nodeid, 0.0)))
+
+    def pytest_runtestloop(self) -> bool | None:
+        """No tests where there is no mistake."""
+        return True if self._mutant is None else None
 
 
-def tried_anew(mutant: Mutant, tests: tuple[str, ...], seconds: dict[str, float]) -> int:
-    """Import everything with this mutant, and run all tests."""
-    import pytest
-
-    tree = parsed(mutant.path.read_text(encoding="utf-8"))
-    sys.meta_path.insert(0, Instead(mutant.path, mutated(tree, mutant.number, mutant.way)))
-    return NOT_NOTICED if pytest.main([*ARGUMENTS, *tests], plugins=[Quickest(seconds)]) == 0 else NOTICED
+def module_name(path: Path) -> str:
+    """Under which a file is imported."""
+    return "insitu." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 # All together ------------------------------------------------------------------------------------------------
 
 
-def served(part: str, mutants: Sequence[Mutant], jobs: int) -> Iterator[Any]:
-    """What the server tells, from a process of its own, so that nothing of the product is imported here."""
+def served(part: str, plugin: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
+    """What a plugin tells in a process of its own, so that nothing of the product is imported here."""
     reading, writing = os.pipe()
 
     def run() -> int:
@@ -324,9 +367,7 @@ def served(part: str, mutants: Sequence[Mutant], jobs: int) -> Iterator[Any]:
             os.write(writing, (json.dumps(what) + "\n").encode())
 
         os.close(reading)
-        return int(
-            pytest.main([*ARGUMENTS, *PARTS[part].tests], plugins=[Server(PARTS[part].files, mutants, jobs, told)])
-        )
+        return NOT_NOTICED if pytest.main([*ARGUMENTS, *PARTS[part].tests], plugins=[plugin(told)]) == 0 else NOTICED
 
     child = forked(run)
     os.close(writing)
@@ -342,6 +383,11 @@ def reasons() -> dict[tuple[str, str, str], str]:
     return {(each["file"], each["line"], way): each["why"] for each in listed for way in each["ways"]}
 
 
+def unnumbered(line: str) -> str:
+    """A printed line without the number of the line in the file, which may have become another."""
+    return re.sub(r"(?<=\.py):\d+:", "", line, count=1)
+
+
 def main() -> int:
     """Mutate one part."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -350,6 +396,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="so many mutants at once")
     parser.add_argument("--only", default="", help="mutants whose line of the report has this")
+    parser.add_argument(
+        "--again", type=Path, help="those that this file calls not noticed: what an earlier run printed"
+    )
     parser.add_argument("--json", action="store_true", help="the report as one line of JSON, the rest to stderr")
     given = parser.parse_args()
     os.chdir(ROOT)
@@ -360,48 +409,54 @@ def main() -> int:
     import pytest  # noqa: F401
     import trio  # noqa: F401
 
-    tests = PARTS[given.part].tests
     made = [mutant for path in PARTS[given.part].files for mutant in mutants_of(path)]
     asked = [mutant for mutant in made if given.only in str(mutant)]
+    if given.again:
+        left = {unnumbered(line.partition(": ")[2]) for line in given.again.read_text(encoding="utf-8").splitlines()}
+        asked = [mutant for mutant in asked if unnumbered(str(mutant)) in left]
     chosen = random.Random(given.seed).sample(asked, min(given.sample, len(asked))) if given.sample else asked
     within = [mutant for mutant in chosen if mutant.within is not None]
-    messages = served(given.part, within, given.jobs) if within else iter([{"seconds": {}, "failed": False}])
+    messages = served(given.part, lambda told: Server(PARTS[given.part].files, within, given.jobs, told))
     watched = next(messages, {"failed": True})
     if watched["failed"]:
         print("the tests fail without any mutant", file=sys.stderr)
         return 2
-    noticed: set[tuple[str, int, str]] = set()
-    for count, (where, number, way, code) in enumerate(messages, 1):
-        if code == NOTICED:
-            noticed.add((where, number, way))
-        if count % 50 == 0:
-            print(f"{len(noticed)} of {count} noticed, {time.monotonic() - begun:.0f} s", file=said, flush=True)
-    print(f"{len(noticed)} noticed in living functions, {time.monotonic() - begun:.0f} s", file=said, flush=True)
-    why, explained = reasons(), 0
-    seconds = watched["seconds"]
-    again = [each for each in chosen if (each.where, each.number, each.way) not in noticed]
-    limit = allowed(sum(seconds.values()))
-    for mutant, code in results(again, given.jobs, lambda each: (lambda: tried_anew(each, tests, seconds), limit)):
-        if code != NOT_NOTICED:
-            noticed.add((mutant.where, mutant.number, mutant.way))
-        elif (mutant.where, mutant.text, mutant.way) in why:
-            explained += 1
-        else:
-            print(f"not noticed: {mutant}", file=said, flush=True)
-    score = round(100 * len(noticed) / max(1, len(chosen) - explained), 1)
+    why = reasons()
+    left = {(each.where, each.number, each.way): each for each in chosen}
+
+    def heard(messages: Iterator[Any], words: str) -> None:
+        for count, (where, number, way, code) in enumerate(messages, 1):
+            if code == NOTICED:
+                del left[where, number, way]
+            elif code == NOT_NOTICED:
+                print(f"{words}: {left[where, number, way]}", file=said, flush=True)
+            if count % 50 == 0:
+                print(f"{len(chosen) - len(left)} noticed, {time.monotonic() - begun:.0f} s", file=said, flush=True)
+
+    heard(messages, "not noticed yet")
+    print(
+        f"{len(chosen) - len(left)} noticed in living functions, {time.monotonic() - begun:.0f} s",
+        file=said,
+        flush=True,
+    )
+    explained = {key for key, each in left.items() if (each.where, each.text, each.way) in why}
+    again = [each for key, each in left.items() if key not in explained]
+    heard(served(given.part, lambda told: Reader(again, given.jobs, watched, told)), "not noticed")
+    noticed = len(chosen) - len(left)
+    score = round(100 * noticed / max(1, len(chosen) - len(explained)), 1)
     report = {
         "part": given.part,
         "mutants": len(made),
         "tried": len(chosen),
         "seed": given.seed,
-        "noticed": len(noticed),
-        "explained": explained,
+        "noticed": noticed,
+        "explained": len(explained),
         "score": score,
         "seconds": round(time.monotonic() - begun),
     }
     print(
-        f"{given.part}: {len(noticed)} of {len(chosen)} mutants noticed, nothing can come of {explained}: {score} %; "
-        f"{len(made)} in all, {report['seconds']} s",
+        f"{given.part}: {noticed} of {len(chosen)} mutants noticed, nothing can come of {len(explained)}: "
+        f"{score} %; {len(made)} in all, {report['seconds']} s",
         file=said,
     )
     if given.json:

@@ -123,5 +123,5 @@ def test_what_is_forked_says_how_it_ended():
         "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), 60),
         "hangs": (hang, 0.2),
     }
-    codes = dict(RUNNER["results"](ends, 2, ends.__getitem__))
+    codes = dict(RUNNER["results"](ends, 2, lambda name: (RUNNER["forked"](ends[name][0]), ends[name][1])))
     assert codes == {"well": 0, "failed": 1, "raised": 1, "killed": 1, "hangs": 1}

@@ -31,11 +31,12 @@ ELSEWHERE: dict[str, Statement] = {
     "exchange": (proofs.exchange_identity, (BINDING, "tan", Side.MODULE, "SN-1")),
     "ticket key": (proofs.ticket_path, (7,)),
     "ticket": (proofs.ticket, (7, "SN-1", KEY)),
+    "reset challenge": (proofs.reset_challenge, (BINDING,)),
     "trusted issuer": (proofs.trusted_issuer, (b"cu",)),
     "log head": (proofs.log_head, (b"ca", 4, b"di", 2, 1000)),
     "log receipt": (proofs.log_receipt, ("Host", b"ca", 4, b"di", 1000)),
 }
-"""What is proved by a MAC, derived, or signed about something that outlasts channels."""
+"""What is proved by a MAC, derived, asked, or signed about something that outlasts channels."""
 OTHERS: dict[str, list[tuple[Any, ...]]] = {
     "possession": [(CHALLENGE, "SN-1", KEY), (BINDING, "SN-2", KEY), (BINDING, "SN-1", OTHER)],
     "confirmation": [
@@ -60,6 +61,7 @@ OTHERS: dict[str, list[tuple[Any, ...]]] = {
     },
     "ticket key": [(8,)],
     "ticket": [(8, "SN-1", KEY), (7, "SN-2", KEY), (7, "SN-1", OTHER)],
+    "reset challenge": [(CHALLENGE,)],
     "trusted issuer": [(b"x",)],
     "log head": [
         (b"xx", 4, b"di", 2, 1000),
