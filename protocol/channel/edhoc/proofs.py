@@ -22,7 +22,7 @@ class Claim:
 
     id_cred: bytes
     cred: bytes
-    ead: bytes
+    ead: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,3 +276,9 @@ def test_structures_are_what_the_codec_says(protected, external, payload):
     """RFC 9052 sections 4.4 and 5.3."""
     assert decode(cose.sig_structure(protected, external, payload)) == ("Signature1", protected, external, payload)
     assert decode(cose.enc_structure(protected, external)) == ("Encrypt0", protected, external)
+
+
+def test_what_is_maced_is_in_the_form_of_the_rfc():
+    """RFC 9052 section 6.3; 5 is HMAC 256/256 in RFC 9053 section 3.1."""
+    made = cose.to_be_maced(b"p", external_aad=b"a")
+    assert decode(made) == ("MAC0", b"\xa1\x01\x05", b"a", b"p")

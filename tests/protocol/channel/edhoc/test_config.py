@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from edhoc_pair import Key, Setting
 
-from insitu.protocol.channel.edhoc import Method, begin_initiator, begin_responder
+from insitu.protocol.channel.edhoc import SUITES, Method, begin_initiator, begin_responder
 from insitu.protocol.channel.edhoc.config import Entropy
 from insitu.protocol.engine import KeyKind, UsageError
 
@@ -56,6 +56,14 @@ def test_signature_keys_and_static_keys_are_told_apart():
         replace(signing.initiator_config, method=Method.STATIC)
     with pytest.raises(UsageError, match="static Diffie-Hellman key of X25519"):
         replace(signing.responder_config, methods=frozenset({Method.SIGNATURES, Method.STATIC}))
+
+    with pytest.raises(UsageError, match="a signature key of P-256 for suite 3, got Ed25519"):
+        replace(signing.initiator_config, suites=(0, 3))
+
+
+def test_all_suites_are_suites_but_no_key_serves_them_all(setting):
+    with pytest.raises(UsageError, match="authentication key"):
+        replace(setting.initiator_config, suites=tuple(SUITES))
 
 
 @pytest.mark.parametrize("size", [0, 32, 63])
