@@ -1,4 +1,7 @@
-"""The demonstration by every trust option over every link that allows it; the others are refused, with the reason."""
+"""The demonstration by every trust option over every link that allows it; the others are refused, with the reason.
+
+`make test` has each option once; `make check` has them over their other links as well.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,17 @@ ELSEWHERE = [("tcp", "certificates"), ("tcp", "tan"), ("serial", "certificates")
 """Looked at closely in test_demo.py."""
 
 
+FIRST = {trust: "serial" if trust == "physical" else "tcp" for trust in OPTIONS}
+"""The link of each option that `make test` looks at."""
+ALL = [(link, trust) for link in ("memory", "tcp", "serial") for trust in OPTIONS if (link, trust) not in ELSEWHERE]
+
+
+def is_long(link: str, trust: str) -> bool:
+    return link in DESCRIPTIONS[OPTIONS[trust]].links and link != FIRST[trust]
+
+
 @pytest.mark.parametrize(
-    ("link", "trust"),
-    [(link, trust) for link in ("memory", "tcp", "serial") for trust in OPTIONS if (link, trust) not in ELSEWHERE],
+    ("link", "trust"), [pytest.param(*one, marks=[pytest.mark.long] if is_long(*one) else []) for one in ALL]
 )
 def test_every_option_over_every_link_that_allows_it(tmp_path, link, trust):
     ran = insitu("demo", "--link", link, "--trust", trust, "--out", tmp_path / "out", "--json", "--baud", "0")

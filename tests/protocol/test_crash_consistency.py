@@ -193,10 +193,11 @@ def lives_on(life: CrashLife, disk: CrashDisk) -> None:
     assert contact(life.world, module=module).start().peer.session.state.name == "ONLINE"
 
 
-def test_life_goes_on_after_a_cut():
+@pytest.mark.parametrize("every", [18, pytest.param(7, marks=pytest.mark.long)])
+def test_life_goes_on_after_a_cut(every):
     """A sample of all calls, closer while the store is made and the module delivered."""
     steps = set()
-    for number in (*range(0, 45, 3), *range(45, calls_of_a_life(), 9)):
+    for number in (*range(0, 45, every // 3), *range(45, calls_of_a_life(), every)):
         life = CrashLife(recording=False)
         assert life.interrupted(module_life, number) is None
         moment, disk = after(life), life.disk.survivors(number)
@@ -207,8 +208,15 @@ def test_life_goes_on_after_a_cut():
     assert steps == STEPS
 
 
-@pytest.mark.parametrize("for_good", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+@pytest.mark.parametrize(
+    ("number", "for_good"),
+    [
+        pytest.param(errno.EIO, False, id="EIO once"),
+        pytest.param(errno.EIO, True, id="EIO from then on", marks=pytest.mark.long),
+        pytest.param(errno.ENOSPC, False, id="ENOSPC once", marks=pytest.mark.long),
+        pytest.param(errno.ENOSPC, True, id="ENOSPC from then on"),
+    ],
+)
 def test_a_disk_that_fails_at_a_call_is_our_error_and_life_goes_on(number, for_good):
     """Writes that fail have written half. What StoreFailed says holds: nothing has changed, whatever comes next."""
     errors = Counter[type]()
