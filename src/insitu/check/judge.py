@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from . import invariants as personal
-from . import listing
+from . import listing, standing
 from . import work_invariants as work
 from .invariants import Violation, s13_both_ends_want_the_same
 from .listing import Listing
 from .operating import Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
+from .standing import Standing
 from .state import IDLE, Move, State
 
 
@@ -42,6 +43,7 @@ RULES: Final[dict[type[Scenario], Rules]] = {
     Listing: Rules(
         listing.SeenWithLists, listing.OF_A_STATE, listing.OF_A_MOVE, listing.depends, not_held=listing.NOT_HELD
     ),
+    Standing: Rules(standing.SeenByStanding, standing.OF_A_STATE, standing.OF_A_MOVE, standing.depends),
 }
 """By the kind of world."""
 

@@ -6,7 +6,8 @@ the same bytes in whichever order everything else happened.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
 from hashlib import sha256, shake_256
@@ -17,6 +18,7 @@ from ..protocol.keys.exchange import begin_exchange
 from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import OwnVault
 from ..protocol.messages import RECORD_LIMITS, CardRecord, decode_record
+from ..protocol.parties import card_people
 from ..protocol.parties.card_data import SIGNING
 from ..protocol.parties.card_record import log_of
 from ..protocol.stores.card_log import Intent
@@ -119,8 +121,33 @@ class CheckedKeys(SoftwareKeyStore):
         return pairs, secrets, waiting, self.drawn.name, self.drawn.count
 
 
+class PowerCut(Exception):
+    """The power failed before something became durable."""
+
+
+@contextmanager
+def pins_remembered() -> Iterator[None]:
+    """What is derived from a PIN, slowly and on purpose, is derived once for each card and person."""
+    where = vars(card_people)
+    before, where["pin_verifier"] = card_people.pin_verifier, _verifier
+    try:
+        yield
+    finally:
+        where["pin_verifier"] = before
+
+
+_verifier: Final = lru_cache(maxsize=64)(card_people.pin_verifier)
+
+
 class CheckedVault(OwnVault):
-    """A vault in memory, forked at will."""
+    """A vault in memory, forked at will.
+
+    Attributes:
+        writes_left: after so many more writes the power fails; None: it does not.
+
+    """
+
+    writes_left: int | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__(CheckedKeys(name), None, frozenset())
@@ -152,6 +179,7 @@ class CheckedVault(OwnVault):
 
     def restart(self) -> None:
         """What is not durable is gone."""
+        self.writes_left = None
         self.roll_back()
         self.draw_as("rest")
 
@@ -170,6 +198,10 @@ class CheckedVault(OwnVault):
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
         """There is no medium."""
+        if self.writes_left is not None:
+            if not self.writes_left:
+                raise PowerCut
+            self.writes_left -= 1
 
 
 class CheckedRegistry(MemoryRegistry):

@@ -26,7 +26,7 @@ from .channel import CheckedSession, SymbolicHandshake
 from .memory import CheckedVault, Repeated
 from .parties import MOBILE, named
 from .values import canonical
-from .world import NOW, PINS, SERIAL, Beginning, Store, book_of, now
+from .world import PINS, SERIAL, Beginning, Store, book_of, now
 
 
 class _Everybody:
@@ -93,8 +93,8 @@ class NetworkedUnit:
     maker: NumberMaker = NumberMaker.UNIT
 
     def _surroundings_of(self, name: str, store: Store, keys: CheckedVault) -> dict[str, Any]:
-        card = Card(store.vault, entropy=Repeated(f"visit {name}"), now=now)
-        desk = CardDesk(lambda: store.vault, lambda: (0,), card, now=now)
+        card = Card(store.vault, entropy=Repeated(f"visit {name}"), now=lambda: store.clock)
+        desk = CardDesk(lambda: store.vault, lambda: (0,), card, now=lambda: store.clock)
         book = None if store.book is None else book_of(store.book, self.bank)
         return {"card": card, "desk": desk, "book": book, "keys": keys, "queue": Queue(), "limit": LinkLimit(_never)}
 
@@ -110,7 +110,7 @@ class NetworkedUnit:
         card: Card = about["card"]
         crl = card.heard
         check_unrevoked(card.customer, crl)
-        has = UnitHas(card, keys, "", NOW, crl, means, wired=False, entropy=Repeated(name))
+        has = UnitHas(card, keys, "", store.clock, crl, means, wired=False, entropy=Repeated(name))
         terms = _Whoever(terms_for_whoever(self.option, has), card.root, _nobody)
         purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
         handshake = SymbolicHandshake(terms, named(name, crl), purposes=purposes)

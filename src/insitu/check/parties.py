@@ -8,8 +8,9 @@ leaves is told too: after each frame that was sent and each thing that became du
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final, Protocol
 
 from ..protocol.engine import Close, Consult, InsituError, LookUp, Persist, Send, StartTimer, StopTimer
@@ -25,7 +26,7 @@ from ..shell.second_link import SecondLink
 from ..shell.trusting import Means, Mobiles, UnitHas, module_terms, unit_terms
 from ..shell.unit import Unit
 from .channel import CheckedSession, Frame, SymbolicHandshake
-from .memory import Repeated
+from .memory import PowerCut, Repeated
 from .values import canonical
 from .world import NOW, SERIAL, Beginning, Store, book_of, card_of, now, shared_secret, shipped_key
 
@@ -140,6 +141,24 @@ def answer(party: Party, end: End, store: Store, reply: Callable[[Ports, Consult
     event = reply(ports, asked)
     outcome = session.answer(event, at)
     return _performed(party, replace(end, session=session, asked=tuple(others)), store, outcome, at)
+
+
+def cut_short(do: Callable[[Party, Store], Done], party: Party, store: Store) -> Iterator[Store]:
+    """What is left if the power fails while a program does this, before each thing that becomes durable.
+
+    Raises:
+        InsituError: it does not do it.
+
+    """
+    for writes in count():
+        partly = store.fork()
+        partly.vault.writes_left = writes
+        try:
+            do(party, partly)
+        except PowerCut:
+            yield partly.restarted()
+        else:
+            return
 
 
 def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int) -> Done:

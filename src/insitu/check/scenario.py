@@ -29,7 +29,7 @@ from ..protocol.ports import Ports
 from ..protocol.session import Outcome, Transmit
 from .channel import CheckedSession, Frame
 from .intruder import Intruder
-from .parties import Done, End, Party, answer, begin, move
+from .parties import Done, End, Party, answer, begin, cut_short, move
 from .state import CUT, IDLE, INTRUDER, NOBODY, USEFUL, Fact, Local, Move, Place, Slot, State
 from .values import Pool, canonical
 from .world import NOW, Beginning, Store
@@ -66,6 +66,7 @@ class Scenario(ABC):
         self._done: list[tuple[Done, dict[str, bytes]]] = []
         self._sayings: dict[tuple[int, int], list[tuple[str, Message, int]]] = {}
         self._intruded: dict[tuple[int, int, int, int], list[tuple[Move, Local]]] = {}
+        self._cut: dict[Hashable, tuple[int, ...]] = {}
         self._restarted: dict[int, int] = {}
         self._records: dict[int, ModuleRecord] = {}
         self._described: dict[int, str] = {}
@@ -508,6 +509,25 @@ class Scenario(ABC):
         after = state._replace(stores=tuple(stores), facts=self.happened(state.facts, local.facts))
         return self.consequences(state, after, place, local)
 
+    def cut_short(
+        self, state: State, place: int, what: Hashable, do: Callable[[Party, Store], Done]
+    ) -> Iterator[State]:
+        """The same, and the power fails in the midst of it."""
+        store = state.stores[self.places[place].store]
+        about = place, store, what
+        if state.left[CRASHES]:
+            if about not in self._cut:
+                try:
+                    left = map(self.store_number, cut_short(do, self.places[place].party, self.stores[store]))
+                    self._cut[about] = tuple(dict.fromkeys(left))
+                except InsituError:
+                    self._cut[about] = ()
+            for partly in self._cut[about]:
+                stores = list(state.stores)
+                stores[self.places[place].store] = partly
+                after = self.consequences(state, state._replace(stores=tuple(stores)), place, _PARTLY)
+                yield self.less(after, CRASHES)
+
     def described(self, frame: int) -> str:
         """A frame, for people."""
         if frame not in self._described:
@@ -518,6 +538,8 @@ class Scenario(ABC):
 
 
 _NOTHING: Final = Done(None, None)  # type: ignore[arg-type]
+_PARTLY: Final = Local(IDLE, IDLE, (), (), (), (), (), _NOTHING)
+"""Of what was cut short nobody heard anything."""
 
 
 def _replies_to(frames: Iterable[Frame], reply: Callable[[Frame], Frame | None]) -> list[Frame]:

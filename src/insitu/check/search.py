@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from .invariants import Violation
 from .judge import Judge
 from .liveness import Liveness
+from .memory import pins_remembered
 from .scenario import Scenario
 from .state import Move, State
 
@@ -69,6 +70,10 @@ class Search:
 
     def run(self) -> Report:
         """Search."""
+        with pins_remembered():
+            return self._run()
+
+    def _run(self) -> Report:
         began, report = self.clock(), Report()
         judge, liveness = Judge(self.scenario, self.only), Liveness(self.scenario)
         first = self.begin or self.scenario.initial()

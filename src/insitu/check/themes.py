@@ -13,11 +13,19 @@ from typing import Final, NamedTuple
 from ..protocol.messages import TrustOption
 from .attacks import Known
 from .intruder import Power
+from .invariants import s11_only_a_key_that_the_module_made_is_certified
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
 from .operating import Budget, Operating
 from .scenario import Scenario
+from .standing import (
+    Standing,
+    Step,
+    s6_a_standing_approval_ends_in_time,
+    s6_no_more_certificates_than_agreed,
+)
 from .state import Limits, Variant
 from .work_invariants import what_is_settled_is_what_was_paid
+from .world import SERIAL, STOLEN
 
 B = Budget
 O = TrustOption  # noqa: E741 - as B
@@ -122,8 +130,52 @@ _MEANWHILE: Final = Weakness(
 )
 """A session goes by the list with which it began."""
 
+
+def _modules(module: int, first: int, second: int, *, crashes: int = 1) -> Limits:
+    """So many sessions of the module, and on each line of the unit; nobody resets it or approves a job."""
+    return Limits(module, first, second, crashes, resets=0, jobs=0)
+
+
+STANDING: Final[dict[str, Callable[[], Standing]]] = {
+    "what people agree to": lambda: Standing(
+        {Step.PROPOSED: 1, Step.OTHERS: 1, Step.ASKED: 1, Step.WITHDRAWN: 1}, agreed=False, limits=_modules(0, 0, 0)
+    ),
+    "a module calls meanwhile": lambda: Standing(
+        {Step.PROPOSED: 1, Step.ASKED: 1}, agreed=False, limits=_modules(1, 1, 0, crashes=0)
+    ),
+    "withdrawn": lambda: Standing({Step.ASKED: 1, Step.WITHDRAWN: 1}, limits=_modules(1, 1, 0)),
+    "over": lambda: Standing({Step.ASKED: 1, Step.LATE: 1}, limits=_modules(1, 1, 0)),
+    "two lines": lambda: Standing({}, limits=_modules(1, 1, 1, crashes=0)),
+}
+"""Worlds with a standing approval."""
+_HELD: Final = (
+    Weakness(
+        Known(
+            "somebody who has the unit and its card while a standing approval counts",
+            s11_only_a_key_that_the_module_made_is_certified.__name__,
+        ),
+        lambda: Standing({Step.ASKED: 1}, subjects=(SERIAL,), limits=_modules(0, 0, 0)),
+    ),
+    Weakness(
+        Known(
+            "somebody who has the unit and its card, and sets the clock back",
+            s6_a_standing_approval_ends_in_time.__name__,
+        ),
+        lambda: Standing({Step.ASKED: 1, Step.LATE: 1, Step.SET_BACK: 1}, limits=_modules(0, 0, 0)),
+    ),
+    Weakness(
+        Known(
+            "somebody who has the unit and its card, and puts back an older copy of the card",
+            s6_no_more_certificates_than_agreed.__name__,
+        ),
+        lambda: Standing({Step.ASKED: 2, Step.RESTORED: 1}, subjects=(STOLEN, "SN-9"), limits=_modules(0, 0, 0)),
+    ),
+)
+"""What a standing approval gives to who holds the card: that knows no key beforehand, and has no clock or counter."""
+
 THEMES: Final[dict[str, Theme]] = {
     "at-work": Theme("central system", AT_WORK, (_COUNTERLESS,)),
     "lists": Theme("unit and module", LISTS, (_MEANWHILE,)),
+    "standing": Theme("unit in the network", STANDING, _HELD),
 }
 """By name, which stands in the place of a trust option."""

@@ -10,7 +10,12 @@ from .state import Move
 
 DIAGRAM: Final = "sequenceDiagram"
 """How it begins."""
-_AT_ONE: dict[str, str] = {"crash": "the power fails", "expire": "the deadline passes", "cut": "the link is cut"}
+_AT_ONE: dict[str, str] = {
+    "crash": "the power fails",
+    "expire": "the deadline passes",
+    "later": "time passes",
+    "cut": "the link is cut",
+}
 
 
 def mermaid(trace: Iterable[Move], violation: Violation | None = None) -> str:

@@ -6,9 +6,10 @@ real logs, real approvals. Honest are module SN-1, both banks with their cards a
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import Final
 
 from ..protocol.channel.trust import SHIPPED
@@ -16,13 +17,13 @@ from ..protocol.engine import KeyHandle, PublicKey, given
 from ..protocol.keys.certificates import VerifiedCertificate, trusted_root
 from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.tans import TanForm
-from ..protocol.messages import IDENTITY, CardRole, ModuleTicket, TrustOption
+from ..protocol.messages import IDENTITY, CardRole, ModuleTicket, StandingPolicy, TrustOption
 from ..shell.book import Book
 from ..shell.card import Card
 from ..shell.central import KEY, Central
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
-from .memory import CheckedRegistry, CheckedVault, Repeated, fresh_pair
+from .memory import CheckedRegistry, CheckedVault, Repeated, fresh_pair, pins_remembered
 from .values import canonical
 
 NOW: Final = 1_800_000_000
@@ -36,6 +37,8 @@ RIVAL: Final = "Rival Bank"
 """A customer of the same manufacturer who is not honest."""
 LISTED: Final = (STOLEN, RIVAL, SERIAL, BANKS[0])
 """Whose certificate each of the manufacturer's revocation lists adds: a module's identity or a customer's."""
+POLICY: Final = StandingPolicy(most=2, days=1)
+"""Of all cards; a card has no standing approval for all that before two people agree to one."""
 PINS: Final = {"alice": b"2580-alice", "bob": b"1470-bob"}
 
 
@@ -53,6 +56,7 @@ class Store:
         book: of a unit.
         registry: of a central system.
         memory: what the program itself remembers from one session to the next, and a crash takes; None: nothing.
+        clock: what the clock of its computer shows, unix seconds; of a unit in the network.
 
     """
 
@@ -60,12 +64,13 @@ class Store:
     book: CheckedVault | None = None
     registry: CheckedRegistry | None = None
     memory: object = None
+    clock: int = NOW
 
     def fork(self) -> Store:
         """The same once more, from here."""
         book = None if self.book is None else self.book.fork()
         registry = None if self.registry is None else self.registry.fork()
-        return Store(self.vault.fork(), book, registry, self.memory)
+        return Store(self.vault.fork(), book, registry, self.memory, self.clock)
 
     def restarted(self) -> Store:
         """As a crash leaves it."""
@@ -78,7 +83,7 @@ class Store:
         """What makes it the same as another."""
         book = None if self.book is None else self.book.identity
         registry = None if self.registry is None else self.registry.identity
-        return self.vault.identity, book, registry, canonical(self.memory)
+        return self.vault.identity, book, registry, canonical(self.memory), self.clock
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,9 @@ class Loot:
     pinned: bytes | None = field(default=None, repr=False)
 
 
-def card_of(vault: CheckedVault) -> Card:
-    """The program of a card."""
-    return Card(vault, entropy=Repeated(f"card {len(vault.record or b'')}"), now=now)
+def card_of(vault: CheckedVault, clock: Callable[[], int] = now) -> Card:
+    """The program of a card, which draws other numbers as soon as anything has changed; `clock`: of its computer."""
+    return Card(vault, entropy=Repeated(f"card {sha256(vault.record or b'').hexdigest()}"), now=clock)
 
 
 def book_of(vault: CheckedVault, bank: str) -> Book:
@@ -148,7 +153,7 @@ class Maker:
         """A furnished card, its unit certified."""
         vault = CheckedVault(f"card {name} of {self.name}")
         card = card_of(vault)
-        card.install(self.root, self.program.sign_customer(card.furnish(name, PINS)))
+        card.install(self.root, self.program.sign_customer(card.furnish(name, PINS, policy=POLICY)))
         number = approve(card, CardRole.UNIT, f"{name} unit", card.authentication.public)
         card.certify(number, card.authentication.public)
         return vault
@@ -203,7 +208,8 @@ class _Set:
 
 @lru_cache(maxsize=1)
 def _set() -> _Set:
-    return _Set()
+    with pins_remembered():
+        return _Set()
 
 
 class Beginning:
