@@ -376,7 +376,7 @@ class TokenKeyStore(Uncopied):
             self._look_anew()
             if self._labels is None:
                 wanted = (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY)
-                names = {str(each[Attribute.LABEL]) for kind in wanted for each in _all_of(session, kind)}
+                names = {label_of(each) for kind in wanted for each in _all_of(session, kind)}
                 self._labels = {name[len(self._space) :] for name in names if name.startswith(self._space)}
             return frozenset(self._labels)
 
@@ -400,7 +400,7 @@ class TokenKeyStore(Uncopied):
         with self._access.calling() as session:
             for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY, ObjectClass.PUBLIC_KEY):
                 for each in _all_of(session, kind):
-                    name = str(each[Attribute.LABEL])
+                    name = label_of(each)
                     unfinished = kind is not ObjectClass.SECRET_KEY and not each[Attribute.TOKEN]
                     outdated = name.startswith(self._space) and name[len(self._space) :] not in labels
                     if unfinished or outdated:
@@ -477,6 +477,14 @@ def _all_of(session: Session, kind: ObjectClass) -> list[TokenObject]:
     return [each for template in wanted for each in list(session.get_objects(template))]
 
 
+def label_of(found: TokenObject) -> str:
+    """Its label; empty where it has none, or one that is not UTF-8: so it is none of ours."""
+    try:
+        return str(found[Attribute.LABEL])
+    except (exceptions.AttributeTypeInvalid, UnicodeDecodeError):
+        return ""
+
+
 def found_in(session: Session, name: str, kind: ObjectClass, **more: bytes) -> list[TokenObject]:
     """The objects of that class with that label."""
     wanted: dict[Attribute, object] = {Attribute.CLASS: kind, Attribute.LABEL: name}
@@ -533,7 +541,10 @@ def public_in(session: Session, name: str, **more: bytes) -> PublicKey | None:
     if kind is None:
         raise KeyRefused(f"{name!r} is no pair of a kind that is used here", who="token")
     public = PublicKey(kind, _unwrapped(kind, point))
-    load_public(public)
+    try:
+        load_public(public)
+    except ProtocolError as error:  # nobody sent it
+        raise KeyRefused(f"public key of {name!r}", who="token", expected=error.expected, got=error.got) from None
     return public
 
 

@@ -14,6 +14,7 @@ import hashlib
 import os
 import ssl
 import stat
+import struct
 import sys
 import tempfile
 import threading
@@ -121,7 +122,11 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[InsituError], str
 _FINAL: Final = (PinWrong, PinLocked)
 
 
-def typed(error: exceptions.PKCS11Error) -> InsituError:
+ILL_FORMED: Final = (UnicodeDecodeError, struct.error)
+"""What python-pkcs11 raises where the bytes of an attribute are not of its form."""
+
+
+def typed(error: Exception) -> InsituError:
     """The error of ours that says what the token's means."""
     for theirs, ours, summary in _MEANINGS:
         if isinstance(error, theirs):
@@ -191,7 +196,7 @@ class _Login(Uncopied):
             self.times += 1
         return self.session
 
-    def failed(self, error: exceptions.PKCS11Error) -> InsituError:
+    def failed(self, error: Exception) -> InsituError:
         """What that means to us. The next call logs in again, or is refused as well where the PIN was.
 
         A session of which a call has failed is not used any more, whatever the token said: what it was about may still
@@ -308,7 +313,7 @@ class TokenAccess(Uncopied):
                 raise KeyStoreError("the token's store is closed", who="token")
             try:
                 yield self._login.opened()
-            except exceptions.PKCS11Error as error:
+            except (exceptions.PKCS11Error, *ILL_FORMED) as error:
                 raise self._login.failed(error) from error
 
     def release(self) -> None:

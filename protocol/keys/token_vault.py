@@ -34,7 +34,7 @@ from ..stores.sealed import StoreDamaged, StoreExists, StoreKind, StoreMissing, 
 from ..stores.secret import Entropy, Secret
 from .pkcs11_uri import TokenUri
 from .port import KeyMissing, Memory
-from .token import TokenKeyStore, check_kept, found_in
+from .token import TokenKeyStore, check_kept, found_in, label_of
 from .token_access import TokenAccess
 from .token_secrets import MADE_MUST_BE, TokenObject, hmac_in_token, make_hmac_key
 from .vault import OwnVault
@@ -113,7 +113,7 @@ class _Contents:
         parts: list[tuple[TokenObject, str, bytes]] = []
         with self.access.calling() as session:
             for each in _data(session):
-                label = _label(each)
+                label = label_of(each)
                 if label == self.root_label:
                     roots.append((each, _value(each)))
                 elif label.startswith(self.part_label):
@@ -141,7 +141,7 @@ class _Contents:
     def kinds_there(self) -> set[str]:
         """The kinds of party that have a root in this token."""
         with self.access.calling() as session:
-            labels = [_label(each) for each in _data(session)]
+            labels = [label_of(each) for each in _data(session)]
         return {label.removeprefix(f"{APPLICATION} ").removesuffix(": root") for label in labels if ": root" in label}
 
     # The seal
@@ -259,7 +259,12 @@ class TokenVault(OwnVault):
             EnvironmentFault: as for TokenAccess.open.
 
         """
-        contents, keys = _in(_access(library, uri, kind, pin), kind, entropy)
+        return cls.begin(_access(library, uri, kind, pin), kind, entropy=entropy)
+
+    @classmethod
+    def begin(cls, access: TokenAccess, kind: StoreKind, *, entropy: Entropy = secrets.token_bytes) -> TokenVault:
+        """As `create`, in a token that this program owns already; it is given back with the vault, or if this fails."""
+        contents, keys = _in(access, kind, entropy)
         try:
             return cls(contents, keys, _Root(0, None, {}, {}), _begun(contents, keys), None)
         except BaseException:
@@ -474,14 +479,6 @@ def _newest(contents: _Contents, keys: TokenKeyStore) -> tuple[_Root, bytes, dic
 
 def _data(session: Session) -> list[TokenObject]:
     return list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.APPLICATION: APPLICATION}))
-
-
-def _label(data: TokenObject) -> str:
-    """Empty where the object is incomplete."""
-    try:
-        return str(data[Attribute.LABEL])
-    except exceptions.AttributeTypeInvalid:
-        return ""
 
 
 def _value(data: TokenObject) -> bytes:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from . import calls, codec, framing, handshake, keys, logs, mobile, parties, records, serial, stores
 
 if find_spec("pkcs11") is not None:
+    from . import token_answers as token_answers
     from . import tokens as tokens
 if find_spec("sqlalchemy") is not None and find_spec("alembic") is not None:
     from . import registry as registry
