@@ -181,16 +181,16 @@ async def connect_over(
 
 
 async def answer(
-    stream: trio.SocketStream, context: ssl.SSLContext, options: TlsOptions, *, timeout: float = HANDSHAKE_TIMEOUT
+    stream: trio.abc.Stream, context: ssl.SSLContext, options: TlsOptions, *, timeout: float = HANDSHAKE_TIMEOUT
 ) -> TlsStream:
-    """The other end of `connect`: have a peer that called prove itself. Closes the stream if it cannot.
+    """The other end of `connect` and `connect_over`: have a peer that called prove itself; else close the stream.
 
     Raises:
         PeerRefused: its certificate is not trusted, or is another's.
         LinkError: it left, or did not answer in time.
 
     """
-    who = f"tls {tcp.end_of(stream.socket, peer=True)}"
+    who = f"tls {tcp.end_of(stream.socket, peer=True)}" if isinstance(stream, trio.SocketStream) else "tls"
     return await _shaken(stream, context, options, who, None, timeout)
 
 

@@ -241,7 +241,7 @@ class MemoryRegistry:
     @_alone
     def crls(self) -> tuple[Crl, ...]:
         """See Registry."""
-        return tuple(self._crls.values())
+        return tuple(self._crls[issuer] for issuer in sorted(self._crls))
 
     @_alone
     def audit(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:

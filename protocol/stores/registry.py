@@ -443,7 +443,7 @@ class Registry(CardLogs, Protocol):
         ...
 
     def crls(self) -> tuple[Crl, ...]:
-        """The newest list of each issuer."""
+        """The newest list of each issuer, in the order of their fingerprints."""
         ...
 
     def audit(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:

@@ -15,6 +15,8 @@ from postgres_server import Server
 from registries import ENTRY, ISSUER, about
 from sqlalchemy.exc import DBAPIError
 
+from insitu.fuzz import TARGETS, fuzz
+from insitu.fuzz.targets.registry_calls import RegistryCalls
 from insitu.protocol.engine import StateError, UsageError
 from insitu.protocol.messages.fields import COUNT_MAX
 from insitu.protocol.stores.registry import (
@@ -488,3 +490,11 @@ def test_what_was_acknowledged_outlives_a_kill(request: pytest.FixtureRequest, t
     check_chain(made.audit())
     made.trust(ISSUER, actor="alice", at=1)
     made.close()
+
+
+def test_postgresql_says_what_the_registry_in_memory_says(server: Server):
+    """As the target does with SQLite, for its seeds and what mutation makes of them."""
+    target = TARGETS["registry-calls"]
+    report = fuzz(replace(target, make=lambda: RegistryCalls(server.database())), runs=40, seed=2)
+    assert [finding.trace for finding in report.findings] == []
+    assert len(report.outcomes) > 3

@@ -242,7 +242,13 @@ async def _meeting(stage: Stage, dribble: bool) -> tuple[Played, InsituError | N
     return played, ended[0]
 
 
-def _run(make: Callable[[], Stage], data: bytes) -> str:
+def run(make: Callable[[], Stage], data: bytes) -> str:
+    """One conversation on a stage, in which the puppet says what an input has; what came of it.
+
+    Raises:
+        Broken: the party did what it must not.
+
+    """
     stage = make()
     says = [frame for frame in cut(data)[:MOST] if frame]
     stage.puppet.turn, stage.puppet.says = 0, tuple(says)
@@ -307,12 +313,12 @@ OPTIONS: Final = {
 def declare(name: str, sentence: str, make: Callable[[], Stage]) -> None:
     """Declare the target `name`, about a party that `make` puts into its session."""
 
-    def run(data: bytes) -> str:
-        return _run(make, data)
+    def one(data: bytes) -> str:
+        return run(make, data)
 
-    run.__doc__ = sentence
+    one.__doc__ = sentence
     seeds = _seeds_of_other_makers if name == "module-by-conveyed" else _seeds
-    target(name, Shape.FRAMES, partial(seeds, make), seconds=SECONDS)(run)
+    target(name, Shape.FRAMES, partial(seeds, make), seconds=SECONDS)(one)
 
 
 def _request_seeds() -> Iterator[bytes]:

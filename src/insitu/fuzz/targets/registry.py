@@ -29,16 +29,17 @@ MOST: Final = 8
 
 
 @cache
-def _place() -> Path:
-    place = Path(mkdtemp(prefix="insitu-fuzz-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return place
+def place() -> Path:
+    """Where files of registries are, as long as this process runs."""
+    made = Path(mkdtemp(prefix="insitu-fuzz-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 @cache
 def _base() -> bytes:
     """The file of a registry with something in most of its tables."""
-    path = _place() / "base"
+    path = place() / "base"
     about: dict[str, Any] = {"actor": "operator", "at": NOW}
     central = scene().a_central(waiting="key")
     there, registry = central.registry, open_registry(str(path))
@@ -77,8 +78,8 @@ def registry_seeds() -> Iterator[bytes]:
 @target("registry-files", Shape.FRAMES, registry_seeds, seconds=2.0)
 def registry_files(data: bytes) -> str:
     """A registry's file that somebody wrote into is read, or refused with a declared error that repeats no value."""
-    path = _place() / "registry"
-    for each in _place().glob("registry*"):
+    path = place() / "registry"
+    for each in place().glob("registry*"):
         each.unlink()
     content, rows = bytearray(_base()), list[tuple[int, Any]]()
     for change in map(_change, cut(data)[:MOST]):
