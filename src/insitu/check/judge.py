@@ -6,11 +6,14 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..protocol.messages import ModuleRecord
+from . import delivering, listing, standing
 from . import invariants as personal
-from . import listing, standing
 from . import work_invariants as work
+from .delivering import ByMadeKey, Delivering
 from .invariants import Violation, s13_both_ends_want_the_same
 from .listing import Listing
+from .memory import CheckedVault
 from .operating import Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
@@ -26,6 +29,7 @@ class Rules:
         seen: a state as the invariants see it.
         of_a_state, of_a_move: the invariants; each says what is wrong, or nothing.
         depends: what of a state they look at.
+        of_the_module: those of what the first party keeps, where that is a module that was delivered.
         not_held: of a move, and known not to hold: they count only where they are asked for by name.
 
     """
@@ -34,6 +38,7 @@ class Rules:
     of_a_state: tuple[Callable[[Any], str], ...]
     of_a_move: tuple[Callable[[Any, Move, Any], str], ...]
     depends: Callable[[State], Hashable]
+    of_the_module: tuple[Callable[[ModuleRecord, CheckedVault], str], ...] = personal.OF_THE_MODULE
     not_held: tuple[Callable[[Any, Move, Any], str], ...] = ()
 
 
@@ -43,6 +48,10 @@ RULES: Final[dict[type[Scenario], Rules]] = {
     Listing: Rules(
         listing.SeenWithLists, listing.OF_A_STATE, listing.OF_A_MOVE, listing.depends, not_held=listing.NOT_HELD
     ),
+    Delivering: Rules(
+        delivering.SeenAtBench, delivering.OF_A_STATE, delivering.OF_A_MOVE, delivering.depends, of_the_module=()
+    ),
+    ByMadeKey: Rules(personal.Seen, delivering.OF_A_MADE_KEY, personal.OF_A_MOVE, personal.depends),
     Standing: Rules(standing.SeenByStanding, standing.OF_A_STATE, standing.OF_A_MOVE, standing.depends),
 }
 """By the kind of world."""
@@ -66,7 +75,7 @@ class Judge:
         self._of_a_state = list(filter(counts, rules.of_a_state))
         asked_for = (each for each in rules.not_held if only is not None)
         self._of_a_move = list(filter(counts, (*rules.of_a_move, *asked_for)))
-        self._of_the_module = list(filter(counts, personal.OF_THE_MODULE))
+        self._of_the_module = list(filter(counts, rules.of_the_module))
         self._of_a_session = list(filter(counts, personal.OF_A_SESSION))
         self._modules: dict[int, Violation | None] = {}
         self._states: dict[Hashable, Violation | None] = {}
@@ -103,10 +112,10 @@ class Judge:
         return None
 
     def _module(self, store: int) -> Violation | None:
-        if store not in self._modules:
+        if self._of_the_module and store not in self._modules:
             record, vault = self._scenario.module_record(store), self._scenario.stores[store].vault
             self._modules[store] = _first((each, each(record, vault)) for each in self._of_the_module)
-        return self._modules[store]
+        return self._modules.get(store)
 
     def _link(self, state: State) -> Violation | None:
         for slot in state.slots:

@@ -278,12 +278,12 @@ def named(name: str, crl: VerifiedCrl | None) -> str:
 class _Unit(Unit):
     """The program of a unit, met one event at a time."""
 
-    def session(self, option: TrustOption, name: str, means: Means) -> CheckedSession:
+    def session(self, option: TrustOption, name: str, means: Means, policy: KeyPolicy) -> CheckedSession:
         """As `personalize` begins one."""
         card, crl = self._card, self._card.heard
         check_unrevoked(card.customer, crl)
         job = card.approved_job(CardRole.MODULE, SERIAL)
-        data = UnitData(job.number, SERIAL, job.salt, KeyPolicy.NEW, card.customer.der, self._central)
+        data = UnitData(job.number, SERIAL, job.salt, policy, card.customer.der, self._central)
         entropy = Repeated(name)
         has = UnitHas(card, card.keys, SERIAL, NOW, crl, means, wired=True, entropy=entropy)
         purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
@@ -303,6 +303,7 @@ class UnitParty:
     start: Beginning
     bank: str
     maker: NumberMaker = NumberMaker.UNIT
+    policy: KeyPolicy = KeyPolicy.NEW
 
     def program(self, store: Store) -> _Unit:
         """Of the unit with this store."""
@@ -316,7 +317,7 @@ class UnitParty:
 
     def begin(self, store: Store, name: str) -> CheckedSession:
         """See Party."""
-        return self.program(store).session(self.option, name, self.means(store, lambda _: None))
+        return self.program(store).session(self.option, name, self.means(store, lambda _: None), self.policy)
 
     def take_up(self, store: Store, session: CheckedSession) -> None:
         """Nothing is kept from one event to the next."""

@@ -12,6 +12,13 @@ from typing import Final, NamedTuple
 
 from ..protocol.messages import TrustOption
 from .attacks import Known
+from .delivering import (
+    Bench,
+    ByMadeKey,
+    Delivering,
+    s7_no_two_modules_have_a_number_or_a_key_in_common,
+    s11_an_identity_is_for_a_key_that_a_module_made,
+)
 from .intruder import Power
 from .invariants import s11_only_a_key_that_the_module_made_is_certified
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
@@ -173,9 +180,38 @@ _HELD: Final = (
 )
 """What a standing approval gives to who holds the card: that knows no key beforehand, and has no clock or counter."""
 
+DELIVERY: Final[dict[str, Callable[[], Scenario]]] = {
+    "at the bench": lambda: Delivering({Bench.CRASHES: 2, Bench.TRIES: 4, Bench.SWAPPED: 2}),
+    "a key made for the first bank, side by side": lambda: ByMadeKey(
+        O.CERTIFICATES, limits=Limits(module=1, first=1, second=1)
+    ),
+    "a key made for the first bank, one after the other": lambda: ByMadeKey(
+        O.CERTIFICATES, limits=Limits(module=2, first=2, second=0)
+    ),
+}
+"""Worlds of delivery, and of what comes with a module."""
+_AT_THE_BENCH: Final = (
+    Weakness(
+        Known(
+            "somebody who puts back older books of the manufacturer's",
+            s7_no_two_modules_have_a_number_or_a_key_in_common.__name__,
+        ),
+        lambda: Delivering({Bench.TRIES: 2, Bench.RESTORED: 1}),
+    ),
+    Weakness(
+        Known(
+            "somebody at the bench who presents a key of his own",
+            s11_an_identity_is_for_a_key_that_a_module_made.__name__,
+        ),
+        lambda: Delivering({Bench.TRIES: 1, Bench.PRESENTED: 1}),
+    ),
+)
+"""The manufacturer's premises and books are trusted."""
+
 THEMES: Final[dict[str, Theme]] = {
     "at-work": Theme("central system", AT_WORK, (_COUNTERLESS,)),
     "lists": Theme("unit and module", LISTS, (_MEANWHILE,)),
     "standing": Theme("unit in the network", STANDING, _HELD),
+    "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
 }
 """By name, which stands in the place of a trust option."""

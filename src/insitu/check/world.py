@@ -136,18 +136,18 @@ def approve(card: Card, role: CardRole, subject: str, public: PublicKey | None =
 
 
 class Maker:
-    """A manufacturer and what it makes of customers."""
+    """A manufacturer and what it makes of customers. `vault`: its books and root key."""
 
     def __init__(self, name: str, vault: CheckedVault | None = None) -> None:
         self.name = name
-        self._vault = vault or CheckedVault(f"maker {name}")
-        so_far = len(self._vault.record or b"")  # so that no number is drawn a second time from here
-        self.program = Manufacturer(self._vault, entropy=Repeated(f"maker {name} numbers {so_far}"), now=now)
+        self.vault = vault or CheckedVault(f"maker {name}")
+        so_far = len(self.vault.record or b"")  # so that no number is drawn a second time from here
+        self.program = Manufacturer(self.vault, entropy=Repeated(f"maker {name} numbers {so_far}"), now=now)
         self.root = self.program.establish(name) if vault is None else self.program.root
 
     def fork(self) -> Maker:
         """The same once more, from here."""
-        return Maker(self.name, self._vault.fork())
+        return Maker(self.name, self.vault.fork())
 
     def customer(self, name: str) -> CheckedVault:
         """A furnished card, its unit certified."""
@@ -158,8 +158,10 @@ class Maker:
         card.certify(number, card.authentication.public)
         return vault
 
-    def module(self, serial: str, option: TrustOption, *, tickets: bool = True) -> CheckedVault:
-        """A delivered module with what the option asks for."""
+    def module(
+        self, serial: str, option: TrustOption, *, tickets: bool = True, manufactured_key: bool = False
+    ) -> CheckedVault:
+        """A delivered module with what the option asks for; `manufactured_key`: and a pair for the first bank."""
         by_ticket = option is TrustOption.TICKET and tickets
         vault = CheckedVault(f"module {serial} of {self.name}")
         module = Module(vault, now=now, steady=lambda: 0)
@@ -167,6 +169,7 @@ class Maker:
             serial,
             self.root,
             lambda made: self.program.certify_identity(serial, made.key.public),
+            manufactured_key=manufactured_key,
             shipped_key=shipped_key(serial) if option is TrustOption.SHIPPED_KEY else None,
             ticket=(lambda made: self.ticket(serial, made.key.public)) if by_ticket else None,
         )
@@ -221,6 +224,7 @@ class Beginning:
         networked: that of the first bank's, where no job was approved beforehand.
         central: DER of the central system's certificate, by bank, the rival included.
         host: the key memory of the central system, of both banks.
+        office: the manufacturer, before it delivered any module.
         envelopes: what the operator at SN-1 finds in the envelope of a bank.
         root: of the manufacturer.
         loot: the intruder's keys.
@@ -231,6 +235,7 @@ class Beginning:
 
     def __init__(self, option: TrustOption) -> None:
         every = _set()
+        self.office = every.maker.fork()
         maker, other = every.maker.fork(), every.other.fork()
         self.module = Store(maker.module(SERIAL, option))
         self.stolen = maker.module(STOLEN, option)

@@ -1,0 +1,70 @@
+"""The model checker at the manufacturer's bench: a module is delivered whole or not at all, and no other is like it."""
+
+from __future__ import annotations
+
+import pytest
+from guards import unguarded
+
+from insitu.check.delivering import Bench, ByMadeKey, Delivering
+from insitu.check.mutants import instead
+from insitu.check.search import Search
+from insitu.check.state import Limits
+from insitu.check.themes import DELIVERY, THEMES
+from insitu.check.trace import mermaid
+from insitu.protocol.messages import IDENTITY, ModuleRecord, TrustOption
+from insitu.protocol.parties.manufacturer import MANUFACTURER, IdentityRequested
+from insitu.protocol.parties.module import MODULE
+from insitu.protocol.parties.module_data import MANUFACTURED
+from insitu.shell.manufacturer import Manufacturer
+
+B = Bench
+
+
+def test_two_modules_to_the_end():
+    report = Search(Delivering({B.CRASHES: 1, B.TRIES: 3, B.SWAPPED: 1})).run()
+    assert report.violation is None, mermaid(report.trace, report.violation)
+    assert report.complete
+    assert report.states > 200
+    assert report.liveness == report.states - 1
+
+
+@pytest.mark.parametrize("name", DELIVERY)
+def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
+    report = Search(DELIVERY[name](), most=300).run()
+    assert report.violation is None, mermaid(report.trace, report.violation)
+    assert report.states >= 300
+
+
+@pytest.mark.parametrize("weakness", THEMES["delivery"].weaknesses, ids=lambda each: each.known.by)
+def test_what_is_known_not_to_hold_is_found(weakness):
+    known, make = weakness
+    report = Search(make(), live=False, only=frozenset({known.breaks})).run()
+    assert report.violation is not None
+
+
+def test_a_certificate_of_somebody_else_that_passes_is_noticed():
+    with instead(MODULE, unguarded(MODULE, "identity_is_ours")):
+        report = Search(Delivering({B.TRIES: 1, B.PRESENTED: 1}), live=False).run()
+    assert report.violation is not None
+    assert report.violation.invariant == "l1_a_module_is_delivered_whole_or_blank"
+
+
+def test_a_serial_number_that_is_given_twice_is_noticed(monkeypatch):
+    def certify(office: Manufacturer, serial: str, public: object) -> bytes:
+        return office._issue(IdentityRequested(serial, public, office._entropy(16), office._now()))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Manufacturer, "certify_identity", certify)
+    Delivering({})  # how it begins is not part of it
+    with instead(MANUFACTURER, unguarded(MANUFACTURER, "serial_is_unused")):
+        report = Search(Delivering({B.TRIES: 2}), live=False).run()
+    assert report.violation is not None
+    assert report.violation.invariant == "s7_no_two_modules_have_a_number_or_a_key_in_common"
+
+
+def test_a_key_made_at_manufacture_that_outlives_a_reset_is_noticed(monkeypatch):
+    world = ByMadeKey(TrustOption.CERTIFICATES, limits=Limits(module=1, first=1, second=0, crashes=0, jobs=0))
+    begin = world.initial()
+    monkeypatch.setattr(ModuleRecord, "lasting", property(lambda record: frozenset({IDENTITY, MANUFACTURED})))
+    report = Search(world, live=False, begin=begin).run()
+    assert report.violation is not None
+    assert report.violation.invariant == "l3_a_key_made_at_manufacture_serves_until_the_first_reset"
