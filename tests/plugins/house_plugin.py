@@ -2,6 +2,7 @@
 
 - In CI (environment variable CI=true) a skip is a failure: a test that does not run proves nothing. What a test
   needs is installed by `make system`.
+- What is marked `long` has a quarter of an hour, unless the test says otherwise.
 - Hypothesis has no deadline (machines differ), and in CI no randomness: the same commit gives the same answer.
 """
 
@@ -19,6 +20,13 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 settings.register_profile("house", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if IN_CI else "house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A quarter of an hour for what is long; all else has the time that pyproject.toml gives."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.hookimpl(wrapper=True)

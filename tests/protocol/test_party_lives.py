@@ -396,7 +396,6 @@ def test_led_by_its_table(life: type[Life]):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)
 def test_led_by_its_table_for_long(life: type[Life]):
     run_state_machine_as_test(life, settings=settings(SHORT, max_examples=40, stateful_step_count=50))

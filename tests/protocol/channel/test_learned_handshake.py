@@ -49,7 +49,6 @@ def test_a_side_is_what_its_table_promises(player: type[Shaking], recorded: dict
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("player", SHAKERS, ids=lambda player: player.__name__)
 def test_and_the_w_method_finds_no_difference(
     player: type[Shaking], recorded: dict[str, Recorder], record_property: Callable[[str, object], None]

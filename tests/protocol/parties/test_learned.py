@@ -36,7 +36,6 @@ def test_what_is_learned_is_what_the_table_promises(player: type[Player], record
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("player", PLAYERS, ids=lambda player: player.__name__)
 def test_and_the_w_method_finds_no_difference(
     player: type[Player], recorded: dict[str, Recorder], record_property: Callable[[str, object], None]

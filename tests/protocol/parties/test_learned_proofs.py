@@ -52,7 +52,6 @@ def test_a_stage_is_what_its_table_promises(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("player", PROVERS, ids=lambda player: player.__name__)
 def test_and_the_w_method_finds_no_difference(
     player: type[Player],
