@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from insitu.protocol.engine import Table
 from insitu.protocol.parties.module import MODULE, roll_back
@@ -137,6 +138,8 @@ def test_enrollment(readme: str, walked: tuple[Path, str]) -> None:
     assert "card         enrolled at Second Host" in done.stdout
     assert "trusted Example Bank: " in done.stdout
     assert "enrolled by the card itself, unit unit-1" in done.stdout
+    certificate = (place / "host2" / "central.pem").read_bytes()
+    assert "Second Host" in x509.load_pem_x509_certificate(certificate).subject.rfc4514_string()
 
 
 @pytest.mark.timeout(300)
