@@ -188,7 +188,9 @@ class FaultyStream(trio.abc.HalfCloseableStream):
         """Send what the line lets through."""
         self._check()
         passing, fate = self._out.admit(bytes(data))
-        await trio.sleep_until(self._out.arrival(len(data)) + self._out.faults.delay)
+        until = self._out.arrival(len(data)) + self._out.faults.delay
+        if until > trio.current_time():
+            await trio.sleep_until(until)
         await self._stream.send_all(passing)
         await self._suffer(fate)
 

@@ -259,5 +259,6 @@ class KeptCard:
         _ = self.record
         known = self._what_is_known()
         log = known_log(known)
-        self._known = replace(known, log=log)
+        if log is not known.log:
+            self._known = replace(known, log=log)
         return log

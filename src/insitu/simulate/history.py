@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..protocol.engine import KeyHandle, given
 from ..protocol.keys.software import SoftwareKeyStore
@@ -15,6 +16,9 @@ from ..protocol.messages import ModuleCondition, ModuleRecord, TrustOption
 from ..protocol.progress import Secured
 from ..protocol.stores.card_log import Intent, ListIntent, Result
 from ..protocol.stores.registry import Change, ModuleEntry
+
+PART: Final = 8
+"""Bytes of secrets that are looked for at once; eight of them occur nowhere by chance."""
 
 
 class Violation(Exception):
@@ -190,7 +194,7 @@ class History:
         instructed: what the ATM controller was told, likewise.
         given: contents of payloads that controllers gave, with their module.
         taken: contents that a host took in.
-        prefixes: first bytes of all secrets that cross no channel.
+        parts: of all secrets that cross no channel: see `keep_secret`.
         epochs: the epoch of each module, as its store has it.
         tans: those that were tried, by module and label.
         words: beginnings of the texts that are secret.
@@ -214,7 +218,7 @@ class History:
     instructed: dict[tuple[str, int], int] = field(default_factory=dict)
     given: dict[bytes, str] = field(default_factory=dict)
     taken: set[bytes] = field(default_factory=set)
-    prefixes: set[bytes] = field(default_factory=set)
+    parts: set[bytes] = field(default_factory=set)
     epochs: dict[str, int] = field(default_factory=dict)
     tans: set[tuple[str, str]] = field(default_factory=set)
     words: tuple[str, ...] = ()
@@ -223,7 +227,15 @@ class History:
     def keep_secret(self, vault: Vault, key: KeyHandle) -> None:
         """There is a new pair, whose private half nobody may ever hear of."""
         if isinstance(vault.storage, SoftwareKeyStore):  # a token tells nobody
-            self.prefixes.add(vault.storage.private_bytes_for_sealing(key.label)[:8])
+            secret = vault.storage.private_bytes_for_sealing(key.label)
+            self.parts.update(secret[at : at + PART] for at in range(PART))
+
+    def is_secret_in(self, data: bytes) -> bool:
+        """Whether the first bytes of a secret, fifteen at least, are anywhere in `data`.
+
+        Wherever they begin, a part of them begins there at a multiple of eight.
+        """
+        return not self.parts.isdisjoint([data[at : at + PART] for at in range(0, len(data), PART)])
 
     def take_in(self, event: object) -> None:
         """It has happened, and no invariant speaks against it."""

@@ -41,8 +41,6 @@ its clock as often, may be so much behind."""
 CLOSING_SECONDS: Final = 60
 """How long a session may go on with a module that may not work any more: hosts look every second or so, and a registry
 that does not answer is asked again."""
-PREFIX: Final = 8
-"""Bytes of a secret that are looked for; eight of them occur nowhere by chance."""
 
 
 def s1_operating_lasts_until_a_reset(history: History, event: ModuleWrote) -> None:
@@ -191,7 +189,7 @@ def s6_what_operates_is_in_the_log(history: History, event: ModuleWrote) -> None
     record, before = event.after, event.before
     if record.condition is not ModuleCondition.OPERATING or (before is not None and before.module == record.module):
         return
-    intents = (each for each in history.intents.values() if isinstance(each, Intent))
+    intents = (each for each in reversed(history.intents.values()) if isinstance(each, Intent))
     if not any(intent.to_be_signed in given(record.module) for intent in intents):
         raise Violation("S6", f"{event.serial} operates by a certificate of which no log knows")
 
@@ -213,18 +211,14 @@ def s8_no_key_outlives_its_term(history: History, event: SecretServed) -> None:
 
 def s9_no_secret_crosses(history: History, event: MessageSeen) -> None:
     """No private key is in any message."""
-    if _has_secret(history, event.frame):
+    if history.is_secret_in(event.frame):
         raise Violation("S9", "a private key is in a message")
 
 
 def s9_no_secret_is_told(history: History, event: PayloadSealed) -> None:
     """No private key is in what parties tell each other in a channel, where nobody else can see it."""
-    if _has_secret(history, event.payload):
+    if history.is_secret_in(event.payload):
         raise Violation("S9", "a private key is told to the other side of a channel")
-
-
-def _has_secret(history: History, data: bytes) -> bool:
-    return not history.prefixes.isdisjoint([data[at : at + PREFIX] for at in range(len(data) - PREFIX + 1)])
 
 
 def s9_no_secret_shows(history: History, event: LineWritten) -> None:

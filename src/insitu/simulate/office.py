@@ -56,12 +56,16 @@ class Desk(CardDesk):
             return question(card)
         finally:
             with suppress(InsituError):
-                self.record, self.standing = card.record, tuple(card.standing.values())
+                if card.record is not self.record:
+                    self.record, self.standing = card.record, tuple(card.standing.values())
 
     @property
     def has_changed(self) -> bool:
         """The technician uses it, too."""
-        return True
+        try:
+            return self._card.record is not self.record
+        except InsituError:  # the look will say why
+            return True
 
 
 class Listed(JobList):

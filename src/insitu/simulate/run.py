@@ -24,6 +24,7 @@ from .clock import JumpingClock
 from .history import PayloadSealed, Violation
 from .mishaps import Mishaps
 from .plan import Plan, Trouble
+from .quicker import quicker_points
 from .site import Site
 from .world import World
 
@@ -84,6 +85,7 @@ def repeatable(seed: int) -> Iterator[None]:
         patch.object(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         patch.object(trio.to_thread, "run_sync", _run_in_place),
         patch.object(card_people, "scrypt", _scrypt),
+        quicker_points(),
     ):
         scheduler._r.seed(seed)  # noqa: SLF001
         try:
