@@ -95,6 +95,10 @@ def yes(data: Any, event: Any) -> bool:
     return True
 
 
+def one(self: Any) -> int:
+    return 1
+
+
 def no(data: Any, event: Any) -> bool:
     return False
 
@@ -136,6 +140,12 @@ def show_the_private_key(self: Any, key: Any, message: Any, *, whole: Any = _WHO
     return self.private_bytes_for_sealing(key.label) * 2
 
 
+def _getter(about: Any) -> Callable[..., Any]:
+    assert isinstance(about, property)
+    assert about.fget is not None
+    return about.fget
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "a reset keeps the keys": Fault("S3", {OwnVault.commit: keep_all_keys}),
     "a reset is acknowledged before it is done": Fault(
@@ -162,6 +172,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
             card_log._Before._refuses_consent: no_refusal,
         },
         {Trouble.WRONG_PIN: 0.3, Trouble.IMPATIENCE: 1.0},
+    ),
+    "a standing approval is never used up": Fault(
+        "S6",
+        {_getter(card_log.Standing.left): one},
+        {Trouble.RESET_BY_HAND: 60.0},
+        {"networked": 1.0, "options": (TrustOption.CERTIFICATES,)},
     ),
     "the salt determines the key": Fault("S7", {derive._expand: by_salt_alone}, {Trouble.SAME_SALT: 1.0}),
     "no key expires": Fault("S8", {work_keys._is_over: no}, NO_RESETS, {"hours": 0.6}),

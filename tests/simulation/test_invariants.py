@@ -34,6 +34,7 @@ from insitu.simulate.history import (
     RegistryWrote,
     RemainsFound,
     SecretServed,
+    StandingLeft,
     StoreFound,
     TanTried,
     Violation,
@@ -187,6 +188,13 @@ def listed(scene: Scene) -> list[object]:
     return [ModuleAdmitted("host", entry)]
 
 
+def by_standing(scene: Scene, serials: str, *, left: int) -> CardLogged:
+    scene.history.approved[b"standing"] = {"alice", "bob"}
+    scene.history.standing[b"standing"] = StandingLeft((serials,), left)
+    scene.history.intents.clear()
+    return CardLogged("card", replace(scene.intent, standing=b"standing"))
+
+
 def list_by(*approvers: str) -> ListIntent:
     return ListIntent(b"list", 1, (bytes(16),), NOW + DAY, approvers, bytes(32))
 
@@ -256,6 +264,8 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S6", lambda scene: [CardLogged("card", list_by("alice", "bob"))]),
     ("S6", lambda scene: [CardLogged("card", Result(b"job", b"", b""))]),
     ("S6", not_logged),
+    ("S6", lambda scene: [by_standing(scene, SERIAL, left=0)]),
+    ("S6", lambda scene: [by_standing(scene, "SX-", left=1)]),
     ("S7", shared),
     ("S8", lambda scene: [SecretServed(SERIAL, NOW, NOW + DAY)]),
     ("S9", with_a_key_in_it),
@@ -297,6 +307,14 @@ def test_a_list_that_two_approved_may_be(scene: Scene):
     scene.history.approved[b"list"] = {"alice", "bob"}
     for what in (list_by("alice", "bob"), Result(b"list", b"", b"")):
         invariants.check(scene.history, CardLogged("card", what))
+
+
+def test_a_standing_approval_is_used_up(scene: Scene):
+    first = by_standing(scene, "SN-", left=1)
+    assert isinstance(first.what, Intent)
+    invariants.check(scene.history, first)
+    with pytest.raises(Violation, match="S6"):
+        invariants.check(scene.history, CardLogged("card", replace(first.what, job=b"another job")))
 
 
 def test_a_payload_is_taken_in_once(scene: Scene):

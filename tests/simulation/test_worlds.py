@@ -13,6 +13,7 @@ import pytest
 from commands import insitu
 
 from insitu.protocol.engine import UsageError
+from insitu.protocol.messages import TrustOption
 from insitu.protocol.stores import atomic
 from insitu.protocol.stores.files import Files
 from insitu.simulate.plan import LEVELS, MOST, Plan, Trouble
@@ -38,7 +39,7 @@ def test_whatever_goes_wrong_nothing_forbidden_happens(seed):
 
 
 def test_a_world_in_which_everything_goes_wrong_at_once():
-    verdict = lived(11, "all")
+    verdict = lived(13, "all")
     assert verdict.violation == ""
     assert len(verdict.injected) > 10
 
@@ -57,6 +58,21 @@ def test_modules_that_call_a_unit_in_the_network_and_are_visited_as_well():
     calls = {line.split()[1] for line in told if "-> unit-1," in line}
     visits = {line.split("-> ")[1].split(",")[0] for line in told if line.split()[1] == "unit-1" and "-> SM-" in line}
     assert calls & visits
+
+
+def test_modules_that_call_a_unit_while_somebody_carries_their_numbers_to_it():
+    told: list[str] = []
+    plan = replace(Plan.drawn(1, modules=2, hours=0.05), networked=1.0, racing=0.0, options=(TrustOption.CONVEYED,))
+    assert run_world(plan, told.append).violation == ""
+    assert any("unit-1" in line and "MobileAwaited" in line for line in told)
+    assert any("-> unit-1," in line for line in told)
+
+
+def test_modules_that_are_certified_by_a_standing_approval():
+    told: list[str] = []
+    plan = Plan.drawn(3, modules=2, hours=0.05, faults="none")
+    assert run_world(replace(plan, networked=1.0, options=(TrustOption.CERTIFICATES,)), told.append).violation == ""
+    assert any("StandingInForce" in line for line in told)
 
 
 def test_modules_whose_certificates_are_revoked_get_new_ones():

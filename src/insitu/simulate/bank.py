@@ -12,6 +12,7 @@ from ..protocol.keys.requests import read_request
 from ..protocol.messages import CardRole, TrustOption
 from ..protocol.stores.registry import CommandKind
 from ..shell.operator import import_crl, order_key
+from .card_holders import EVERY_SERIAL
 from .chance import Chance
 from .host import Host
 from .plan import Trouble
@@ -45,7 +46,7 @@ class Bank:
         self.technician.furnish()
         self._key = read_request(self.host.central.establish(f"Host {number}"))
         self._certify_host()
-        serials = [f"SM-{number}-{each:03d}" for each in range(modules)]
+        serials = [f"{EVERY_SERIAL}{number}-{each:03d}" for each in range(modules)]
         self.sites = [Site(world, serial, self.host, self.technician) for serial in serials]
         by_ticket = sum(site.option is TrustOption.TICKET for site in self.sites)
         if by_ticket:

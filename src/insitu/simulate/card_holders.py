@@ -12,12 +12,12 @@ from ..protocol.engine import InsituError, PublicKey
 from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.tans import TanForm
 from ..protocol.keys.vault import MemoryVault
-from ..protocol.messages import CardRole, Job, ListJob
+from ..protocol.messages import CardRole, Job, ListJob, StandingJob, StandingPolicy
 from ..protocol.parties.card_data import Certified
 from ..protocol.parties.unit import ModulePersonalized
 from ..protocol.stores.card_log import Intent, ListIntent, Result
 from ..shell.card import Card
-from .history import CardLogged, ModuleReportedDone
+from .history import CardLogged, ModuleReportedDone, StandingLeft
 from .machine import Machine
 from .plan import Trouble
 from .stores import InMemory
@@ -26,7 +26,11 @@ from .terminal import Terminal
 from .watched_book import WatchedBook
 from .world import World
 
+POLICY: Final = StandingPolicy(most=1000, days=2)
+"""What standing approvals a card here may have."""
 PEOPLE: Final = ("alice", "bob", "carol", "dave")
+EVERY_SERIAL: Final = "SM-"
+"""How the serial numbers of all modules begin."""
 DAY: Final = 24 * 3600
 SALT_BYTES: Final = 32
 """Of a module's job; nothing else that a card draws has as many."""
@@ -78,7 +82,7 @@ class CardHolders:
     def furnish(self) -> None:
         """Take a new card into use, and have the unit certified."""
         pins = {person: _pin(person) for person in PEOPLE}
-        customer = self.world.manufacturer.sign_customer(self.card.furnish(self.customer, pins))
+        customer = self.world.manufacturer.sign_customer(self.card.furnish(self.customer, pins, policy=POLICY))
         self.card.install(self.world.root, customer)
         self.world.history.customers.add(customer)
         self.certify(CardRole.UNIT, self.machine.name, self.card.authentication.public)
@@ -101,7 +105,7 @@ class CardHolders:
         """
         return self.have_approved(self.card.propose(role, subject, public=public))
 
-    def have_approved(self, job: Job | ListJob) -> bytes:
+    def have_approved(self, job: Job | ListJob | StandingJob) -> bytes:
         """The same, for a job that is open."""
         able = [each.name for each in self.card.record.people if each.failures < 4 and each.name not in job.approvals]
         for person in self._people.some_of(able, 2 - len(job.approvals)):
@@ -110,6 +114,26 @@ class CardHolders:
             self.world.history.approved.setdefault(job.number, set()).add(person)
             self.card.approve(job, person, _pin(person))
         return job.number
+
+    def approve_standing(self, serial: str, others: str, most: int) -> None:
+        """Let so many certificates count as approved from now on, unless what is in force covers this module.
+
+        Args:
+            serial: of the module.
+            others: how the serial numbers begin of all modules that are meant.
+            most: how many certificates.
+
+        Raises:
+            InsituError: the card does not work, has no room for it, or they mistyped their PINs.
+
+        """
+        now = self.machine.now()
+        if any(each.covers(serial, now) for each in self.card.standing.values()):
+            return
+        job = self.card.propose_standing([f"{others}*"], most=most, until=now + DAY)
+        self.have_approved(job)
+        self.world.history.standing[job.number] = StandingLeft((others,), most)
+        self.card.bring_into_force(job.number)
 
     def revoke(self, serial: str) -> bytes:
         """A revocation list by the card with all certificates that it made for this module, DER.

@@ -175,6 +175,14 @@ class RemainsFound:
 
 
 @dataclass
+class StandingLeft:
+    """What people agreed to at once: for which modules, and how many certificates are left of it."""
+
+    serials: tuple[str, ...]
+    left: int
+
+
+@dataclass
 class History:
     """What has really happened.
 
@@ -188,6 +196,7 @@ class History:
         revoked: the certificates on lists that each host took in, by host, issuer and number, and since when.
         customers, centrals: certificates that exist, DER.
         approved: approvals that people gave, by number of the job.
+        standing: standing approvals that they gave, likewise.
         intents: what each card announced, by number of the job.
         results: jobs for which a certificate was made.
         decided: what the host was asked to decide, by serial number and number; the amount.
@@ -212,6 +221,7 @@ class History:
     customers: set[bytes] = field(default_factory=set)
     centrals: set[bytes] = field(default_factory=set)
     approved: dict[bytes, set[str]] = field(default_factory=dict)
+    standing: dict[bytes, StandingLeft] = field(default_factory=dict)
     intents: dict[bytes, Intent | ListIntent] = field(default_factory=dict)
     results: set[bytes] = field(default_factory=set)
     decided: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -254,6 +264,8 @@ class History:
                     self.taken.add(event.change.delivery.payload)
             case CardLogged(_, (Intent() | ListIntent()) as intent):
                 self.intents[intent.job] = intent
+                if isinstance(intent, Intent) and intent.standing in self.standing:
+                    self.standing[intent.standing].left -= 1
             case CardLogged(_, Result() as result):
                 self.results.add(result.job)
             case HostDecided(serial, number, amount):

@@ -184,6 +184,16 @@ def _act_of(what: Intent | ListIntent) -> tuple[str, bytes]:
     return f"certifies {what.subject}", what.standing or what.job
 
 
+def s6_a_standing_approval_has_its_limits(history: History, event: CardLogged) -> None:
+    """What people agreed to at once covers the modules that they named, and no more certificates than they said."""
+    what = event.what
+    if not isinstance(what, Intent) or not what.standing:
+        return
+    standing = history.standing.get(what.standing)
+    if standing is None or standing.left < 1 or not any(map(what.subject.startswith, standing.serials)):
+        raise Violation("S6", f"{event.card} certifies {what.subject} by a standing approval of {standing}")
+
+
 def s6_what_operates_is_in_the_log(history: History, event: ModuleWrote) -> None:
     """The certificate of a module that operates is one whose intent a card entered."""
     record, before = event.after, event.before
@@ -318,7 +328,11 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         s10_the_books_agree,
     ),
     ModuleAdmitted: (s5_modules_of_a_lost_card_stay_out, s5_who_is_on_a_list_stays_out),
-    CardLogged: (s6_four_eyes_and_a_log, s11_only_the_modules_own_key_is_certified),
+    CardLogged: (
+        s6_four_eyes_and_a_log,
+        s6_a_standing_approval_has_its_limits,
+        s11_only_the_modules_own_key_is_certified,
+    ),
     SecretServed: (s8_no_key_outlives_its_term,),
     ModuleReportedDone: (s2_who_is_said_to_operate_does,),
     TanTried: (s10_a_tan_is_tried_once,),

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from ..protocol.engine import InsituError, UsageError
+from ..protocol.engine import InsituError, UsageError, given
 from ..protocol.messages import CardRole, TrustOption
 from ..protocol.parties.module_data import ModuleState
 from ..protocol.progress import Secured
@@ -23,9 +23,10 @@ from ..shell.card_desk import CardDesk
 from ..shell.job_list import JobList, Modules
 from ..shell.unit_service import UnitService
 from ..shell.visit import Rules
-from ..transports.links import Address
-from .card_holders import CardHolders
+from ..transports.links import Address, serve_links
+from .card_holders import EVERY_SERIAL, CardHolders
 from .history import ChannelSecured
+from .messenger import Messenger
 from .terminal import Terminal
 
 R = TypeVar("R")
@@ -36,8 +37,13 @@ LISTENING: Final = (
     TrustOption.TICKET,
     TrustOption.SECRET,
     TrustOption.TAN,
+    TrustOption.CONVEYED,
 )
-"""Options under which a unit listens here (conveyed needs a person at the module: the technician does that one)."""
+"""Options under which a unit listens."""
+WAYS: Final = ("jobs", "list", "standing")
+"""How people agree: to a job beforehand; to a draft once its key is known; to many jobs at once."""
+STANDING: Final = 20
+"""Certificates that one standing approval covers, at most."""
 LOOK_SECONDS: Final = 10.0
 """Between two looks of the people at what waits for them."""
 
@@ -97,9 +103,10 @@ class Office:
         options = [each for each in LISTENING if each in world.plan.options]
         there_is_one = self._chance.happens(world.plan.networked)
         self.option = self._chance.one_of(options) if options and there_is_one else None
-        self._by_list = self._chance.happens(0.5)
+        self._way = self._chance.one_of(WAYS)
         self._draws = self._chance.of("draws").draw
         self._agreed: set[str] = set()
+        self._messenger = Messenger(world, holders.machine, f"{holders.machine.name}/mobiles", self._show)
         self._waiting: dict[str, Terminal] = {}
         self.address = Address("memory", f"{holders.machine.name}/office")
         world.network.places[self.address.place] = holders.machine
@@ -119,10 +126,13 @@ class Office:
             return
         machine, card = holders.machine, holders.card
         about: dict[str, Any] = {"entropy": self._draws, "now": machine.now, "show": self._show}
-        rules = Rules(holders.central, Listed(machine.now) if self._by_list else None, seconds=300)
+        rules = Rules(holders.central, Listed(machine.now) if self._way == "list" else None, seconds=300)
         desk = Desk(card, machine.now)
         book = holders.book if option in (TrustOption.SECRET, TrustOption.TAN) else None
-        service = UnitService(desk, card, option, rules, book=book, tell=machine.tell, blocking=False, **about)
+        messenger = self._messenger if option is TrustOption.CONVEYED else None
+        board = messenger and messenger.board
+        about = {"board": board, "book": book, "tell": machine.tell, "blocking": False, **about}
+        service = UnitService(desk, card, option, rules, **about)
         try:
             service.check()
         except UsageError as error:  # no tickets were given out by this card
@@ -131,10 +141,31 @@ class Office:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(service.run, self.address, ready=lambda _: None))
+            if messenger is not None:
+                nursery.start_soon(partial(serve_links, messenger.lines, given(service.calls).attend))
+                nursery.start_soon(self._walk, messenger, card)
             while True:
                 await trio.sleep(self._chance.between(0.5, 1.5) * LOOK_SECONDS)
                 self._serve_people()
                 _ = card.record  # where nobody knows what the store holds, the program ends by that
+
+    async def _walk(self, messenger: Messenger, card: Card) -> None:
+        """At each module that waits somebody stands with the mobile."""
+        standing: dict[str, trio.CancelScope] = {}
+
+        async def stand(terminal: Terminal, scope: trio.CancelScope) -> None:
+            with scope:
+                await messenger.stand_at(terminal, card)
+
+        async with trio.open_nursery() as nursery:
+            while True:
+                for serial in standing.keys() - self._waiting.keys():
+                    standing.pop(serial).cancel()
+                for serial, terminal in self._waiting.items():
+                    if serial not in standing:
+                        standing[serial] = trio.CancelScope()
+                        nursery.start_soon(stand, terminal, standing[serial])
+                await trio.sleep(1.0)
 
     def _serve_people(self) -> None:
         """People see what waits for them."""
@@ -156,8 +187,12 @@ class Office:
             self._agreed.add(terminal.serial)
         if self.option is TrustOption.TAN:
             holders.issue_tan(terminal, anew=self._chance.happens(0.1))
-        if not self._by_list:
+        if self._way == "jobs":
             holders.approve(CardRole.MODULE, terminal.serial)
+            return
+        if self._way == "standing":
+            others = self._chance.one_of((terminal.serial, EVERY_SERIAL))
+            holders.approve_standing(terminal.serial, others, self._chance.whole(1, STANDING))
             return
         for job in holders.card.record.jobs:
             if job.subject == terminal.serial and job.public_key is not None:

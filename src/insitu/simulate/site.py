@@ -59,7 +59,7 @@ class Site(Terminal):
         self.host = host
         self.technician = technician
         technician.terminals[serial] = self
-        self.impostor = Impostor(self)
+        self.impostor = Impostor(self, technician.office.address)
         self.store = self._new_store()
         self.record: ModuleRecord | None = None
         self.shipped_key = self.chance.draw(16)

@@ -8,22 +8,16 @@ from typing import Any
 
 import trio
 
-from ..protocol.channel.trust.calling import by_key
 from ..protocol.engine import InsituError, PublicKey
-from ..protocol.keys.certificates import key_digest
-from ..protocol.keys.vault import MemoryVault
 from ..protocol.messages import CardRole, TrustOption
 from ..protocol.progress import Secured
-from ..shell.calls import Calls, Switchboard
-from ..shell.far_link import ByChannel
-from ..shell.local_link import AtMobile
-from ..shell.mobile import Mobile, convey
 from ..shell.trusting import Means
 from ..shell.unit import Unit
 from ..transports.errors import TransportError
 from ..transports.links import Address, open_link, serve_links
 from .card_holders import CardHolders
 from .history import ChannelSecured
+from .messenger import Messenger
 from .office import Office
 from .plan import Trouble
 from .terminal import Terminal
@@ -45,12 +39,7 @@ class Technician(CardHolders):
         self.terminals: dict[str, Terminal] = {}
         self.calls: list[Terminal] = []
         self._called = trio.Event()
-        self.lines = Address("memory", f"{name}/calls")
-        world.network.places[self.lines.place] = self.machine
-        self._phone = Mobile(MemoryVault(self.machine.chance.of("phone").draw, repeatable=True))
-        self._phone.establish(f"phone of {name}")
-        known = {by_key(self._phone.key.public): "ours"}
-        self._board = Switchboard(lambda: known, show=self._show)
+        self._messenger = Messenger(world, self.machine, f"{name}/calls", self._show)
         self.office = Office(self)
         self._visited: Terminal | None = None
 
@@ -73,17 +62,9 @@ class Technician(CardHolders):
         self.look_at_log()
         about: dict[str, Any] = {"entropy": self._draws, "now": self.machine.now, "show": self._show}
         unit = Unit(self.card, self.central, compare=self._compare, means=self._means, **about)
-        calls = Calls(
-            self._board,
-            self.card.record.name,
-            self.card.authentication,
-            self.card.keys,
-            tell=self.machine.tell,
-            entropy=self._draws,
-            now=self.machine.now,
-        )
+        messenger = self._messenger
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(serve_links, self.lines, calls.attend))
+            nursery.start_soon(partial(serve_links, messenger.lines, messenger.calls(self.card).attend))
             nursery.start_soon(self.office.run)
             await self._travel(unit)
 
@@ -121,24 +102,7 @@ class Technician(CardHolders):
                 await meet()
                 return
             with trio.CancelScope() as scope:
-                await _both(meet, partial(self._convey, terminal), scope)
-
-    async def _convey(self, terminal: Terminal) -> None:
-        """A person with a mobile stands at the module until the number is through."""
-
-        async def dial(_: AtMobile) -> trio.abc.Stream:
-            return (await open_link(self.lines)).stream
-
-        phone, unit = self._phone, key_digest(self.card.authentication.public)
-        about: dict[str, Any] = {"entropy": self._draws, "now": self.machine.now, "show": self._show}
-        far = ByChannel(dial, phone.name, phone.key, phone.keys, unit, **about)
-        while True:
-            try:
-                near = await open_link(terminal.port)
-                await convey(near.stream, terminal.serial, far, entropy=self._draws, show=self._show)
-            except (InsituError, TransportError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self.machine.tell(f"mobile: {error}")
-            await trio.sleep(1.0)
+                await _both(meet, partial(self._messenger.stand_at, terminal, self.card), scope)
 
     def _compare(self, public: PublicKey) -> bool:
         """The person looks at the module's display."""
@@ -146,7 +110,7 @@ class Technician(CardHolders):
 
     def _means(self, serial: str) -> Means:
         terminal = self.terminals[serial]
-        mobiles = self._board.place(serial) if terminal.option is TrustOption.CONVEYED else None
+        mobiles = self._messenger.board.place(serial) if terminal.option is TrustOption.CONVEYED else None
         return Means(shipped_key=terminal.shipped_key, secret=terminal.secret, book=self.book, mobiles=mobiles)
 
     def _show(self, note: object) -> None:
