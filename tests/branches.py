@@ -1,9 +1,10 @@
 """Does every part's own test folder take every branch of it, and every row of its tables? `make coverage` (minutes).
 
 `python tests/branches.py [PART ...] [--jobs J] [--json]`; without PART all of them. Which tests are a part's own,
-plugins/own_tests.py says; of those, the ones in which Hypothesis draws examples are left out (and the long ones), since
-what only luck takes, no test has asked for. Prints the figures of each part and names what no test took; the answer is
-1 if there is anything, or if a test fails. With --json one line of JSON for each part, for specs/assurance.md.
+plugins/own_tests.py says; of those, the ones are left out in which Hypothesis draws examples or a learner finds words
+(and the long ones), since what only luck takes, no test has asked for. Prints the figures of each part and names what
+no test took; the answer is 1 if there is anything, or if a test fails. With --json one line of JSON for each part, for
+specs/assurance.md.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ sys.path.insert(0, str(ROOT / "tests" / "plugins"))
 
 from own_tests import PARTS, Part  # noqa: E402
 
-ASKED = "not long and not hypothesis"
-"""The second mark is Hypothesis's own."""
+ASKED = ("-m", "not long and not hypothesis", "-k", "not learned")
+"""The second mark is Hypothesis's own; the learner of test_learned*.py finds its words by itself."""
 ROWS = re.compile(r"^(\d+) of (\d+) rows were taken$", re.MULTILINE)
 
 
@@ -38,7 +39,7 @@ def looked_at(name: str, part: Part, data: Path) -> tuple[dict[str, Any], list[s
     rows = ["-p", "rows_taken", "--rows-of", f"insitu.protocol.{name}"] if name in ("channel", "parties") else []
     begun = time.monotonic()
     ran = subprocess.run(
-        [*command, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", ASKED, *rows, *part.tests],
+        [*command, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ASKED, *rows, *part.tests],
         cwd=ROOT,
         env={**os.environ, "CI": "1"},  # a skip is a failure
         text=True,
