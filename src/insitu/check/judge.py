@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..protocol.messages import ModuleRecord
-from . import delivering, listing, standing
+from . import delivering, listing, standing, syncing
 from . import invariants as personal
 from . import work_invariants as work
 from .delivering import ByMadeKey, Delivering
@@ -19,6 +19,7 @@ from .personalizing import Personalizing
 from .scenario import Scenario
 from .standing import Standing
 from .state import IDLE, Move, State
+from .syncing import Syncing
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ RULES: Final[dict[type[Scenario], Rules]] = {
         delivering.SeenAtBench, delivering.OF_A_STATE, delivering.OF_A_MOVE, delivering.depends, of_the_module=()
     ),
     ByMadeKey: Rules(personal.Seen, delivering.OF_A_MADE_KEY, personal.OF_A_MOVE, personal.depends),
+    Syncing: Rules(
+        *(syncing.SeenInLogs, syncing.OF_A_STATE, syncing.OF_A_MOVE, syncing.depends),
+        of_the_module=(),
+        not_held=syncing.NOT_HELD,
+    ),
     Standing: Rules(standing.SeenByStanding, standing.OF_A_STATE, standing.OF_A_MOVE, standing.depends),
 }
 """By the kind of world."""

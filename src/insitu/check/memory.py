@@ -211,6 +211,7 @@ class CheckedRegistry(MemoryRegistry):
         """The same once more, from here."""
         other = CheckedRegistry()
         vars(other).update({name: copy(value) for name, value in vars(self).items() if name != "_lock"})
+        other._log_entries = {issuer: list(entries) for issuer, entries in self._log_entries.items()}
         return other
 
     @property

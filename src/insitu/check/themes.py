@@ -31,6 +31,7 @@ from .standing import (
     s6_no_more_certificates_than_agreed,
 )
 from .state import Limits, Variant
+from .syncing import Brought, Syncing, l12_each_certificate_is_in_some_log_for_good
 from .work_invariants import what_is_settled_is_what_was_paid
 from .world import SERIAL, STOLEN
 
@@ -208,10 +209,28 @@ _AT_THE_BENCH: Final = (
 )
 """The manufacturer's premises and books are trusted."""
 
+LOGS: Final[dict[str, Callable[[], Syncing]]] = {
+    "crashes": lambda: Syncing({Brought.CERTIFIED: 1, Brought.CRASHES: 1}, runs=(2, 2, 0)),
+    "two lines": lambda: Syncing({Brought.CERTIFIED: 1}, runs=(2, 1, 1)),
+    "an older copy of the card": lambda: Syncing(
+        {Brought.CERTIFIED: 2, Brought.COPIES: 1, Brought.RESTORED: 1}, runs=(2, 2, 0)
+    ),
+}
+"""Worlds in which a card brings its log."""
+_UNREAD: Final = Weakness(
+    Known(
+        "somebody who puts back a copy of the card that is older than what was not read yet",
+        l12_each_certificate_is_in_some_log_for_good.__name__,
+    ),
+    lambda: Syncing({Brought.CERTIFIED: 1, Brought.COPIES: 1, Brought.RESTORED: 1}),
+)
+"""Of a card without a counter, until its central system has read what it did (0044)."""
+
 THEMES: Final[dict[str, Theme]] = {
     "at-work": Theme("central system", AT_WORK, (_COUNTERLESS,)),
     "lists": Theme("unit and module", LISTS, (_MEANWHILE,)),
     "standing": Theme("unit in the network", STANDING, _HELD),
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
+    "logs": Theme("card and central system", LOGS, (_UNREAD,)),
 }
 """By name, which stands in the place of a trust option."""

@@ -77,12 +77,6 @@ async def sync(
 
     """
     heard = Heard(show)
-
-    def commit(record: object, _: frozenset[str] | None) -> None:
-        if not isinstance(record, ReceiptCame):
-            raise UsageError("not a receipt", who="card", got=type(record).__name__)
-        card.keep_receipt(record.receipt, record.central)
-
     async with stream:
         customer, unit = card.customer, card.unit
         own, export = await Aside(card.keys)(lambda: (card.authentication, card.signed_log()))
@@ -91,12 +85,22 @@ async def sync(
         session = Session(
             CARD_SYNCING, CardSyncingState.READY, data, Handshake.initiate(terms, Purpose.SYNC, entropy(64))
         )
-        ports = Ports(card.keys, commit=commit, show=heard.note, blocking=not card.keys.answers_at_once)
-        await run(session, stream, ports, now=now)
+        await run(session, stream, ports_of_card(card, heard.note), now=now)
     found = heard.first(LogWasRead)
     if found is None:
         raise StateError("not read", who="card", expected="the central system's receipt", got=session.state.name)
     return found
+
+
+def ports_of_card(card: Card, show: Show) -> Ports:
+    """The ports of such a session at the card."""
+
+    def commit(record: object, _: frozenset[str] | None) -> None:
+        if not isinstance(record, ReceiptCame):
+            raise UsageError("not a receipt", who="card", got=type(record).__name__)
+        card.keep_receipt(record.receipt, record.central)
+
+    return Ports(card.keys, commit=commit, show=show, blocking=not card.keys.answers_at_once)
 
 
 async def take_in(central: Central, stream: trio.abc.Stream, *, show: Show = ignore) -> CentralSyncingState:
@@ -111,16 +115,6 @@ async def take_in(central: Central, stream: trio.abc.Stream, *, show: Show = ign
         InsituError: the session did not end in good order. A log that is not what its card wrote is marked first.
 
     """
-
-    def commit(record: object, _: frozenset[str] | None) -> None:
-        match record:
-            case LogGrowth():
-                central.registry.grow_log(record, actor=ACTOR, at=central.now)
-            case LogDoubt():
-                central.registry.doubt_log(record, actor=ACTOR, at=central.now)
-            case _:
-                raise UsageError("nothing about a log", who="central", got=type(record).__name__)
-
     async with stream:
         name, key, begun = central.record.name, central.key, central.now
         terms = CentralSyncing.of(name, key, await central.ask(central.issuers))
@@ -131,10 +125,24 @@ async def take_in(central: Central, stream: trio.abc.Stream, *, show: Show = ign
             CentralSyncingData(name, key, at=begun, begun=begun),
             handshake,
         )
-        look_up = partial(_answer, central)
-        ports = Ports(central.keys, commit=commit, look_up=look_up, show=show, blocking=central.blocking)
-        await run(session, stream, ports, now=lambda: central.now)
+        await run(session, stream, ports_of_central(central, show), now=lambda: central.now)
         return session.state
+
+
+def ports_of_central(central: Central, show: Show) -> Ports:
+    """The ports of such a session at the central system."""
+
+    def commit(record: object, _: frozenset[str] | None) -> None:
+        match record:
+            case LogGrowth():
+                central.registry.grow_log(record, actor=ACTOR, at=central.now)
+            case LogDoubt():
+                central.registry.doubt_log(record, actor=ACTOR, at=central.now)
+            case _:
+                raise UsageError("nothing about a log", who="central", got=type(record).__name__)
+
+    look_up = partial(_answer, central)
+    return Ports(central.keys, commit=commit, look_up=look_up, show=show, blocking=central.blocking)
 
 
 def _answer(central: Central, question: LookUp) -> object:
