@@ -56,6 +56,7 @@ ANSWERS: Final[dict[str, str]] = {
     "RewrapKey": "KeyRewrapped",
     "Consult": "FingerprintsAgree",
     "LookUp certificate": "ModuleCertified",
+    "LookUp approval": "JobQueued",
     "LookUp module": "ModuleFound",
     "LookUp command": "CommandFound",
     "LookUp transaction": "TransactionFound",
@@ -106,6 +107,7 @@ class Player:
         begins: the state that the party is in at first, where it is not the table's.
         shortest: actions that do more where there is more to do, which there is not here.
         unheard: what actions do that no honest peer makes the party do, so that nothing was recorded.
+        overhears: what the party says over its second link is heard as well.
 
     """
 
@@ -118,6 +120,7 @@ class Player:
     begins: str = ""
     shortest: frozenset[str] = frozenset()
     unheard: Mapping[tuple[str, str], Done] = MappingProxyType({})
+    overhears: bool = False
 
     def __init__(self) -> None:
         self.trap: Trap | None = None
@@ -211,6 +214,7 @@ class Done:
     sends: tuple[str, ...]
     asks: tuple[str, ...]
     close: Close | None
+    forwards: tuple[str, ...] = ()
 
 
 def recorded_actions(recorder: Recorder) -> dict[tuple[str, str], set[Done]]:
@@ -224,10 +228,12 @@ def recorded_actions(recorder: Recorder) -> dict[tuple[str, str], set[Done]]:
 
 
 def _done(effects: Iterable[object]) -> Done:
-    sends, asks, close = [], [], None
+    sends, asks, forwards, close = [], [], [], None
     for effect in effects:
         if isinstance(effect, Send):
             sends.append(type(effect.message).__name__)
+        elif isinstance(effect, Forward):
+            forwards.append(type(effect.message).__name__)
         elif isinstance(effect, Close):
             close = Close(effect.fault)
         elif isinstance(effect, LookUp):
@@ -236,8 +242,8 @@ def _done(effects: Iterable[object]) -> Done:
         elif type(effect).__name__ in ANSWERS:
             asks.append(type(effect).__name__)
         else:
-            assert isinstance(effect, (Show, StartTimer, StopTimer, Forward)) or type(effect).__name__ == "Persist"
-    return Done(tuple(sends), tuple(asks), close)
+            assert isinstance(effect, (Show, StartTimer, StopTimer)) or type(effect).__name__ == "Persist"
+    return Done(tuple(sends), tuple(asks), close, tuple(forwards))
 
 
 class Promise:
@@ -301,7 +307,7 @@ class Promise:
                 return self._ended(since if proves else state, holds, [*said, f"fault {fault.name}"])
             state = f"{PROOF if proves else ''}{arrow.target.name}"
             done = self._of(arrow.row.do, event)
-            said += done.sends
+            said += (*done.sends, *(done.forwards if self._player.overhears else ()))
             waiting += [letter.answers.get(ask, ANSWERS[ask]) for ask in done.asks]
             if event == ChannelLost.__name__:
                 return (state, ""), CLOSED
@@ -391,10 +397,19 @@ class Against(Oracle):
             return tuple(word)
         hypothesis.characterization_set = hypothesis.compute_characterization_set()
         if self._more is not None:
-            most = len(hypothesis.states) + self._more
-            found = WMethodEqOracle(self.alphabet, self.sul, most).find_cex(hypothesis)
-            self.word = None if found is None else tuple(found)
+            self.word = next(
+                (word for word in self._suite(hypothesis, self._more) if self._differs(hypothesis, word)), None
+            )
         return None
+
+    def _suite(self, hypothesis: MealyMachine[str, str], more: int) -> list[tuple[str, ...]]:
+        """The words of the W-method, longest first: what begins a word that was asked needs not be asked again."""
+        cover = [(*state.prefix, letter) for state in hypothesis.states for letter in self.alphabet]
+        method = WMethodEqOracle(self.alphabet, self.sul, len(hypothesis.states) + more)
+        return sorted(set(method.test_suite(cover, more + 1, hypothesis.characterization_set)), key=len, reverse=True)
+
+    def _differs(self, hypothesis: MealyMachine[str, str], word: tuple[str, ...]) -> bool:
+        return self.sul.query(word) != _run(hypothesis, word)
 
 
 def _run(machine: MealyMachine[str, str], word: Iterable[str]) -> list[str]:
@@ -418,21 +433,24 @@ class Learned:
     difference: str
 
 
-def learned(begin: Callable[[], Player], promise: Promise, *, more_states: int | None = None) -> Learned:
+def learned(
+    begin: Callable[[], Player], promise: Promise, *, more_states: int | None = None, box: type[Box] = Box
+) -> Learned:
     """Learn the party and hold it against the promise.
 
     Args:
         begin: makes a new party.
         promise: of its table.
         more_states: how many states more than the learned machine the W-method reckons with; None: it is not asked.
+        box: how words are asked.
 
     """
-    box = Box(begin)
+    asked = box(begin)
     alphabet = [letter.name for letter in begin().letters]
-    oracle = Against(alphabet, box, promise.machine, more_states)
-    machine = run_KV(alphabet, box, oracle, "mealy", cache_and_non_det_check=True, print_level=0)
-    difference = "" if oracle.word is None else told(oracle.word, promise, box)
-    return Learned(len(machine.states), box.num_queries, difference)
+    oracle = Against(alphabet, asked, promise.machine, more_states)
+    machine = run_KV(alphabet, asked, oracle, "mealy", cache_and_non_det_check=True, print_level=0)
+    difference = "" if oracle.word is None else told(oracle.word, promise, asked)
+    return Learned(len(machine.states), asked.num_queries, difference)
 
 
 def told(word: tuple[str, ...], promise: Promise, box: Box) -> str:

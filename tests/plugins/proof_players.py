@@ -165,17 +165,25 @@ class UnitProvesKey(_Peer, UnitBeforeModule):
 
 
 class _Exchange(_Peer):
-    """A peer that knows the secret; its own half of an exchange is new for each share that it says."""
+    """A peer that knows the secret; its own half of an exchange is new for each share that it says.
 
-    agreed: SecretHandle | None = None
+    Attributes:
+        way: the terms of such an exchange.
+
+    """
+
+    way: type[BySecret] = BySecret
     number: int = 0
+
+    def password(self) -> bytes:
+        """What both were told."""
+        return shared_secret(self.serial)
 
     def share(self) -> Message:
         """Its share of a new exchange."""
         self.number += 1
-        password = self.vault.find_secret(SECRET) or self.vault.storage.share_password(
-            SECRET, shared_secret(self.serial)
-        )
+        known = self.vault.find_secret(SECRET)
+        password = self.vault.storage.share_password(SECRET, self.password()) if known is None else known
         binding = self.opened.binding
         identities = tuple(proofs.exchange_identity(binding, self.option.text, side, self.serial) for side in Side)
         begins = self.side is Side.MODULE
@@ -214,7 +222,7 @@ class ModuleKnowsSecret(_Exchange, ModuleProvesKey):
     def meet(self) -> Trap:
         """A unit's end; the module has an identity and proves that as well."""
         vault = self.world.vault("peer")
-        terms = BySecret.unit("Bank", self.fresh(vault), None, self.serial, root=self.world.card.root, crl=None)
+        terms = self.way.unit("Bank", self.fresh(vault), None, self.serial, root=self.world.card.root, crl=None)
         return Trap(LineSide("module", self.module.meet_unit(STREAM, self.option)), Intruder(terms, vault))
 
 
@@ -229,7 +237,7 @@ class UnitKnowsSecret(_Exchange, UnitProvesKey):
         """Of a module."""
         identity = vault.find("identity")
         assert identity is not None
-        return BySecret.module(self.world.module.record, identity, None)
+        return self.way.module(self.world.module.record, identity, None)
 
 
 # A ticket ----------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from insitu.protocol.ports import Ports, perform
 from insitu.protocol.session import Session, Transmit
 from insitu.shell import central as central_shell
 from insitu.shell import enrolling as enrolling_shell
+from insitu.shell import far_link as mobile_shell
 from insitu.shell import module as module_shell
 from insitu.shell import syncing as syncing_shell
 from insitu.shell import unit as unit_shell
@@ -35,6 +36,12 @@ from insitu.shell.card import Card
 from insitu.shell.central import Central
 from insitu.shell.module import Module
 from insitu.shell.unit import Unit
+
+SHELLS = (
+    *(module_shell, unit_shell, service_shell, central_shell, work_shell),
+    *(enrolling_shell, syncing_shell, mobile_shell),
+)
+"""The modules that hand a session to the driver."""
 
 
 class PowerCut(BaseException):
@@ -92,8 +99,7 @@ class Side:
         self.name = name
         self._work = work
         with pytest.MonkeyPatch.context() as patch:
-            shells = module_shell, unit_shell, service_shell, central_shell, work_shell, enrolling_shell, syncing_shell
-            for shell in shells:
+            for shell in SHELLS:
                 patch.setattr(shell, "run", _handed_over)
             running: Running = work.send(None)
         self.session = running.session

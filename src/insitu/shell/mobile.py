@@ -7,7 +7,8 @@ the unit that is a channel of ours; over other ways something else proves which 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -176,10 +177,25 @@ class _Errand:
             raise ProtocolError(self._end.reason, who="mobile", fault=self._end.fault)
 
     async def _next(self) -> Conveyance | Verdict:
+        """What the module wants conveyed, or what the unit says; a module that leaves meanwhile is not waited for."""
         if self._asked is None:
             return await self._near.conveyance()
         asked, self._asked = self._asked, None
-        return await self._far.ask(asked, self._near)
+        came: list[Conveyance | Verdict | Exception] = []
+
+        async def hear(ask: Callable[[], Awaitable[Conveyance | Verdict]]) -> None:
+            try:
+                came.append(await ask())
+            except (InsituError, TransportError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                came.append(error)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hear, partial(self._far.ask, asked, self._near))
+            nursery.start_soon(hear, self._near.conveyance)
+        if isinstance(came[0], Exception):
+            raise came[0]
+        return came[0]
 
     async def _take(self, event: object) -> None:
         step = MOBILE.step(self._state, self._data, event)

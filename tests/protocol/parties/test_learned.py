@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from black_box import Promise, learned
+from networked_players import QUEUED, UnitWithQueue
 from recorder import Recorder
 from taken_away import Unguarded
 from wire_players import PLAYERS, ModuleBeforeCentral, ModuleBeforeUnit, Player, UnitBeforeModule
@@ -24,11 +25,13 @@ from insitu.protocol.parties.work_data import WorkState
 from insitu.shell import module as module_shell
 from insitu.shell import unit as unit_shell
 from insitu.shell import work as work_shell
+from insitu.shell.visit import Visit
 
 Patch = pytest.MonkeyPatch
+ALL = (*PLAYERS, *QUEUED)
 
 
-@pytest.mark.parametrize("player", PLAYERS, ids=lambda player: player.__name__)
+@pytest.mark.parametrize("player", ALL, ids=lambda player: player.__name__)
 def test_what_is_learned_is_what_the_table_promises(player: type[Player], recorded: dict[str, Recorder]):
     found = learned(player, Promise(player, recorded[player.table.name]))
     assert found.difference == ""
@@ -36,7 +39,7 @@ def test_what_is_learned_is_what_the_table_promises(player: type[Player], record
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("player", PLAYERS, ids=lambda player: player.__name__)
+@pytest.mark.parametrize("player", ALL, ids=lambda player: player.__name__)
 def test_and_the_w_method_finds_no_difference(
     player: type[Player], recorded: dict[str, Recorder], record_property: Callable[[str, object], None]
 ):
@@ -78,14 +81,22 @@ def refuse_less(patch: Patch) -> type[Player]:
     return ModuleBeforeCentral
 
 
+def ask_nobody(patch: Patch) -> type[Player]:
+    """The unit takes a job that nobody has approved for one that people approved; the card does not."""
+    data = Visit.data
+    patch.setattr(Visit, "data", lambda visit, serial: replace(data(visit, serial), queued=False))
+    return UnitWithQueue
+
+
 @pytest.mark.parametrize(
     ("break_it", "word"),
     [
         (drop_a_guard, "a proof of another channel: Certificates (the table promises: fault UNTRUSTED, closed)"),
         (redirect, "certificates: fault UNEXPECTED, closed (the table promises: Personalized, closed)"),
         (refuse_less, "an instruction: Received (the table promises: fault UNEXPECTED, closed)"),
+        (ask_nobody, "my key: fault UNAVAILABLE, closed (the table promises: ApprovalAwaited)"),
     ],
-    ids=["guard", "destination", "refusal"],
+    ids=["guard", "destination", "refusal", "queue"],
 )
 def test_a_broken_party_is_told_apart(break_it: Any, word: str, recorded: dict[str, Recorder], monkeypatch: Patch):
     player = break_it(monkeypatch)

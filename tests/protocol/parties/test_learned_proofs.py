@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from black_box import Player, Promise, learned
+from networked_players import BY_TAN
 from proof_players import PROVERS, ModuleHasMobile, ModuleProvesKey, UnitAsksForTicket, UnitKnowsSecret
 from pump import personalize
 from recorder import Recorder
@@ -19,16 +20,19 @@ from insitu.protocol.messages import NumberMaker, TrustOption
 from insitu.shell.card import Card
 
 Patch = pytest.MonkeyPatch
+ALL = (*PROVERS, *BY_TAN)
 
 
 @pytest.fixture(scope="module")
 def proofs() -> dict[str, Recorder]:
     """What each stage's table did while modules were personalized by each option, by the name of the table."""
-    recorders = {player.stage.name: Recorder(player.stage) for player in PROVERS if player.stage is not None}
+    recorders = {
+        player.stage.name: Recorder(player.stage) for player in (*PROVERS, *BY_TAN) if player.stage is not None
+    }
     with ExitStack() as watched:
         for recorder in recorders.values():
             watched.enter_context(recorder.watching())
-        for option in {player.option for player in PROVERS}:
+        for option in {player.option for player in ALL}:
             for maker in NumberMaker if option is TrustOption.CONVEYED else (NumberMaker.UNIT,):
                 world = World()
                 world.equip(option)
@@ -42,7 +46,7 @@ def promise(player: type[Player], recorded: dict[str, Recorder], proofs: dict[st
     return Promise(player, recorded[player.table.name], proofs[player.stage.name])
 
 
-@pytest.mark.parametrize("player", PROVERS, ids=lambda player: player.__name__)
+@pytest.mark.parametrize("player", ALL, ids=lambda player: player.__name__)
 def test_a_stage_is_what_its_table_promises(
     player: type[Player], recorded: dict[str, Recorder], proofs: dict[str, Recorder]
 ):
@@ -52,7 +56,7 @@ def test_a_stage_is_what_its_table_promises(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("player", PROVERS, ids=lambda player: player.__name__)
+@pytest.mark.parametrize("player", ALL, ids=lambda player: player.__name__)
 def test_and_the_w_method_finds_no_difference(
     player: type[Player],
     recorded: dict[str, Recorder],
