@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import Any, Final
 
-from insitu.protocol.keys import derive
+from insitu.protocol.keys import derive, revocation
 from insitu.protocol.keys.software import SoftwareKeyStore
 from insitu.protocol.keys.vault import OwnVault
 from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties import card, central, central_business, module, work, work_keys
 from insitu.protocol.stores import card_log, tans
 from insitu.shell.card import Card
+from insitu.shell.central import Central
 from insitu.shell.unit import Unit
 from insitu.simulate.plan import Plan, Trouble
 from insitu.simulate.run import Verdict, run_world
@@ -95,6 +96,14 @@ def yes(data: Any, event: Any) -> bool:
     return True
 
 
+def never(certificate: Any, crl: Any) -> None:
+    return None
+
+
+def the_installed_one(self: Any) -> Any:
+    return self.record.certificate
+
+
 def one(self: Any) -> int:
     return 1
 
@@ -163,6 +172,15 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a lost card certifies on": Fault("S5", {central._objection_to_issuer: nothing}, {Trouble.CARD_LOST: 30.0}),
     "a revoked certificate counts": Fault(
         "S5", {central._objection_to_issuer: nothing}, {Trouble.MODULE_REVOKED: 20.0}
+    ),
+    "the manufacturer's list counts for nothing": Fault(
+        "S5",
+        {revocation.check_unrevoked: never},
+        {Trouble.IDENTITY_REVOKED: 20.0, Trouble.RESET_BY_HAND: 60.0},
+        {"hours": 0.3, "options": (TrustOption.CERTIFICATES,)},
+    ),
+    "all modules are shown the first card's certificate": Fault(
+        "liveness", {_getter(Central.certificate): the_installed_one}, {}, {"shared": 1.0, "modules": 2, "hours": 0.05}
     ),
     "nobody has to approve": Fault(
         "S6",

@@ -71,8 +71,9 @@ def scene(world: World) -> Scene:
     contact(world).start().finish()
     signed = given(record.module)[4:-80]
     history = History(lambda: NOW, words=("secret-word",))
-    history.customers.add(given(record.customer))
-    history.centrals.add(given(record.central))
+    history.customers[given(record.customer)] = "bank"
+    history.centrals[given(record.central)] = "bank"
+    history.owners[SERIAL] = "bank"
     intent = Intent(b"job", "module", SERIAL, ("alice", "bob"), signed)
     history.approved[b"job"] = {"alice", "bob"}
     history.points[SERIAL] = {world.module.operating_key}
@@ -221,6 +222,16 @@ def nobodys(scene: Scene) -> list[object]:
     return operating(scene)[:3]
 
 
+def of_another_owner(scene: Scene) -> list[object]:
+    scene.history.centrals[given(scene.record.central)] = "another bank"
+    return operating(scene)[:3]
+
+
+def withdrawn(scene: Scene) -> list[object]:
+    scene.history.withdrawn["card"] = {SERIAL: NOW - 331}
+    return operating(scene)[:1]
+
+
 def not_logged(scene: Scene) -> list[object]:
     return [scene.wrote(scene.fresh)]
 
@@ -246,6 +257,7 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S2", nobodys),
     ("S2", lambda scene: [scene.wrote(scene.fresh, module=scene.record.identity)]),
     ("S2", lambda scene: [ModuleReportedDone(SERIAL, given(scene.record.module))]),
+    ("S2", of_another_owner),
     ("S3", kept_its_keys),
     ("S3", not_reset),
     ("S3", lambda scene: [StoreFound(SERIAL, may_be=False)]),
@@ -256,6 +268,7 @@ VIOLATIONS: list[tuple[str, Bad]] = [
     ("S5", lambda scene: [disabled(scene)]),
     ("S5", lost),
     ("S5", listed),
+    ("S5", withdrawn),
     ("S5", too_late),
     ("S5", lost_too_long_ago),
     ("S6", lambda scene: [CardLogged("card", replace(scene.intent, approvers=("alice", "mallory")))]),

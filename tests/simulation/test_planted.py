@@ -13,11 +13,14 @@ from insitu.simulate.run import run_world
 from insitu.simulate.shrink import said, shrink
 
 SLOW = {
+    "a standing approval is never used up",
+    "all modules are shown the first card's certificate",
+    "the manufacturer's list counts for nothing",
     "a lost card certifies on",
     "a reset ends no certificate",
+    "a revoked certificate counts",
     "a reset is acknowledged before it is done",
     "every number is new",
-    "money is paid before that is kept",
     "no key expires",
 }
 

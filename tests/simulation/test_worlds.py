@@ -82,6 +82,25 @@ def test_modules_whose_certificates_are_revoked_get_new_ones():
     assert verdict.injected[Trouble.MODULE_REVOKED] >= 2
 
 
+def test_modules_that_the_manufacturer_withdraws_are_replaced():
+    told: list[str] = []
+    plan = Plan.drawn(1, modules=2, hours=0.1, faults="none")
+    plan = replace(plan, strengths={**plan.strengths, Trouble.IDENTITY_REVOKED: 40.0}, options=(TrustOption.SECRET,))
+    assert run_world(plan, told.append).violation == ""
+    assert any("is replaced by SM-" in line for line in told)
+
+
+def test_two_customers_at_one_host_one_of_whom_loses_a_card():
+    told: list[str] = []
+    plan = Plan.drawn(2, modules=2, hours=0.1, faults="none")
+    verdict = run_world(replace(plan, shared=1.0, strengths={**plan.strengths, Trouble.CARD_LOST: 30.0}), told.append)
+    assert verdict.violation == ""
+    assert verdict.injected[Trouble.CARD_LOST] >= 1
+    served = {line.split()[1][:5] for line in told if "PayOutInstructed" in line}
+    assert served == {"SM-1-", "SM-2-"}
+    assert not any("host-2" in line for line in told)
+
+
 @pytest.mark.parametrize("hash_seed", ["1", "271828"])
 def test_the_same_seed_is_the_same_run_in_another_process(hash_seed):
     ran = subprocess.run(

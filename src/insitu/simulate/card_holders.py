@@ -84,7 +84,7 @@ class CardHolders:
         pins = {person: _pin(person) for person in PEOPLE}
         customer = self.world.manufacturer.sign_customer(self.card.furnish(self.customer, pins, policy=POLICY))
         self.card.install(self.world.root, customer)
-        self.world.history.customers.add(customer)
+        self.world.history.customers[customer] = self.customer
         self.certify(CardRole.UNIT, self.machine.name, self.card.authentication.public)
 
     def certify(self, role: CardRole, subject: str, public: PublicKey) -> bytes:
@@ -93,7 +93,7 @@ class CardHolders:
         self.look_at_log()
         if role is CardRole.CENTRAL:
             self.central = der
-            self.world.history.centrals.add(der)
+            self.world.history.centrals[der] = self.customer
         return der
 
     def approve(self, role: CardRole, subject: str, public: PublicKey | None = None) -> bytes:

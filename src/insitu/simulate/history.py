@@ -194,7 +194,9 @@ class History:
         retired: fingerprints of certificates that a central system took for worthless, by host.
         lost: fingerprints of the issuers that each host has disabled, by host, and since when.
         revoked: the certificates on lists that each host took in, by host, issuer and number, and since when.
-        customers, centrals: certificates that exist, DER.
+        withdrawn: modules on the manufacturer's list, by the unit whose card has it, and since when.
+        customers, centrals: certificates that exist, DER, and the customer's name.
+        owners: the customer of each module.
         approved: approvals that people gave, by number of the job.
         standing: standing approvals that they gave, likewise.
         intents: what each card announced, by number of the job.
@@ -218,8 +220,10 @@ class History:
     retired: dict[str, set[bytes]] = field(default_factory=dict)
     lost: dict[str, dict[bytes, int]] = field(default_factory=dict)
     revoked: dict[str, dict[tuple[bytes, int], int]] = field(default_factory=dict)
-    customers: set[bytes] = field(default_factory=set)
-    centrals: set[bytes] = field(default_factory=set)
+    withdrawn: dict[str, dict[str, int]] = field(default_factory=dict)
+    customers: dict[bytes, str] = field(default_factory=dict)
+    centrals: dict[bytes, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     approved: dict[bytes, set[str]] = field(default_factory=dict)
     standing: dict[bytes, StandingLeft] = field(default_factory=dict)
     intents: dict[bytes, Intent | ListIntent] = field(default_factory=dict)

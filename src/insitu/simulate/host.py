@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
+
+import trio
 
 from ..protocol.messages import Authorize, PayOut
 from ..protocol.parties.central_data import ModuleContacted
@@ -59,13 +63,30 @@ class Registry(MemoryRegistry):
             raise RegistryAway("the registry does not answer", who="registry", got="a simulated failure")
 
 
+@dataclass
+class Door:
+    """A port of a host: the modules of one card call there, and are shown the certificate that this card made.
+
+    Attributes:
+        address: where.
+        certificate: what is shown, DER; None: the one that is installed.
+        central, program: what is at work there, as the host's machine has them now.
+
+    """
+
+    address: Address
+    certificate: bytes | None
+    central: Central
+    program: CentralProgram
+
+
 class Host:
     """A central system.
 
     Attributes:
-        central: as its program has it now.
         registry: its registry.
-        program: what runs.
+        doors: its ports; operators work at the first one.
+        request: for a certificate, DER.
 
     """
 
@@ -74,36 +95,60 @@ class Host:
         self.machine = Machine(world, name)
         self.registry = Registry(self.machine)
         self.store = InMemory(self.machine, lambda record, vault: None)
-        self.address = Address("memory", name)
         self._draws = self.machine.chance.of("draws").draw
         self._money = self.machine.chance.of("money")
         self.machine.on = True  # until the world begins, nothing runs on it
-        self.central = self._started()
-        self.program = self._served()
-        world.network.places[name] = self.machine
+        self.doors: list[Door] = []
+        self.request = self.add_door(None).central.establish(name.capitalize().replace("-", " "))
 
-    def _started(self) -> Central:
-        return Central(
+    @property
+    def central(self) -> Central:
+        """That at which operators work."""
+        return self.doors[0].central
+
+    def add_door(self, certificate: bytes | None) -> Door:
+        """One more port."""
+        name = f"{self.machine.name}/{len(self.doors)}" if self.doors else self.machine.name
+        address = Address("memory", name)
+        self.world.network.places[name] = self.machine
+        self.doors.append(Door(address, certificate, *self._at_work(address, certificate)))
+        return self.doors[-1]
+
+    def show(self, door: Door, certificate: bytes) -> None:
+        """Show this certificate there from now on; what is installed stands at the first door."""
+        if door is self.doors[0]:
+            self.store.spared = True
+            self.central.install(certificate)
+            self.store.spared = False
+        else:
+            door.certificate = certificate
+            self.machine.lose_power(killed=True)  # its program was begun with the other one
+
+    def nudge(self) -> None:
+        """Something was written into the registry."""
+        for door in self.doors:
+            door.program.nudge()
+
+    def _at_work(self, address: Address, certificate: bytes | None) -> tuple[Central, CentralProgram]:
+        central = Central(
             self.store.open(),
             self.registry,
+            certificate=certificate,
             decide=self._decide,
             blocking=False,
             entropy=self._draws,
             now=self.world.now,
             show=self._show,
         )
-
-    def _served(self) -> CentralProgram:
-        return CentralProgram(
-            self.central, self.address, tell=lambda line: self.world.see_line(self.machine.name, line)
-        )
+        return central, CentralProgram(central, address, tell=self.machine.tell)
 
     async def run(self) -> None:
         """Its program, from the start."""
         self.store.spared = False
-        self.central = self._started()
-        self.program = self._served()
-        await self.program.run(ready=lambda _: None)
+        async with trio.open_nursery() as nursery:
+            for door in self.doors:
+                door.central, door.program = self._at_work(door.address, door.certificate)
+                nursery.start_soon(partial(door.program.run, ready=lambda _: None))
 
     def _decide(self, serial: str, asked: Authorize) -> PayOut:
         approved = self._money.happens(0.9) and asked.amount <= LIMIT

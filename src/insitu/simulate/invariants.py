@@ -43,6 +43,10 @@ CLOSING_SECONDS: Final = 60
 that does not answer is asked again."""
 
 
+SESSION_SECONDS: Final = 330
+"""How long a session may last in which a unit certifies a module: people are waited for, 300 seconds at most."""
+
+
 def s1_operating_lasts_until_a_reset(history: History, event: ModuleWrote) -> None:
     """What a personalization made does not change while a module operates; only a reset ends it, and counts it."""
     before, after = event.before, event.after
@@ -57,7 +61,7 @@ def s1_operating_lasts_until_a_reset(history: History, event: ModuleWrote) -> No
 
 
 def s2_operating_is_whole(history: History, event: ModuleWrote) -> None:
-    """A module that operates has a whole chain, the key pair of its certificate, and a host that exists."""
+    """A module that operates has a whole chain, the key pair of its certificate, and the host of its owner."""
     record = event.after
     if record.condition is not ModuleCondition.OPERATING:
         return
@@ -70,8 +74,12 @@ def s2_operating_is_whole(history: History, event: ModuleWrote) -> None:
         ModuleAtWork.of(record, event.vault.find(given(record.key)))
     except InsituError as error:
         raise Violation("S2", f"{event.serial} operates: {error}") from error
-    if record.central not in history.centrals or record.customer not in history.customers:
-        raise Violation("S2", f"{event.serial} operates for somebody who does not exist")
+    owner = history.owners.get(event.serial)
+    if owner is None or {
+        history.centrals.get(given(record.central)),
+        history.customers.get(given(record.customer)),
+    } != {owner}:
+        raise Violation("S2", f"{event.serial} operates for somebody else than its owner")
 
 
 def s2_who_is_said_to_operate_does(history: History, event: ModuleReportedDone) -> None:
@@ -149,6 +157,16 @@ def s5_who_is_on_a_list_stays_out(history: History, event: ModuleAdmitted) -> No
     entry = event.entry
     if (entry.issuer, entry.certificate_number) in history.revoked.get(event.host, {}):
         raise Violation("S5", f"{event.host} let in {entry.serial} by a certificate that is on a list")
+
+
+def s5_whom_the_manufacturer_withdrew_is_not_certified(history: History, event: CardLogged) -> None:
+    """No module is personalized whose identity is on the list that the card was given; a session ends before."""
+    what = event.what
+    if not isinstance(what, Intent):
+        return
+    since = history.withdrawn.get(event.card, {}).get(what.subject)
+    if since is not None and history.now() > since + SESSION_SECONDS:
+        raise Violation("S5", f"{event.card} certifies {what.subject}, whom the manufacturer withdrew")
 
 
 def s5_sessions_of_those_are_closed(history: History, event: RegistryWrote) -> None:
@@ -331,6 +349,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     CardLogged: (
         s6_four_eyes_and_a_log,
         s6_a_standing_approval_has_its_limits,
+        s5_whom_the_manufacturer_withdrew_is_not_certified,
         s11_only_the_modules_own_key_is_certified,
     ),
     SecretServed: (s8_no_key_outlives_its_term,),

@@ -76,6 +76,8 @@ class Trouble(Enum):
     RESET_ORDERED = "reset ordered"
     MODULE_REVOKED = "module revoked"
     """Its certificates come on the revocation list of the card that made them."""
+    IDENTITY_REVOKED = "identity revoked"
+    """The manufacturer's list has a module, which nobody may personalize any more."""
     MODULE_DISABLED = "module disabled"
     CARD_LOST = "card lost"
     """A customer's card is disabled, and another takes its place."""
@@ -123,6 +125,7 @@ MOST: Final[Mapping[Trouble, float]] = {
     Trouble.RESET_ORDERED: 30.0,
     Trouble.MODULE_DISABLED: 0.5,
     Trouble.MODULE_REVOKED: 2.0,
+    Trouble.IDENTITY_REVOKED: 0.5,
     # for each customer, in an hour
     Trouble.CARD_LOST: 0.3,
 }
@@ -148,6 +151,9 @@ class Plan:
         sealed: share of the modules whose store is a sealed file on a simulated disk.
         guarded: share of these that have a monotonic counter.
         serial: share of the modules whose local link is a serial line.
+        networked: share of the banks with a unit in the network, and of their modules that call it.
+        racing: share of these that a technician visits as well.
+        shared: share of the hosts that serve two banks, each with a card of its own.
 
     """
 
@@ -164,6 +170,7 @@ class Plan:
     serial: float = 0.0
     networked: float = 0.0
     racing: float = 0.0
+    shared: float = 0.0
 
     @classmethod
     def drawn(
@@ -196,6 +203,7 @@ class Plan:
             serial=chance.one_of((0.0, 0.1, 0.3)),
             networked=chance.one_of((0.0, 0.5, 1.0)),
             racing=chance.one_of((0.0, 0.5, 1.0)),
+            shared=chance.one_of((0.0, 0.0, 1.0)),
         )
 
     def of(self, trouble: Trouble) -> float:

@@ -147,8 +147,15 @@ async def _live(plan: Plan, clock: JumpingClock, also: Callable[[str], None] | N
 
 
 def _settled(world: World) -> list[Bank]:
-    left = range(world.plan.modules, 0, -MODULES)
-    return [Bank(world, number, min(MODULES, modules)) for number, modules in enumerate(left, 1)]
+    banks: list[Bank] = []
+    chance = world.chance.of("hosts")
+    for left in range(world.plan.modules, 0, -MODULES):
+        modules = min(MODULES, left)
+        others = modules // 2 if chance.happens(world.plan.shared) else 0
+        banks.append(Bank(world, len(banks) + 1, modules - others))
+        if others:
+            banks.append(Bank(world, len(banks) + 1, others, banks[-1].host))
+    return banks
 
 
 def _calm_down(world: World, banks: Sequence[Bank]) -> None:

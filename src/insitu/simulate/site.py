@@ -23,7 +23,6 @@ from ..shell.programs import ModuleProgram
 from ..transports.links import Address, serve_links
 from ..transports.memory import memory_pair
 from .history import ChannelSecured, ModuleWrote, PayOutShown, SecretServed, StoreFound
-from .host import Host
 from .impostor import Impostor
 from .plan import Trouble
 from .stores import InFile, InMemory, Store
@@ -46,7 +45,7 @@ class Site(Terminal):
     """A cash machine, from inside.
 
     Attributes:
-        host, technician: of its bank.
+        technician: of its bank.
         store: the durable state of its module.
         record: as that is now.
         impostor: somebody else's machine with its serial number.
@@ -54,9 +53,9 @@ class Site(Terminal):
 
     """
 
-    def __init__(self, world: World, serial: str, host: Host, technician: Technician) -> None:
+    def __init__(self, world: World, serial: str, central: Address, technician: Technician) -> None:
         super().__init__(world, serial)
-        self.host = host
+        self._central = central
         self.technician = technician
         technician.terminals[serial] = self
         self.impostor = Impostor(self, technician.office.address)
@@ -71,7 +70,7 @@ class Site(Terminal):
         self._epochs: set[int] = set()
         self._modules = 0
         self._offline_since = 0.0
-        self._must_reset = False
+        self._must_reset = self._is_discarded = False
         world.network.places[serial] = world.network.places[self.port.place] = self.machine
         world.network.private.add(self.port.place)
         if self.chance.happens(world.plan.serial):
@@ -86,6 +85,7 @@ class Site(Terminal):
     def deliver(self) -> None:
         """At the maker's."""
         maker = self.world.manufacturer
+        self.world.history.owners[self.serial] = self.technician.customer
 
         def certify(made: IdentityMade) -> bytes:
             return maker.certify_identity(made.serial, made.key.public)
@@ -119,7 +119,7 @@ class Site(Terminal):
                 Address("memory", self.serial),
                 self.option,
                 unit=self.technician.office.address if self.technician.office.hears(self) else None,
-                central=self.host.address,
+                central=self._central,
                 tell=self.machine.tell,
                 jitter=self._pace,
             )
@@ -142,7 +142,16 @@ class Site(Terminal):
             show=self._show,
         )
 
+    def discard(self, serial: str) -> None:
+        """Another module takes the place of this one, which nobody may use any more."""
+        if self.serial == serial:
+            self._is_discarded = True
+            self.machine.lose_power(killed=True)
+
     def _opened(self) -> Vault:
+        if self._is_discarded:
+            self._is_discarded = False
+            self._replace()
         try:
             return self.store.open()
         except (StoreFailed, ErasureFailed):  # the disk did not do its work: it is tried again
@@ -154,7 +163,7 @@ class Site(Terminal):
             return self.store.open()
 
     def _replace(self) -> None:
-        """The module's store is of no use any more: another module takes its place, with a store of another make."""
+        """The module or its store is of no use any more: another one takes its place, with a store of another make."""
         self._modules += 1
         self.serial, self.record = f"{self.machine.name}-{self._modules}", None
         self.world.trace.write(self.machine.name, f"is replaced by {self.serial}")
