@@ -18,6 +18,7 @@ from insitu.protocol.channel.edhoc import (
     write_ccs,
 )
 from insitu.protocol.channel.edhoc.credentials import Kid
+from insitu.protocol.channel.edhoc.events import Message2Received
 from insitu.protocol.channel.edhoc.messages import read_error, write_message_1
 from insitu.protocol.engine import Agreed, KeyKind, PublicKey, Refused, Signed, Started, UsageError
 from insitu.protocol.messages.codec import decode_sequence, encode
@@ -57,6 +58,15 @@ def test_no_message_can_be_cut_or_lengthened(number):
         assert responder.established == (number == 3)
 
 
+@pytest.mark.parametrize("size", [31, 32])
+def test_message_2_without_a_ciphertext_is_refused_before_anything_is_computed(size):
+    initiator = Setting(Method.STATIC, 3).initiator()
+    initiator.feed(Started())
+    initiator.feed(Message2Received(bytes(size)))
+    assert initiator.failed
+    assert initiator.error.expected == "more than 32 bytes"
+
+
 @pytest.mark.parametrize("number", range(4), ids=NAMES)
 def test_no_message_of_another_session_is_taken(number):
     """Replay from a session of the same parties: only message_1 finds a listener, and leads nowhere."""
@@ -90,8 +100,9 @@ def test_no_message_is_taken_twice(number):
         receiver.receive(frame)
         assert receiver.failed
     else:
-        with pytest.raises(Refused):  # established: no frame has a place in the table any more
+        with pytest.raises(Refused) as caught:  # established: no frame has a place in the table any more
             receiver.receive(frame)
+        assert caught.value.event != "HandshakeFailed", "what is refused is what came"
         assert receiver.established
 
 

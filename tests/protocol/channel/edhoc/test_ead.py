@@ -60,7 +60,10 @@ def test_critical_items():
     with pytest.raises(ProtocolError, match="critical EAD item") as caught:
         check_understood(sent, frozenset({1}))
     assert caught.value.fault is Fault.UNSUPPORTED
-    assert caught.value.got == "2"
+    assert (caught.value.expected, caught.value.got) == ("[1]", "2")
+    with pytest.raises(ProtocolError) as caught:
+        check_understood(sent, frozenset())
+    assert caught.value.expected == "no critical item"
 
 
 def test_values_do_not_show():

@@ -103,6 +103,13 @@ def test_what_is_not_one_byte_string(data):
         read_octets(bytes.fromhex(data), "message_4")
 
 
+@pytest.mark.parametrize(("data", "got"), [("", "0 items"), ("00", "an integer"), ("410000", "2 items")])
+def test_what_stands_in_its_place_is_said(data, got):
+    with pytest.raises(DecodeError) as caught:
+        read_octets(bytes.fromhex(data), "message_4")
+    assert caught.value.got == got
+
+
 def test_plaintexts():
     assert read_plaintext_3(bytes.fromhex("2b4101")).id_cred == Kid(b"\x2b")
     c_r, content = read_plaintext_2(bytes.fromhex("402b410101410200"))
