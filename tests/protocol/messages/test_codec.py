@@ -182,6 +182,15 @@ def test_depth_counts_containers_inside_one_another() -> None:
         decode(b"\xc1\xc1\x00", max_depth=1, allowed_tags=frozenset({1}))
 
 
+def test_tags_count_as_depth_where_they_are_written_too() -> None:
+    tagged: object = 0
+    for _ in range(MAX_DEPTH):
+        tagged = CBORTag(1, tagged)
+    assert encode(tagged) == b"\xc1" * MAX_DEPTH + b"\x00"
+    with pytest.raises(UsageError, match="less nesting"):
+        encode(CBORTag(1, tagged))
+
+
 def test_bytes_are_limited() -> None:
     longest = encode(bytes(MAX_BYTES - 3))
     assert len(longest) == MAX_BYTES
@@ -229,6 +238,7 @@ def test_sequences() -> None:
         decode_sequence(bytes.fromhex("0041"))
     with pytest.raises(DecodeError, match="too many items"):
         decode_sequence(bytes(5), max_items=4)
+    assert decode_sequence(bytes(5), max_items=5) == (0,) * 5
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ def test_enumerations_are_turned_by_value_and_kind() -> None:
     assert curve.from_item is not None
     assert curve.from_item("P-256") is Curve.P256
 
+    class Mixed(Enum):
+        NUMBER = 1
+        NAME = "1"
+
+    mixed = field(Annotated[Mixed, Key(1)]).kind
+    assert mixed.from_item is not None
+    assert [mixed.from_item(item) for item in (1, "1")] == [Mixed.NUMBER, Mixed.NAME]
+
 
 @pytest.mark.parametrize(
     "annotation",

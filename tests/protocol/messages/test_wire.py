@@ -177,6 +177,12 @@ def test_a_message_carries_its_number(item: object, got: str) -> None:
         decode_record(Move, encode(item))
 
 
+def test_the_number_of_a_message_is_a_key_that_it_knows() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_record(Move, encode({0: 200, 1: [2, 1], 2: 1, 9: 0}))
+    assert str(caught.value) == "codec: Move has unknown keys (expected only 0, 1, 2, got 9)"
+
+
 def test_a_class_may_check_how_its_fields_fit_together() -> None:
     assert Span(1, 1).last == 1
     with pytest.raises(UsageError, match="a span ends before it begins"):

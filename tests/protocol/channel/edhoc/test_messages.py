@@ -162,7 +162,7 @@ def test_unknown_error_codes(encoded):
     assert error.code not in (RESERVED, *ErrorCode)
 
 
-@pytest.mark.parametrize("encoded", ["", "01", "010203", "40", "f560", "820160", "0161", "410001"])
+@pytest.mark.parametrize("encoded", ["4000", "", "01", "010203", "40", "f560", "820160", "0161", "410001"])
 def test_what_is_no_error(encoded):
     assert read_error(bytes.fromhex(encoded)) is None
 
@@ -172,3 +172,15 @@ def test_little_is_kept_of_what_the_other_side_says():
     assert error is not None
     assert len(error.text) == 256
     assert len(str(PeerRefused(error))) < 400
+
+
+@pytest.mark.parametrize(
+    ("message", "got"),
+    [
+        (ErrorMessage(ErrorCode.UNSPECIFIED, text="full"), "code 1: full"),
+        (ErrorMessage(ErrorCode.WRONG_SUITE, suites=(2, 3)), "code 2: supports suites (2, 3)"),
+        (ErrorMessage(ErrorCode.UNKNOWN_CREDENTIAL), "code 3: nothing more"),
+    ],
+)
+def test_what_the_other_side_said_is_told(message, got):
+    assert PeerRefused(message).got == got
