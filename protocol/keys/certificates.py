@@ -317,6 +317,9 @@ def _verified(
 
     A peer that sends others makes them forgotten, and nothing else: what was refused is verified anew each time.
     """
+    if role is not Role.MANUFACTURER and found.subject == issuer:
+        expected_name = "another name than its issuer's"
+        raise CertificateRefused("subject", f"{role.value} certificate", expected=expected_name, got=found.subject)
     expected = extensions(role, found.public, issuer_key)
     if found.extensions != tuple(expected):
         refuse_extensions(found.extensions, expected, role)

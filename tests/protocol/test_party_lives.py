@@ -8,16 +8,15 @@ step the invariants are looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from black_box import Letter, Player
-from crash_lives import PASSPHRASE, STORE, module_is_sound, reopened
+from black_box import Player
+from crash_lives import module_is_sound
 from hypothesis import Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+from led_lives import DiskLife, Life, led_by
 from proof_players import (
     ModuleHasMobile,
     ModuleKnowsSecret,
@@ -37,97 +36,28 @@ from wire_players import (
     UnitBeforeModule,
     UnitOnCable,
 )
-from world import Seeded, World
+from world import World
 
 from insitu.protocol.channel.trust import MOST_WRONG, SECRET, AttemptAdmitted
 from insitu.protocol.engine import Effects, InsituError, Send, Table
-from insitu.protocol.keys.vault import SealedVault
 from insitu.protocol.messages import IDENTITY, ModuleCondition, ModuleRecord, Proof, ResetCommand, ResetDone
 from insitu.protocol.parties.module_data import MANUFACTURED
 from insitu.protocol.parties.work import WORK, erase
 from insitu.protocol.parties.work_data import WorkData, WorkState
 from insitu.protocol.stores.registry import Standing
-from insitu.protocol.stores.sealed import Cost, StoreKind
 from insitu.shell import work as work_shell
 from insitu.shell.module import Module
-from insitu.simulate.disk import CrashDisk, PowerCut
+from insitu.simulate.disk import PowerCut
 
 SERIAL = "SN-disk"
 SHORT = settings(max_examples=6, stateful_step_count=25, phases=(Phase.generate,))
 """Without the phase that explains: it watches every line, which takes minutes here."""
 
 
-class Life(RuleBasedStateMachine):
-    """What all machines share: a party, its alphabet by event, and what is compared from step to step."""
-
-    player: Player
-
-    def accepts(self, player: Player) -> frozenset[str]:
-        """The names of the events that the party's state has a row for now."""
-        if not player.is_open:
-            return frozenset({"ChannelOpened"}) if player.may_meet() else frozenset()
-        session = player.live.victim.session
-        accepts = player.table.accepts(session.state) if session._stage is None else session._stage.accepts
-        return frozenset(event.__name__ for event in accepts)
-
-    def durable(self) -> object:
-        """What must not change by what is refused."""
-        return None
-
-    def happen(self, player: Player, letter: Letter) -> str:
-        """Let it happen: our errors only, and where there is no row, nothing but the end of the session."""
-        has_place, was_open, before = letter.event in self.accepts(player), player.is_open, self.durable()
-        try:
-            said = player.hear(letter)
-        except InsituError as error:  # a session cannot be had now
-            said = f"raised {error}"
-        if not player.is_open:
-            player.leave()
-        if has_place or not was_open:
-            return said
-        assert self.durable() == before
-        if not letter.own:
-            assert not player.is_open
-            assert player.live.victim.session.error is not None
-        return said
-
-
-def led_by(player: Callable[[Any], Player], kind: type[Player], prefix: str) -> dict[str, Any]:
-    """Rules for a machine: one for each event of the table that the alphabet has, one for what has no place."""
-    table, letters = kind.table, kind.letters
-    known = {*table.events, *(() if kind.stage is None else kind.stage.events)}
-    names = sorted(event.__name__ for event in known)
-    events = [name for name in names if any(letter.event == name for letter in letters)]
-    assert events
-    sayable = [letter for letter in letters if letter.say is not None or letter.own]
-    rules: dict[str, Any] = {}
-    for event in events:
-        meant = [letter for letter in letters if letter.event == event]
-
-        def on(self: Life, letter: Letter) -> None:
-            self.happen(player(self), letter)
-
-        def allowed(self: Life, event: str = event) -> bool:
-            return event in self.accepts(player(self))
-
-        on.__name__ = f"{prefix}_{event}"
-        rules[on.__name__] = precondition(allowed)(rule(letter=st.sampled_from(meant))(on))
-
-    def out_of_place(self: Life, data: st.DataObject) -> None:
-        accepted = self.accepts(player(self))
-        strangers = [letter for letter in sayable if letter.event not in accepted]
-        self.happen(player(self), data.draw(st.sampled_from(strangers)))
-
-    rules[f"{prefix}_out_of_place"] = precondition(lambda self: player(self).is_open)(
-        rule(data=st.data())(out_of_place)
-    )
-    return rules
-
-
 # The module, before units and central systems ----------------------------------------------------------------
 
 
-class ModuleLife(Life):
+class ModuleLife(DiskLife):
     """One module with its store on a disk; units and its central system meet it in any order, also at once."""
 
     kind: type[ModuleBeforeUnit] = ModuleBeforeUnit
@@ -135,18 +65,8 @@ class ModuleLife(Life):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world, self.disk = World(), CrashDisk()
-        self.entropy = Seeded("store")
-        vault = SealedVault.create(
-            STORE,
-            StoreKind.MODULE,
-            PASSPHRASE,
-            entropy=self.entropy,
-            cost=Cost(n=2, r=1),
-            repeatable=True,
-            files=self.disk,
-        )
-        self.world.vaults[SERIAL] = vault  # type: ignore[assignment]
+        self.world = World()
+        self.world.vaults[SERIAL] = self.made()  # type: ignore[assignment]
         self.module = self.world.new_module(SERIAL, manufactured_key=True)
         self.told = 0
         self.before = self.module.record
@@ -157,49 +77,16 @@ class ModuleLife(Life):
         self.unit = self.kind(self.world, self.module)
         self.central = ModuleBeforeCentral(self.world, self.module)
 
-    def durable(self) -> object:
-        """The record and the keys, as on the disk."""
-        found = self.found()
-        return found.record, found.labels()
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """Whoever meets it."""
+        return self.unit, self.central
 
-    def found(self) -> SealedVault:
-        """The store as it would be found after a cut now, if the disk kept no more than it must."""
-        return reopened(self.disk.copy().survivors(0), StoreKind.MODULE, Seeded("looked"))
-
-    @rule(seed=st.integers(0, 50))
-    def power_fails(self, seed: int) -> None:
-        """Between two steps."""
-        self.go_dark(seed)
-
-    @rule(data=st.data(), number=st.integers(0, 12), seed=st.integers(0, 50))
-    def power_fails_within(self, data: st.DataObject, number: int, seed: int) -> None:
-        """At one of the next calls of the disk, in whatever happens next."""
-        player = data.draw(st.sampled_from([self.unit, self.central]))
-        accepted = self.accepts(player)
-        letters = [letter for letter in player.letters if letter.event in accepted]
-        if not letters:
-            return
-        begun = len(self.disk.calls)
-
-        def before(at: int, _: str) -> None:
-            if at == begun + number:
-                raise PowerCut
-
-        self.disk.before_call = before
-        try:
-            self.happen(player, data.draw(st.sampled_from(letters)))
-        except PowerCut:
-            self.go_dark(seed)
-        self.disk.before_call = lambda number, name: None
-
-    def go_dark(self, seed: int) -> None:
+    def come_up(self) -> None:
         """Memory is gone, and of the disk what was not synced may be."""
-        for player in (self.unit, self.central):
-            if player.trap is not None:
-                player.trap.victim.abandon()
-                self.note_told(player)
-        self.disk = self.disk.survivors(seed)
-        self.world.vaults[SERIAL] = reopened(self.disk, StoreKind.MODULE, self.entropy)  # type: ignore[assignment]
+        for player in self.players:
+            self.note_told(player)
+        self.world.vaults[SERIAL] = self.reopened()  # type: ignore[assignment]
         self.module = self.world.blank_module(SERIAL)
         self.take_up()
 
