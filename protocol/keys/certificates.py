@@ -317,14 +317,14 @@ def _verified(
 
     A peer that sends others makes them forgotten, and nothing else: what was refused is verified anew each time.
     """
-    if role is not Role.MANUFACTURER and found.subject == issuer:
-        expected_name = "another name than its issuer's"
-        raise CertificateRefused("subject", f"{role.value} certificate", expected=expected_name, got=found.subject)
     expected = extensions(role, found.public, issuer_key)
     if found.extensions != tuple(expected):
         refuse_extensions(found.extensions, expected, role)
     if found.issuer.public_bytes() != encode_name(issuer):
         raise CertificateRefused("issuer", "issuer of a certificate", expected=issuer, got=name_text(found.issuer))
+    if role is not Role.MANUFACTURER and found.subject == issuer:
+        expected_name = "another name than its issuer's"
+        raise CertificateRefused("subject", f"{role.value} certificate", expected=expected_name, got=found.subject)
     if not der_signature_holds(issuer_key, found.signed, found.signature):
         raise CertificateRefused("signature", f"signature of a {role.value} certificate", expected=f"that of {issuer}")
     fingerprint = hashlib.sha256(found.data).digest()

@@ -161,7 +161,7 @@ class CardFails(CardLife):
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs: list[Any] = []
+        self.jobs: list[Any] = [self.world.approved(CardRole.MODULE, "SN-approved")]
         self.cut: tuple[int, int] | None = None
         self.revoked: set[bytes] = set()
         self.key = self.world.vault("other").generate("x", KeyKind.P256, b"").public
@@ -249,7 +249,7 @@ def deeds() -> dict[str, Any]:
     for event, do in DEEDS.items():
 
         def on(self: CardFails, data: st.DataObject, who: str, do: Callable[..., None] = do) -> None:
-            do(self, data.draw(st.sampled_from(self.jobs)) if self.jobs else None, who)
+            do(self, data.draw(st.sampled_from(self.jobs[-2:])) if self.jobs else None, who)
 
         def allowed(self: CardFails, event: str = event) -> bool:
             known = event in {each.__name__ for each in CARD.accepts(CardState.READY)}
@@ -372,6 +372,24 @@ def test_a_certificate_without_an_entry_is_noticed():
     life.what_it_signed_is_in_its_log()
     assert len(life.given) == 1
     life.log = life.log[:-1]
+    with pytest.raises(AssertionError):
+        life.what_it_signed_is_in_its_log()
+
+
+def test_a_card_that_signs_by_its_rules():
+    """And one whose list is not in its log."""
+    life = CardFails()
+    for event, who in (("JobProposed", "bob"), ("Approve", "alice"), ("Approve", "bob"), ("CertificateWanted", "bob")):
+        DEEDS[event](life, life.jobs[-1] if life.jobs else None, who)
+        life.its_log_is_whole_and_only_grows()
+        life.what_it_signed_is_in_its_log()
+        life.the_disk_says_the_same()
+    assert len(life.given) == 1
+    life.cut = 3, 0
+    DEEDS["ListProposed"](life, None, "bob")
+    assert not life.disk.broken
+    life.its_log_is_whole_and_only_grows()
+    life.given.append(b"a list that nobody signed")
     with pytest.raises(AssertionError):
         life.what_it_signed_is_in_its_log()
 
