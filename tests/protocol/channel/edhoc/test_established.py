@@ -37,7 +37,8 @@ def test_exporter_separates_labels_contexts_and_lengths(pair):
 def test_exporter_bounds(pair):
     session = pair[0]
     longest = 255 * session.facts.suite.hash.size
-    assert [len(session.exporter(0, b"", length)) for length in (1, longest)] == [1, longest]
+    lengths = [1, 255, 256, 257, longest]
+    assert [len(session.exporter(0, b"", length)) for length in lengths] == lengths
     for label, length in ((-1, 16), (0x10000, 16), (0, 0), (0, longest + 1), (0, -1)):
         with pytest.raises(UsageError, match="exporter"):
             session.exporter(label, b"", length)
