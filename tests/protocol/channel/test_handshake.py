@@ -11,7 +11,7 @@ from insitu.protocol.channel import handshake as handshake_module
 from insitu.protocol.channel.edhoc import X5Chain
 from insitu.protocol.channel.edhoc.messages import read_error
 from insitu.protocol.channel.handshake import BINDING_BYTES, Handshake
-from insitu.protocol.channel.opened import ChannelOpened
+from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.channel.trust import (
     ByCable,
     CardEnrolling,
@@ -34,6 +34,7 @@ from insitu.protocol.engine import (
     Sign,
 )
 from insitu.protocol.keys.certificates import key_digest
+from insitu.protocol.keys.profile import Role
 from insitu.protocol.keys.vault import Vault
 from insitu.protocol.messages import Purpose, TrustOption
 from insitu.protocol.ports import operate
@@ -153,6 +154,8 @@ def test_both_sides_learn_who_is_there_for_what_and_the_same_binding(world: Worl
     assert len(mine.binding) == BINDING_BYTES
     assert mine.intent == theirs.intent
     assert (mine.intent.purpose, mine.intent.option) == (purpose, sides[pair[0]].option)
+    assert mine.wrapping == theirs.wrapping != mine.binding
+    assert len(mine.wrapping) == (32 if purpose is Purpose.OPERATE else 0), "symmetric keys cross at work alone (L11)"
     assert mine.at == theirs.at == NOW
     assert [len(module.sent), len(other.sent)] == [2, 2]
     established = module.handshake.established, other.handshake.established
@@ -373,6 +376,13 @@ def test_a_farewell_can_be_said_at_any_time_and_once(both, who, frames):
 def test_before_the_end_there_is_no_session(both):
     with pytest.raises(ProtocolError, match="has not ended"):
         _ = both[0].handshake.established
+    assert both[0].handshake.stage() is None
+
+
+def test_a_peer_is_known_by_a_certificate_or_by_a_proof(world: World):
+    assert not Peer("SN-1", None, world.card.authentication.public).is_known
+    assert Peer("SN-1", Role.MODULE, world.card.authentication.public).is_known
+    assert Peer("SN-1", None, world.card.authentication.public, proved=TrustOption.TAN).is_known
 
 
 def test_identifiers_of_credentials_are_judged_by_the_terms_alone(world: World, sides):
