@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 from commands import insitu
 
-from insitu.check.mutants import WORLDS, Fate, Mutant, explained, instead, taken, tried
+from insitu.check.judge import Judge
+from insitu.check.liveness import Liveness
+from insitu.check.mutants import LIMITS, WORLDS, Fate, Mutant, Working, explained, instead, taken, tried
+from insitu.check.personalizing import Personalizing
+from insitu.check.search import Search
 from insitu.protocol.engine import TableError
+from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.module import MODULE
 from insitu.protocol.parties.unit import UNIT
+from insitu.protocol.parties.work import WORK
 
 
 def row_of(table: str, guard: str) -> int:
@@ -26,6 +32,11 @@ def row_of(table: str, guard: str) -> int:
         ("unit", "people_are_to_approve_it", "guard dropped", Fate.STUCK),
         ("central", "a_reset_is_due", "guard dropped", Fate.STUCK),
         ("module-at-work", "answers_our_request", "to LOADING", Fate.STUCK),
+        ("module-at-work", "it_is_time_to_beat", "guard dropped", Fate.STUCK),
+        ("central", "number_is_new", "guard dropped", Fate.CAUGHT),
+        ("card", "it_was_taken_before", "to SIGNING", Fate.CAUGHT),
+        ("conveyed-unit", "the_channel_agrees", "to PROVED", Fate.STUCK),
+        ("conveyed-unit", "the_mobile_may_not", "to OPENED", Fate.STUCK),
     ],
 )
 def test_what_notices_a_fault(table, guard, what, fate):
@@ -35,13 +46,39 @@ def test_what_notices_a_fault(table, guard, what, fate):
     assert WORLDS[table][0].rows is before
 
 
+@pytest.mark.parametrize("world", dict.fromkeys(world for _, worlds in WORLDS.values() for world in worlds), ids=str)
+def test_nothing_is_wrong_with_the_ordinary_course_of_any_world(world):
+    """Whole, and cut short at each point; else it would say nothing about a fault."""
+    scenario = world.scenario()
+    liveness = Liveness(scenario, Judge(scenario).all)
+    assert world.goes_wrong(scenario, liveness) == ""
+    assert liveness.found is None
+
+
+def test_a_request_that_leaves_before_its_number_is_durable_is_noticed():
+    """Also where the controller begins it, and no frame (L10)."""
+    number = row_of("module-at-work", "there_is_room")
+    outcome = tried(Mutant("module-at-work", number, "Persist last"))
+    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, "what_a_step_tells_is_durable")
+    only = frozenset({"s10_nothing_is_decided_or_paid_twice", "all_can_end_well"})
+    world = next(world for world in WORLDS["module-at-work"][1] if isinstance(world, Working))
+    with instead(WORK, Mutant("module-at-work", number, "Persist last").rows()):
+        scenario = world.scenario()
+        report = Search(scenario, most=world.states, begin=world.begins(scenario), only=only).run()
+    assert report.violation is not None
+
+
 def test_a_commit_that_comes_after_its_message_is_noticed():
     """The power fails between them: the unit believes what is not so (L7)."""
     number = next(
         number for number, row in enumerate(MODULE.rows) if row.do is not None and row.do.__name__ == "commit"
     )
     outcome = tried(Mutant("module", number, "Persist last"))
-    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, "a_unit_is_right_about_what_it_did")
+    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, "what_a_step_tells_is_durable")
+    only = frozenset({"a_unit_is_right_about_what_it_did"})
+    with instead(MODULE, Mutant("module", number, "Persist last").rows()):
+        report = Search(Personalizing(TrustOption.PHYSICAL, limits=LIMITS), only=only).run()
+    assert report.violation is not None
 
 
 def test_a_signature_before_its_entry_in_the_log_is_noticed():

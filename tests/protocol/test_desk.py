@@ -24,6 +24,7 @@ from insitu.protocol.engine import (
     StateError,
     StopTimer,
     Table,
+    TableError,
     UsageError,
     row,
 )
@@ -136,6 +137,32 @@ def test_a_close_with_a_fault_ends_the_run(desk, shown):
         desk.submit(Make(""))
     assert shown == ["begun", "failing"]
     assert desk.state is S.IDLE
+
+
+def resting(data: Data) -> S:
+    return S.IDLE if data.made is None else S.DONE
+
+
+@pytest.mark.parametrize("name", ["pair", ""])
+def test_an_event_that_is_through_leaves_the_party_at_rest(name, kept):
+    """Whether it went well or key memory failed; where that is, whoever has the desk says."""
+    ports = Ports(memory("desk"), commit=lambda record, keep: kept.append((record, keep)))
+    desk = Desk(TABLE, S.IDLE, Data(), ports, rests=resting)
+    if name:
+        desk.submit(Make(name))
+    else:
+        with pytest.raises(EnvironmentFault):
+            desk.submit(Make(name))
+    assert desk.state is resting(desk.data)
+
+
+@pytest.mark.parametrize("name", ["pair", ""])
+def test_a_party_that_is_left_on_its_way_is_a_mistake_in_its_table(name):
+    ports = Ports(memory("desk"), commit=lambda record, keep: None)
+    desk = Desk(TABLE, S.IDLE, Data(), ports, rests=lambda _: S.MAKING)
+    with pytest.raises(TableError, match="somewhere on its way") as wrong:
+        desk.submit(Make(name))
+    assert (wrong.value.who, wrong.value.expected) == ("somebody", "MAKING")
 
 
 def test_there_is_no_link_at_a_desk(desk):

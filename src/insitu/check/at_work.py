@@ -134,13 +134,19 @@ def wanted(event: object) -> Callable[[Party, Store], Done]:
     def do(party: Party, store: Store) -> Done:
         assert isinstance(party, WorkParty)  # noqa: S101 - the module's
         notes: list[object] = []
+
+        def show(note: object) -> None:
+            store.vault.told = True
+            notes.append(note)
+
         before = store.fork()
-        work = party.program(store, notes.append)
+        work = party.program(store, show)
         work.without_session(event)
+        store.vault.told = False
         store.vault.draw_as("rest")
         after = Store(store.vault, memory=work.memory)
         changed = before.vault.identity != after.vault.identity
-        crashes = ((after.restarted(), (), 0),) if changed else ()
+        crashes = ((after.restarted(), (), 0),) if changed else ()  # its notes are given out once all is done
         return Done(None, after, notes=tuple(notes), crashes=crashes, order=tuple(map(Show, notes)))
 
     return do
@@ -245,7 +251,9 @@ def _revoke(central: _Central, issuer: bytes, number: int) -> None:
 
 def _revoke_module(central: _Central) -> None:
     """The bank's own list has the module's certificate."""
-    entry = given(central.registry.module(SERIAL))
+    entry = central.registry.module(SERIAL)
+    if entry is None:
+        raise StateError("nobody knows the module yet", who="check")
     _revoke(central, entry.issuer, entry.certificate_number)
 
 

@@ -14,7 +14,7 @@ the product's own terms (channel/trust), which run here as they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Any, Final, Self
 
 from ..protocol.channel.edhoc import SUITES, Facts, IdCred, Method, Side, X5Chain
@@ -24,7 +24,7 @@ from ..protocol.channel.opened import ChannelOpened, Peer
 from ..protocol.channel.records import Records
 from ..protocol.channel.trust import Terms
 from ..protocol.engine import Close, Effect, Fault, InsituError, ProtocolError, PublicKey, Send
-from ..protocol.messages import Purpose
+from ..protocol.messages import Message, Purpose, decode_message
 from ..protocol.session import Session
 from .values import canonical, digest
 
@@ -260,6 +260,13 @@ class SymbolicRecords(Records):
         self.received += 1
         payload: bytes = record.content[4]
         return payload
+
+
+def messages_in(frames: Iterable[bytes]) -> Iterator[Message]:
+    """What is in the records among these."""
+    for frame in frames:
+        if isinstance(frame, Frame) and frame.kind == "record":
+            yield decode_message(frame.content[4])
 
 
 # Sessions ----------------------------------------------------------------------------------------------------

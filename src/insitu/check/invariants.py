@@ -13,12 +13,14 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..protocol.channel.trust import ModuleAtWork
-from ..protocol.engine import InsituError, Show, given
+from ..protocol.engine import InsituError, Persist, Show, StartTimer, StopTimer, given
 from ..protocol.keys.certificates import Role
 from ..protocol.messages import RECORD_LIMITS, CardRecord, ModuleCondition, ModuleRecord, decode_record
 from ..protocol.parties.card_record import log_of
+from ..protocol.parties.mobile import MobileState
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.module_data import resting_state
+from ..protocol.parties.unit import UNIT, ModulePersonalized, ModuleReported, UnitState
 from ..protocol.progress import StateEntered
 from ..protocol.stores.card_log import Intent, Result
 from .channel import CheckedSession
@@ -33,6 +35,10 @@ _P256_KEY: Final = re.compile(
     re.escape(bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")) + b"(.{65})", re.DOTALL
 )
 """A P-256 key in a certificate (RFC 5480)."""
+
+
+_RESULTS: Final = {ModulePersonalized: UnitState.PERSONALIZED, ModuleReported: UnitState.REPORTED}
+"""With what a unit's session may end well, by what it shows then."""
 
 
 class Violation(NamedTuple):
@@ -189,6 +195,15 @@ def a_unit_is_right_about_what_it_did(seen: Seen) -> str:
     return "a unit believes that the module operates, and it never did" if confirmed - operated else ""
 
 
+def a_mobile_is_where_it_says(seen: Seen) -> str:
+    """A9: its person was told how it went, and so it is; and the number is by whom the unit chose."""
+    ends = {True: MobileState.VOUCHED.name, False: MobileState.REFUSED.name}
+    for fact in seen.facts:
+        if fact[0] == "mobile" and fact[1] != ends[bool(fact[2])]:
+            return f"the mobile told its person how it went, and is in {fact[1]}"
+    return "the number was made by another than the unit chose" if ("number by another",) in seen.facts else ""
+
+
 # Of a move ---------------------------------------------------------------------------------------------------------
 
 _COUNTED: Final = {"wrong", "generation"}
@@ -261,6 +276,27 @@ def s6_what_is_signed_was_announced(done: Done, _: dict[str, bytes]) -> str:
     return "a card signed before its log said so" if done.store.vault.early else ""
 
 
+def what_a_step_tells_is_durable(done: Done, _: dict[str, bytes]) -> str:
+    """L7, S8, S10: a step writes before it does or tells what a crash would not undo; timers aside."""
+    told = ""
+    for effect in done.order:
+        match effect:
+            case Show(StateEntered()):
+                told = ""  # the next step begins
+            case Persist() if told:
+                return f"{told} comes before the write that it depends on"
+            case StartTimer() | StopTimer() | Persist():
+                pass
+            case _:
+                told = told or type(effect).__name__
+    return ""
+
+
+def what_a_desk_does_is_whole(done: Done, _: dict[str, bytes]) -> str:
+    """L7, L12: it writes before it tells, leaves its party at rest, and a card's log says how each signature ended."""
+    return done.store.vault.amiss
+
+
 def a_session_that_is_over_is_at_an_end(done: Done, _: dict[str, bytes]) -> str:
     """Where a session ended, nothing could go on: the module is as its record says, others are in a last state."""
     session = done.last
@@ -274,6 +310,16 @@ def a_session_that_is_over_is_at_an_end(done: Done, _: dict[str, bytes]) -> str:
     if not ends:
         return f"{session.party}: the session is over, in {session.state.name}"
     return f"{session.party}: the proof is over, in {session.proving}" if _ended_by_proof(done, session) else ""
+
+
+def a_unit_is_where_it_says(done: Done, _: dict[str, bytes]) -> str:
+    """Where a unit's session ended well, it said with what result; where it did not, the state does not say so."""
+    session = done.last
+    if session is None or session.party != UNIT.party:
+        return ""
+    told = {_RESULTS[type(note)] for note in done.notes if type(note) in _RESULTS}
+    state = {session.state} & set(_RESULTS.values())
+    return "" if told == state else f"the unit is in {session.state.name}, and told otherwise"
 
 
 def _ended_by_proof(done: Done, session: CheckedSession) -> bool:
@@ -293,6 +339,7 @@ OF_A_STATE: Final[tuple[Callable[[Seen], str], ...]] = (
     what_operates_came_from_one_bank,
     s12_one_certificate_counts_until_a_reset,
     a_unit_is_right_about_what_it_did,
+    a_mobile_is_where_it_says,
 )
 OF_A_MOVE: Final[tuple[Callable[[Seen, Move, Seen], str], ...]] = (
     s1_what_operates_is_left_alone_until_a_reset,
@@ -302,7 +349,10 @@ OF_A_MOVE: Final[tuple[Callable[[Seen, Move, Seen], str], ...]] = (
 OF_A_SESSION: Final[tuple[Callable[[Done, dict[str, bytes]], str], ...]] = (
     s9_no_secret_is_told,
     s6_what_is_signed_was_announced,
+    what_a_step_tells_is_durable,
+    what_a_desk_does_is_whole,
     a_session_that_is_over_is_at_an_end,
+    a_unit_is_where_it_says,
 )
 """In every kind of world."""
 

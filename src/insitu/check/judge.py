@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..protocol.engine import InsituError
 from ..protocol.messages import ModuleRecord
 from . import delivering, listing, standing, syncing
 from . import invariants as personal
@@ -94,7 +95,7 @@ class Judge:
         about = self._rules.depends(state)
         if about not in self._states:
             seen = self._rules.seen(self._scenario, state)
-            self._states[about] = _first((each, each(seen)) for each in self._of_a_state)
+            self._states[about] = _first(self._of_a_state, seen)
         return self._module(state.stores[0]) or self._states[about] or self._link(state)
 
     def move(self, before: State, move: Move, after: State) -> Violation | None:
@@ -105,14 +106,18 @@ class Judge:
         about = old, new, move.kind, move.who
         if about not in self._moves:
             one, other = self._rules.seen(self._scenario, before), self._rules.seen(self._scenario, after)
-            self._moves[about] = _first((each, each(one, move, other)) for each in self._of_a_move)
+            self._moves[about] = _first(self._of_a_move, one, move, other)
         return self._moves[about]
+
+    def all(self, before: State, move: Move, after: State) -> Violation | None:
+        """What is wrong with a move, the state after it, or what a session did."""
+        return self.move(before, move, after) or self.state(after) or self.sessions()
 
     def sessions(self) -> Violation | None:
         """What is wrong with anything that a session did since the last call."""
         for done, before in self._scenario.steps[self._looked_at :]:
             self._looked_at += 1
-            found = _first((each, each(done, before)) for each in self._of_a_session)
+            found = _first(self._of_a_session, done, before)
             if found is not None:
                 return found
         return None
@@ -120,7 +125,7 @@ class Judge:
     def _module(self, store: int) -> Violation | None:
         if self._of_the_module and store not in self._modules:
             record, vault = self._scenario.module_record(store), self._scenario.stores[store].vault
-            self._modules[store] = _first((each, each(record, vault)) for each in self._of_the_module)
+            self._modules[store] = _first(self._of_the_module, record, vault)
         return self._modules.get(store)
 
     def _link(self, state: State) -> Violation | None:
@@ -129,16 +134,22 @@ class Judge:
                 about = slot.end, state.slots[slot.peer].end
                 if about not in self._links:
                     one, other = (self._scenario.ends[number].session for number in about)
-                    self._links[about] = _first(
-                        [(s13_both_ends_want_the_same, s13_both_ends_want_the_same(one, other))]
-                    )
+                    self._links[about] = _first([s13_both_ends_want_the_same], one, other)
                 if self._links[about] is not None:
                     return self._links[about]
         return None
 
 
-def _first(found: Any) -> Violation | None:  # noqa: ANN401 - pairs of an invariant and what it says
-    return next((Violation(each.__name__, what) for each, what in found if what), None)
+def _first(every: Iterable[Callable[..., str]], *seen: object) -> Violation | None:
+    """The first of these that does not hold: which says what is wrong, or comes upon what cannot even be read."""
+    for each in every:
+        try:
+            what = each(*seen)
+        except InsituError as error:
+            what = str(error)
+        if what:
+            return Violation(each.__name__, what)
+    return None
 
 
 def invariants() -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from .personalizing import Personalizing
 from .state import IDLE, Limits, Local, Move, State, Variant
 from .world import BANKS, LISTED, RIVAL, SERIAL, Store, card_of
 
-GIVEN: Final = 3
+GIVEN: Final = 4
 """Where in `State.left` it says how many more lists somebody may give to units."""
 _MODULE: Final = 0
 

@@ -13,8 +13,9 @@ from functools import lru_cache
 from hashlib import sha256, shake_256
 from typing import Any, Final
 
-from ..protocol.engine import KeyHandle, KeyKind, PublicKey, SecretHandle
+from ..protocol.engine import KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation
 from ..protocol.keys.exchange import begin_exchange
+from ..protocol.keys.port import KeyStoreError
 from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import OwnVault
 from ..protocol.messages import RECORD_LIMITS, CardRecord, decode_record
@@ -139,6 +140,18 @@ def pins_remembered() -> Iterator[None]:
 _verifier: Final = lru_cache(maxsize=64)(card_people.pin_verifier)
 
 
+class Failing:
+    """Key memory of which one operation fails, and no other: the one with this number, from 0."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def fails(self) -> bool:
+        """Whether the next operation does."""
+        self._left -= 1
+        return self._left == -1
+
+
 class CheckedVault(OwnVault):
     """A vault in memory, forked at will.
 
@@ -149,6 +162,9 @@ class CheckedVault(OwnVault):
 
     writes_left: int | None = None
 
+    failing: Failing | None = None
+    """While its card is asked: how that goes wrong."""
+
     def __init__(self, name: str) -> None:
         super().__init__(CheckedKeys(name), None, frozenset())
 
@@ -157,11 +173,25 @@ class CheckedVault(OwnVault):
         assert isinstance(self._keys, CheckedKeys)  # noqa: S101 - nothing else is put in
         return self._keys
 
+    told = False
+    """Something was told in answer to the question that is at the desk now."""
+    amiss = ""
+    """What a desk did that it must not (L7, L12)."""
     early = False
     """A customer's signing key signed what no entry in the card's durable log had announced (S6)."""
 
+    def _check(self) -> None:
+        if self.failing is not None and self.failing.fails():
+            raise KeyStoreError("key memory is gone", who="keys")
+
+    def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
+        """See KeyStore."""
+        self._check()
+        return super().use(key, operation)
+
     def sign(self, key: KeyHandle, message: bytes) -> bytes:
         """See KeyStore."""
+        self._check()
         if key.label == SIGNING and self._record is not None:
             log = log_of(decode_record(CardRecord, self._record, **RECORD_LIMITS))
             self.early |= not any(isinstance(each.what, Intent) and each.what.to_be_signed == message for each in log)
@@ -197,11 +227,13 @@ class CheckedVault(OwnVault):
         }
 
     def _make_durable(self, record: bytes | None, keep: frozenset[str], *, erase: bool) -> None:
-        """There is no medium."""
+        """There is no medium; but who is told something before it is written may be told what is not so."""
         if self.writes_left is not None:
             if not self.writes_left:
                 raise PowerCut
             self.writes_left -= 1
+        if self.told:
+            self.amiss = "a desk told what it only then wrote"
 
 
 class CheckedRegistry(MemoryRegistry):

@@ -9,6 +9,7 @@ it is harmless; rows that these worlds never take are told as what they are, out
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,29 +22,37 @@ from ..protocol.channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..protocol.channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE
 from ..protocol.channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
-from ..protocol.engine import STAY, ChannelLost, Close, Effects, Persist, Row, Table, TableError
+from ..protocol.engine import STAY, ChannelLost, Close, Effects, Persist, Row, StateError, Table, TableError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..protocol.parties.card import CARD
 from ..protocol.parties.central import CENTRAL
+from ..protocol.parties.manufacturer import MANUFACTURER
 from ..protocol.parties.mobile import MOBILE
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.unit import UNIT
 from ..protocol.parties.work import WORK
 from .attacks import WITHSTOOD
+from .judge import Judge
 from .liveness import Liveness
 from .operating import Budget, Operating
+from .personal_course import PersonalCourse
 from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
-from .state import Limits, State
+from .state import Limits, State, Variant
+from .themes import THEMES
+from .work_course import WorkCourse
 
 AnyTable = Table[Any, Any]
-LIMITS: Final = Limits(module=1, first=1, second=0)
-"""Of a small world: one session each, a crash, a reset, another job, and the intruder; it is searched to its end."""
+LIMITS: Final = Limits(module=1, first=1, second=0, failures=1)
+"""Of a small world: one session each, a crash, a reset, another job, a key operation that fails, and the intruder."""
 STATES: Final = 3000
 """At most so many, where the intruder has much to say."""
 WORKING_STATES: Final = 1000
 """At most so many where a module works: each of these worlds is small, and the ordinary course says most."""
+
+THEMED_STATES: Final = 1500
+"""At most so many of a world that was not made for mutants."""
 
 
 class World(Protocol):
@@ -67,6 +76,10 @@ class World(Protocol):
         """The state of it in which its search begins."""
         ...
 
+    def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
+        """What is wrong with the ordinary course of it; empty: nothing."""
+        ...
+
 
 @dataclass(frozen=True)
 class Option:
@@ -74,15 +87,22 @@ class Option:
 
     option: TrustOption
     maker: NumberMaker = NumberMaker.UNIT
+    variant: Variant = Variant.FIELD
     states: int = STATES
 
     def scenario(self) -> Scenario:
         """See World."""
-        return Personalizing(self.option, WITHSTOOD[self.option], maker=self.maker, limits=LIMITS)
+        powers = WITHSTOOD[self.option]
+        return Personalizing(self.option, powers, variant=self.variant, maker=self.maker, limits=LIMITS)
 
     def begins(self, scenario: Scenario) -> State:
         """See World."""
         return scenario.initial()
+
+    def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
+        """See World."""
+        assert isinstance(scenario, Personalizing)  # noqa: S101 - its own
+        return PersonalCourse(scenario, liveness).goes_wrong()
 
 
 @dataclass(frozen=True)
@@ -112,28 +132,69 @@ class Working:
         settled = None if joined is None else Liveness(scenario).settled(joined)
         return settled if isinstance(settled, State) else scenario.initial()
 
+    def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
+        """See World."""
+        assert isinstance(scenario, Operating)  # noqa: S101 - its own
+        return WorkCourse(scenario, liveness).goes_wrong()
+
+
+@dataclass(frozen=True)
+class Themed:
+    """One of those that `insitu check` searches as well, as far as `states` go.
+
+    Attributes:
+        theme, name: which.
+        states: see World.
+
+    """
+
+    theme: str
+    name: str
+    states: int = THEMED_STATES
+
+    def scenario(self) -> Scenario:
+        """See World."""
+        return THEMES[self.theme].worlds[self.name]()
+
+    def begins(self, scenario: Scenario) -> State:
+        """See World."""
+        return scenario.initial()
+
+    def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
+        """See World; its own search looks at what is on the way."""
+        stuck = Liveness(scenario).stuck(scenario.initial())
+        return stuck.what if stuck else ""
+
 
 def _working(*budgets: Budget, runs: tuple[int, int, int] = (2, 2, 0), talk: int | None = None) -> Working:
     online = not {Budget.ANEW, Budget.COPIES, Budget.LOST, Budget.REVOKED} & set(budgets)
-    return Working(tuple((budget, 1) for budget in budgets), runs, talk, online=online)
+    return Working(tuple((budget, 1 + (budget is Budget.BEATS)) for budget in budgets), runs, talk, online=online)
 
 
 _T = TrustOption
 _B = Budget
 _AT_WORK: Final = (
-    _working(_B.WISHES, _B.CANCELS, _B.CRASHES, runs=(2, 1, 0)),
-    _working(_B.PAYLOADS, _B.INSTRUCTIONS, _B.BEATS),
-    _working(_B.KEYS, _B.USES, _B.LATE, runs=(2, 2, 0)),
-    _working(_B.ORDERED, _B.ANEW, _B.BY_HAND, _B.CRASHES),
+    _working(_B.WISHES, _B.CANCELS, _B.CRASHES),
+    _working(_B.PAYLOADS, _B.INSTRUCTIONS, _B.BEATS, _B.CRASHES),
+    _working(_B.KEYS, _B.USES, _B.LATE, _B.CRASHES, _B.FAILURES),
+    _working(_B.ORDERED, _B.ANEW, _B.BY_HAND, _B.CRASHES, _B.FAILURES),
     _working(_B.COPIES, _B.RESTORED, _B.PAYLOADS),
+    _working(_B.LISTED, _B.LISTED_BEFORE, _B.CRASHES),
     _working(_B.LOST, _B.DISABLED),
     _working(_B.REVOKED, runs=(1, 1, 0), talk=2),
 )
+_DELIVERY: Final = (
+    Themed("delivery", "at the bench"),
+    Themed("delivery", "a key made for the first bank, side by side"),
+)
+_STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
+_NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
 _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
 WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
-    "module": (MODULE, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL))),
-    "unit": (UNIT, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL), Option(_T.SHIPPED_KEY))),
-    "card": (CARD, (Option(_T.TICKET), Option(_T.CERTIFICATES))),
+    "module": (MODULE, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL), *_DELIVERY)),
+    "unit": (UNIT, (*map(Option, (_T.CERTIFICATES, _T.PHYSICAL, _T.SHIPPED_KEY)), _NETWORKED)),
+    "card": (CARD, (Option(_T.TICKET), Option(_T.CERTIFICATES), *_STANDING)),
+    "manufacturer": (MANUFACTURER, _DELIVERY[:1]),
     "proof-module": (MODULE_PROOF, (Option(_T.SHIPPED_KEY),)),
     "proof-unit": (UNIT_PROOF, (Option(_T.SHIPPED_KEY),)),
     "pake-module": (MODULE_PAKE, (Option(_T.SECRET), Option(_T.TAN))),
@@ -147,8 +208,6 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "central": (CENTRAL, _AT_WORK),
 }
 """Tables by name, and the worlds that use them."""
-BY_NAME_ONLY: Final = ("module-at-work", "central")
-"""Tables whose mutants are tried only for whoever names them: it takes long, and not all survivors are explained."""
 
 
 # Mutants -----------------------------------------------------------------------------------------------------------
@@ -292,21 +351,29 @@ def tried(mutant: Mutant, worlds: tuple[World, ...] | None = None) -> Tried:
         world.scenario()
     try:
         with instead(table, mutant.rows()):
-            for world in worlds:
-                scenario = world.scenario()
-                liveness = Liveness(scenario)
-                stuck = liveness.stuck(scenario.initial())
-                why = scenario.goes_well(liveness.settled) or (stuck.what if stuck else "")
-                if why:
-                    return Tried(mutant, Fate.STUCK, why)
-            for world in worlds:
-                scenario = world.scenario()
-                report = Search(scenario, most=world.states, begin=world.begins(scenario)).run()
-                if report.violation is not None:
-                    return Tried(mutant, Fate.CAUGHT, report.violation.invariant)
+            return next((found for world in worlds if (found := _in_its_course(mutant, world))), None) or next(
+                (found for world in worlds if (found := _by_search(mutant, world))), Tried(mutant, Fate.SURVIVED)
+            )
     except TableError as error:
         return Tried(mutant, Fate.REFUSED, error.summary)
-    return Tried(mutant, Fate.SURVIVED)
+
+
+def _in_its_course(mutant: Mutant, world: World) -> Tried | None:
+    scenario = world.scenario()
+    liveness = Liveness(scenario, Judge(scenario).all)
+    try:
+        why = world.goes_wrong(scenario, liveness)
+    except TableError as error:
+        return Tried(mutant, Fate.CAUGHT, error.summary)
+    if liveness.found is not None:
+        return Tried(mutant, Fate.CAUGHT, liveness.found.invariant)
+    return Tried(mutant, Fate.STUCK, why) if why else None
+
+
+def _by_search(mutant: Mutant, world: World) -> Tried | None:
+    scenario = world.scenario()
+    report = Search(scenario, most=world.states, begin=world.begins(scenario)).run()
+    return None if report.violation is None else Tried(mutant, Fate.CAUGHT, report.violation.invariant)
 
 
 class Taken(NamedTuple):
@@ -329,7 +396,12 @@ class Taken(NamedTuple):
 
 
 def taken(name: str) -> Taken:
-    """Which rows its worlds take, and how."""
+    """Which rows its worlds take, and how.
+
+    Raises:
+        StateError: the ordinary course of one is wrong, so that it would say nothing about a mutant.
+
+    """
     table, worlds = WORLDS[name]
     for world in worlds:
         world.scenario()  # how it begins is not part of it
@@ -369,7 +441,9 @@ def taken(name: str) -> Taken:
         for world in worlds:
             here.clear()
             scenario = world.scenario()
-            scenario.goes_well(Liveness(scenario).settled)
+            why = world.goes_wrong(scenario, Liveness(scenario))
+            if why:
+                raise StateError("a course is wrong without any fault", who="check", expected="none", got=why)
             Search(scenario, most=world.states, begin=world.begins(scenario)).run()
             for number in here:
                 where.setdefault(number, {})[world] = None
@@ -401,6 +475,16 @@ class Score:
     outcomes: list[Tried]
     beyond: list[str]
     over: frozenset[Mutant] = frozenset()
+
+    def by_table(self) -> list[dict[str, str | int]]:
+        """For each table its name, how many mutants it has, and how many of them were noticed; what is beyond."""
+        killed = Counter(each.mutant.table for each in self.outcomes if each.fate is not Fate.SURVIVED)
+        every = Counter(each.mutant.table for each in self.outcomes)
+        beyond = Counter(words.partition(":")[0] for words in self.beyond)
+        return [
+            {"table": name, "mutants": number, "killed": killed[name], "beyond": beyond[name]}
+            for name, number in every.items()
+        ]
 
     @property
     def survivors(self) -> list[Mutant]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from functools import lru_cache, partial
-from typing import Final
+from operator import methodcaller
+from typing import Final, TypeAlias
 
 from ..protocol.engine import Cmac, LookUp, SecretUsage, given
 from ..protocol.messages import CardRole, ModuleCondition, Purpose, ResetDone, TrustOption
@@ -33,7 +34,7 @@ from ..protocol.parties.work_data import (
 )
 from ..protocol.parties.work_data import ResetByHand as ByHand
 from ..protocol.session import Outcome
-from ..protocol.stores.registry import CommandState, ModuleEntry, Standing, stands_in_spite_of_loss
+from ..protocol.stores.registry import ModuleEntry, Standing, stands_in_spite_of_loss
 from . import at_work
 from .at_work import KEY_SECONDS, CentralParty, WorkParty, established, wanted
 from .channel import CheckedSession
@@ -45,12 +46,14 @@ from .people import see_to_unit
 from .personalizing import Personalizing
 from .scenario import CRASHES, Scenario
 from .state import IDLE, NOBODY, Fact, Local, Move, Place, Slot, State
+from .values import canonical
 from .world import BANKS, NOW, SERIAL, STOLEN, Beginning, Store, approve, beginning, card_of
 
-_MODULE, _CENTRAL, _COPY, _UNIT = range(4)
+MODULE, _CENTRAL, _COPY, _UNIT = range(4)
 """Which store is whose."""
 _CARD: Final = "4000001234567899"
 _ACCOUNT: Final = "DE02120300000000202051"
+PAYLOAD: Final = b"a payload"
 LATE: Final = 1
 VOUCHED: Final = 2
 """Bits of `State.beside`: the symmetric key's time is over; the module was online since its program began."""
@@ -91,6 +94,12 @@ class Budget(IntEnum):
     """The manufacturer's list is sent to the module."""
     LISTED_BEFORE = 20
     """The one before that list is sent to it."""
+    FAILURES = 21
+    """Of key memory, each of one operation."""
+
+
+Happening: TypeAlias = Callable[[State, Move], Iterator[tuple[Move, State]]]
+"""What may come of something, the whole of it first, then what a crash leaves of it; nothing: it cannot happen."""
 
 
 class Operating(Scenario):
@@ -110,14 +119,14 @@ class Operating(Scenario):
         start, self._first = _personalized()
         central = CentralParty(start, BANKS[0])
         places = (
-            Place("module", WorkParty(), _MODULE, runs[0], calls=True),
+            Place("module", WorkParty(), MODULE, runs[0], calls=True),
             Place("central, line 1", central, _CENTRAL, runs[1]),
             Place("central, line 2", central, _CENTRAL, runs[2]),
         )
-        intruder = IntruderAtWork(start, self._first[_MODULE], _stolen(start))
+        intruder = IntruderAtWork(start, self._first[MODULE], _stolen(start))
         if talk is None:
             intruder.loot = []
-        super().__init__(start, places, intruder, (Purpose.OPERATE,))
+        super().__init__(start, places, intruder, (Purpose.OPERATE,), failures=Budget.FAILURES)
         self._talk = talk or 0
         self._anew: dict[tuple[int, int], tuple[int, int] | None] = {}
 
@@ -149,7 +158,7 @@ class Operating(Scenario):
             beside = after.beside & ~VOUCHED
             slot = after.slots[0]
             online = slot.end != IDLE and self.ends[slot.end].session.state in (WorkState.ONLINE, WorkState.LOADING)
-            remembers = self.stores[after.stores[_MODULE]].memory is not None or slot.end != IDLE
+            remembers = self.stores[after.stores[MODULE]].memory is not None or slot.end != IDLE
             if online or (remembers and before.beside & VOUCHED):
                 beside |= VOUCHED
             after = after._replace(beside=beside)
@@ -201,17 +210,19 @@ class Operating(Scenario):
         session = self.ends[slot.end].session
         if place == 0:
             for event in self._due(state):
-                after = self._wish(state, event)
-                if after is not None and after != state:
-                    yield Move("wish", "module", "controller", type(event).__name__), after
+                made = Move("wish", "module", "controller", type(event).__name__)
+                yield from ((each, after) for each, after in self._wish(state, made, event) if after != state)
         elif session.state is CentralState.ONLINE and self._concerned(state, session):
-            local = self.told(state, place, slot, AttentionCalled())
+            local = self.told(state, place, slot, _LOOK)
             stays = local.end != IDLE and not self.is_admitted(state, given(session.data.entry))
             if stays or local.end != slot.end or local.store != state.stores[_CENTRAL]:
                 after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
                 if stays:
                     after = after._replace(facts=self.happened(after.facts, (("stayed in spite of it",),)))
-                yield Move("attention", self.places[place].name, "registry", "something concerns the module"), after
+                made = Move("attention", self.places[place].name, "registry", "something concerns the module")
+                yield made, after
+                about, do = ("told", canonical(_LOOK), self.at(state)), methodcaller("submit", _LOOK, self.at(state))
+                yield from self.fails(state, place, slot, about, do, made)
 
     def _concerned(self, state: State, session: CheckedSession) -> bool:
         attention, entry = self.registry(state).attention(), given(session.data.entry)
@@ -220,7 +231,7 @@ class Operating(Scenario):
 
     def _due(self, state: State) -> Iterator[object]:
         """What the controller has to tell."""
-        record = self.module_record(state.stores[_MODULE])
+        record = self.module_record(state.stores[MODULE])
         if record.condition is not ModuleCondition.OPERATING:
             return
         paid = {fact[1]: fact[3] for fact in self.facts[state.facts] if fact[0] == "instructed"}
@@ -230,67 +241,76 @@ class Operating(Scenario):
         for held in record.inbox:
             yield InstructionTaken(held.number)
 
-    def _wish(self, state: State, event: object, key: object = None) -> State | None:
-        """The state after the controller wanted this; None: it may not."""
-        slot = state.slots[0]
+    def _wish(self, state: State, made: Move, event: object, key: object = None) -> Iterator[tuple[Move, State]]:
+        """What may come of it if the controller wants this, the whole of it first; nothing: it may not."""
+        slot, local = state.slots[0], None
         if slot.end == IDLE:
-            return self.people(state, 0, ("wish", key or event, self.at(state)), wanted(event))
-        session = self.ends[slot.end].session
-        if not session.is_open or type(event) not in session.accepted:
-            return None
-        local = self.told(state, 0, slot, event, key)
-        return self.applied(state, 0, local, inbox=slot.inbox, orders=slot.orders)
+            store, about = state.stores[MODULE], ("wish", key or event, self.at(state))
+            do = partial(wanted(event), self.places[0].party, self.stores[store].fork())
+            local = self.local(0, IDLE, store, about, do)
+        elif self.ends[slot.end].session.is_open and type(event) in self.ends[slot.end].session.accepted:
+            local = self.told(state, 0, slot, event, key)
+        if local is not None:
+            yield made, self.applied(state, 0, local, inbox=slot.inbox, orders=slot.orders)
+            yield from self.cut_within(state, 0, local, made)
+            if slot.end != IDLE:
+                about = "told", key or canonical(event), self.at(state)
+                yield from self.fails(state, 0, slot, about, methodcaller("submit", event, self.at(state)), made)
+
+    def wished(self, state: State, event: object) -> State | None:
+        """The state after the controller wanted this, and all of it was done; None: it may not."""
+        return next((after for _, after in self._wish(state, _ASKED, event)), None)
 
     # What else may happen
 
     def others(self, state: State) -> Iterator[tuple[Move, State]]:
         """See Scenario."""
-        for budget, who, text, do in self._possible(state):
+        for budget, made, do in self.possible(state):
             if state.left[budget]:
-                after = do(state)
-                if after is not None:
-                    yield Move(budget.name.lower(), who, "", text), self.less(after, budget)
+                yield from ((each, self.less(after, budget)) for each, after in do(state, made))
         if state.slots[0].end == IDLE:
             for event in self._due(state):
-                after = self._wish(state, event)
-                if after is not None:
-                    yield Move("wish", "module", "controller", type(event).__name__), after
+                yield from self._wish(state, Move("wish", "module", "controller", type(event).__name__), event)
 
-    def _possible(self, state: State) -> Iterator[tuple[Budget, str, str, Callable[[State], State | None]]]:
+    def possible(self, state: State) -> Iterator[tuple[Budget, Move, Happening]]:
+        """What the budget is for, whether anything of it is left or not."""
+        for budget, who, text, do in self._happenings_besides(state):
+            yield budget, Move(budget.name.lower(), who, "", text), do
+
+    def _happenings_besides(self, state: State) -> Iterator[tuple[Budget, str, str, Happening]]:
         yield Budget.BY_HAND, "module", "somebody resets it", self._reset
-        yield Budget.ANEW, "module", "it is personalized once more", self._personalized_anew
+        yield Budget.ANEW, "module", "it is personalized once more", _whole(self._personalized_anew)
         online = self.session(state, 0)
         if online is not None and online.state is WorkState.ONLINE:
             ask = AuthorizationWanted(1, _CARD, _ACCOUNT, 5000, "EUR")
             yield Budget.WISHES, "module", "the controller asks for an authorization", partial(self._wish, event=ask)
-        unanswered = [each.number for each in self.module_record(state.stores[_MODULE]).open if each.instructed is None]
+        unanswered = [each.number for each in self.module_record(state.stores[MODULE]).open if each.instructed is None]
         for number in unanswered[:1]:
             cancel = partial(self._wish, event=TransactionSettled(number, 0))
             yield Budget.CANCELS, "module", "the customer goes away", cancel
-        give = partial(self._wish, event=PayloadGiven(1, b"a payload"))
+        give = partial(self._wish, event=PayloadGiven(1, PAYLOAD))
         yield Budget.PAYLOADS, "module", "the controller has something for the host", give
-        steady = self._steady(state)
+        steady = self.steady(state)
         for at, text in ((self.at(state), "as it is"), (NOW - KEY_SECONDS, "set back")):
             use = SecretWanted(1, SecretUsage.MAC, Cmac(b"a message"), at, steady)
             do = partial(self._wish, event=use, key=("use", at, steady))
             yield Budget.USES, "module", f"the controller uses the symmetric key, the clock {text}", do
-        yield Budget.LATE, "module", "the key's time passes", self._later
-        yield Budget.COPIES, "module", "the intruder copies its store", self._copied
-        yield Budget.RESTORED, "module", "the intruder puts the copy back", self._restored
+        yield Budget.LATE, "module", "the key's time passes", _whole(self._later)
+        yield Budget.COPIES, "module", "the intruder copies its store", _whole(self._copied)
+        yield Budget.RESTORED, "module", "the intruder puts the copy back", _whole(self._restored)
         for budget, text, done in _OPERATOR:
             if budget is Budget.KEYS and state.beside & LATE:
                 continue  # nobody orders what is over
-            yield budget, "central, line 1", text, partial(self._at_central, do=done)
+            yield budget, "central, line 1", text, _whole(partial(self._at_central, do=done))
 
     def _at_central(self, state: State, do: Callable[[Party, Store], Done]) -> State | None:
         return self.people(state, 1, ("operator", do), do)
 
-    def _reset(self, state: State) -> State | None:
-        if state.slots[0].end != IDLE:
-            return None
-        return self.people(state, 0, "by hand", wanted(ByHand()))
+    def _reset(self, state: State, made: Move) -> Iterator[tuple[Move, State]]:
+        if state.slots[0].end == IDLE:
+            yield from self._wish(state, made, ByHand())
 
-    def _steady(self, state: State) -> int:
+    def steady(self, state: State) -> int:
         """What the clock shows that nobody can set; it began when the world did, or with the program."""
         return 2 * KEY_SECONDS if state.beside & LATE else 0
 
@@ -299,26 +319,26 @@ class Operating(Scenario):
 
         One that is online hears from its central system every minute what time it is.
         """
-        looked = None if state.slots[0].end != IDLE else self._wish(state, TimePassed(NOW, 0))
+        looked = None if state.slots[0].end != IDLE else self.wished(state, TimePassed(NOW, 0))
         return None if looked is None else looked._replace(beside=looked.beside | LATE)
 
     def _copied(self, state: State) -> State | None:
         stores = list(state.stores)
-        stores[_COPY] = self.came_up(stores[_MODULE])
+        stores[_COPY] = self.came_up(stores[MODULE])
         return state._replace(stores=tuple(stores))
 
     def _restored(self, state: State) -> State | None:
         if state.slots[0].end != IDLE or state.left[Budget.COPIES]:
             return None
         stores = list(state.stores)
-        stores[_MODULE] = stores[_COPY]
+        stores[MODULE] = stores[_COPY]
         return state._replace(stores=tuple(stores), beside=state.beside & ~VOUCHED)
 
     def _personalized_anew(self, state: State) -> State | None:
         """Module and unit meet undisturbed, as personalizing.py has it."""
         if state.slots[0].end != IDLE:
             return None
-        about = state.stores[_MODULE], state.stores[_UNIT]
+        about = state.stores[MODULE], state.stores[_UNIT]
         if about not in self._anew:
             made = again(self.stores[about[0]], self.stores[about[1]])
             self._anew[about] = None if made is None else (self.store_number(made[0]), self.store_number(made[1]))
@@ -326,82 +346,8 @@ class Operating(Scenario):
         if found is None:
             return None
         stores = list(state.stores)
-        stores[_MODULE], stores[_UNIT] = found
+        stores[MODULE], stores[_UNIT] = found
         return state._replace(stores=tuple(stores), beside=state.beside & ~VOUCHED)
-
-    # The ordinary course
-
-    def goes_well(self, settle: Callable[[State], State | str]) -> str:
-        """See Scenario: module and central system meet, and one after the other happens what the world has."""
-        state = self.joined(self.initial(), 1)
-        for budget in (None, *_COURSE):
-            if budget is not None and budget not in self.budget:
-                continue
-            if state is not None and budget is not None:
-                if budget in _OFFLINE:
-                    state = self.closed(state)
-                state = self._done_once(state, budget)
-            if state is not None and budget is Budget.ORDERED:
-                away = settle(state)  # the module is sent away, and comes again
-                if isinstance(away, str):
-                    return away
-                state = away
-            if state is not None and budget in (Budget.LATE, Budget.ANEW, Budget.ORDERED):
-                state = self.joined(self.closed(state), 1)
-            if state is None:
-                return f"there is no {budget.name if budget else 'link'}"
-            settled = settle(state)
-            if isinstance(settled, str):
-                return settled
-            state = settled
-            why = self._amiss(state, budget)
-            if why:
-                return f"after {budget.name if budget else 'a contact'}: {why}"
-        return ""
-
-    def _done_once(self, state: State, budget: Budget) -> State | None:
-        if budget is Budget.BEATS:
-            beats = self._expiries(state, 0, state.slots[0])
-            return next((after for made, after in beats if made.text == "beat"), None)
-        return next((do(state) for each, _, _, do in self._possible(state) if each is budget), None)
-
-    def _amiss(self, state: State, budget: Budget | None) -> str:
-        """What is not as it should be once this happened and all is quiet; empty: nothing."""
-        record, registry = self.module_record(state.stores[_MODULE]), self.registry(state)
-        entry = registry.module(SERIAL)
-        if budget in (Budget.ORDERED, Budget.BY_HAND):
-            blank = record.condition is ModuleCondition.RESET
-            known = budget is Budget.BY_HAND or (entry is not None and entry.standing is Standing.RESET)
-            return "" if blank and known else "the module is not reset"
-        if budget in _REFUSED:
-            return "" if CentralState.ONLINE not in self._states(state) else "it works all the same"
-        if WorkState.ONLINE not in self._states(state) or entry is None or entry.standing is not Standing.OPERATING:
-            return "the module is not online"
-        if record.open or record.outbox or record.inbox:
-            return "something is left to be told"
-        if any(command.state is not CommandState.DONE for command in registry.commands(SERIAL)):
-            return "a command is not done"
-        if len(registry.deliveries()) != sum(fact[0] == "kept" for fact in self.facts[state.facts]):
-            return "a payload is not here"
-        if any((each.instructed, each.paid) != (5000, 5000) for each in registry.transactions(SERIAL)):
-            return "a transaction is not settled"
-        used = ("used",) in self.facts[state.facts]
-        if used != (budget in (Budget.USES, Budget.BEATS) and Budget.USES in self.budget) and budget is not Budget.LATE:
-            return "the symmetric key was used" if used else "the symmetric key was not used"
-        if budget is Budget.LATE:
-            looked = self._wish(state, TimePassed(self.at(state), self._steady(state)))
-            kept = looked is None or self.module_record(looked.stores[_MODULE]).keys
-            return "the symmetric key is still there" if kept else ""
-        return (
-            ""
-            if budget is not Budget.BEATS or entry.generation == record.generation
-            else "nobody told how far the store is"
-        )
-
-    def _states(self, state: State) -> set[object]:
-        """Where the sessions are that run."""
-        running = (self.session(state, place) for place in range(len(state.slots)))
-        return {session.state for session in running if session is not None}
 
     def closed(self, state: State) -> State:
         """All sessions end."""
@@ -415,23 +361,29 @@ class Operating(Scenario):
     # Liveness
 
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
-        """See Scenario: the module works again, if need be enabled, reset and personalized once more."""
+        """See Scenario: the module works again, where something speaks against it enabled, reset and personalized."""
         at_rest = self.closed(state)
         registry = self.registry(at_rest)
         if registry.attention().lost or any(crl.der not in self.start.lists for crl in registry.crls()):
             return ""  # another bank has to see to it, which is not in these worlds
         why = self._works(at_rest, settle)
-        if not why:
-            return ""
+        if not why or self._may_work(at_rest):
+            return why
         enabled = self._at_central(at_rest, at_work.enable_module) or at_rest
-        blank = self._reset(enabled) or enabled
+        blank = self.wished(enabled, ByHand()) or enabled
         anew = self._personalized_anew(blank)
         if anew is None:
             return f"{why}; and cannot be personalized"
         entry = registry.module(SERIAL)
-        if entry is not None and self.module_record(anew.stores[_MODULE]).epoch <= entry.epoch:
+        if entry is not None and self.module_record(anew.stores[MODULE]).epoch <= entry.epoch:
             return ""  # two certificates of one epoch and one second: the next one is later, but time stands still
         return self._works(anew, settle)
+
+    def _may_work(self, state: State) -> bool:
+        """Whether nothing speaks against the module: nobody reset, disabled or copied it, or certified it once more."""
+        record, entry = self.module_record(state.stores[MODULE]), self.registry(state).module(SERIAL)
+        is_known = entry is None or (entry.standing is Standing.OPERATING and entry.fingerprint == record.fingerprint)
+        return record.condition is ModuleCondition.OPERATING and is_known and Budget.RESTORED not in self.budget
 
     def _works(self, state: State, settle: Callable[[State], State | str]) -> str:
         """Why the module cannot come online, and have what it has asked answered; empty: it can."""
@@ -445,14 +397,29 @@ class Operating(Scenario):
         if session is None or session.state is not WorkState.ONLINE:
             return "the module does not come online"
         ask = AuthorizationWanted(9, _CARD, _ACCOUNT, 700, "EUR")
-        asked = self._wish(online, ask)
+        asked = self.wished(online, ask)
         done = "it may not ask" if asked is None else settle(asked)
         if isinstance(done, str):
             return done
-        record = self.module_record(done.stores[_MODULE])
+        record = self.module_record(done.stores[MODULE])
         transaction = self.registry(done).transaction(SERIAL, record.last - 1)
         settled = transaction is not None and (transaction.instructed, transaction.paid) == (700, 700)
         return "" if settled and not record.open and not record.outbox else "what the module asked is not settled"
+
+
+def _whole(do: Callable[[State], State | None]) -> Happening:
+    """What no crash can cut short in these worlds."""
+
+    def happened(state: State, made: Move) -> Iterator[tuple[Move, State]]:
+        after = do(state)
+        if after is not None:
+            yield made, after
+
+    return happened
+
+
+_LOOK: Final = AttentionCalled()
+_ASKED: Final = Move("wish", "module", "controller")
 
 
 def _ended(session: CheckedSession) -> Outcome:
@@ -475,17 +442,6 @@ _OPERATOR: Final = (
 )
 
 
-_COURSE: Final = (
-    *(Budget.WISHES, Budget.PAYLOADS, Budget.INSTRUCTIONS, Budget.KEYS, Budget.USES, Budget.BEATS, Budget.LATE),
-    *(Budget.LISTED, Budget.ORDERED, Budget.ANEW, Budget.BY_HAND, Budget.LOST, Budget.DISABLED, Budget.REVOKED),
-)
-"""What happens in the ordinary course, in this order."""
-_OFFLINE: Final = {Budget.LATE, Budget.ANEW, Budget.BY_HAND}
-"""Of that, what happens while no session is open."""
-_REFUSED: Final = {Budget.LOST, Budget.DISABLED, Budget.REVOKED}
-"""After which the module may not work any more."""
-
-
 # How it begins ----------------------------------------------------------------------------------------------------
 
 
@@ -497,7 +453,9 @@ def again(module: Store, unit: Store) -> tuple[Store, Store] | None:
     if not _again:
         _again.append(Personalizing(TrustOption.CERTIFICATES))
     world = _again[0]
-    state = world.beginning((module.restarted(), unit, world.start.units[BANKS[1]]), (0, 0, 0), world.initial().beside)
+    state = world.beginning(
+        (module.restarted(), unit, world.start.units[BANKS[1]]), (0, 0, 0, 0), world.initial().beside
+    )
     if world.module_record(state.stores[0]).condition is ModuleCondition.OPERATING:
         return None
     ready = world.people(state, 1, "see to", see_to_unit)

@@ -2,7 +2,7 @@
 
 The session, the tables, the terms, the ports and what they ask are the product's own programs; here they only begin
 from a copy, so that the same session can be moved on by any other event as well. What a crash in the midst of a step
-leaves is told too: after each frame that was sent and each thing that became durable.
+leaves is told too: after each frame that was sent, each note that was shown and each thing that became durable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,19 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final, Protocol
 
-from ..protocol.engine import Close, Consult, InsituError, LookUp, Persist, Send, StartTimer, StopTimer
+from ..protocol.engine import (
+    Close,
+    Consult,
+    InsituError,
+    KeyOperation,
+    KeyOperationFailed,
+    LookUp,
+    Persist,
+    Send,
+    Show,
+    StartTimer,
+    StopTimer,
+)
 from ..protocol.keys.revocation import VerifiedCrl, check_unrevoked
 from ..protocol.messages import CardRole, KeyPolicy, NumberMaker, Purpose, TrustOption
 from ..protocol.parties.module import MODULE
@@ -26,7 +38,7 @@ from ..shell.second_link import SecondLink
 from ..shell.trusting import Means, Mobiles, UnitHas, module_terms, unit_terms
 from ..shell.unit import Unit
 from .channel import CheckedSession, Frame, SymbolicHandshake
-from .memory import PowerCut, Repeated
+from .memory import Failing, PowerCut, Repeated
 from .values import canonical
 from .world import NOW, SERIAL, Beginning, Store, book_of, card_of, now, shared_secret, shipped_key
 
@@ -121,15 +133,22 @@ def begin(party: Party, store: Store, name: str, at: int = NOW) -> Done:
     return _performed(party, End(session), store, session.start(at), at)
 
 
-def move(party: Party, end: End, store: Store, do: Callable[[CheckedSession], Outcome], at: int = NOW) -> Done:
-    """What comes of `do`; `end` and `store` are as before."""
+def move(
+    party: Party,
+    end: End,
+    store: Store,
+    do: Callable[[CheckedSession], Outcome],
+    at: int = NOW,
+    failing: Failing | None = None,
+) -> Done:
+    """What comes of `do`, if key memory does its work or fails; `end` and `store` are as before."""
     store, session = store.fork(), end.session.fork()
     party.take_up(store, session)
     try:
         outcome = do(session)
     except InsituError as error:  # an order that is refused changes nothing
         return Done(end, store, error=str(error))
-    return _performed(party, replace(end, session=session), store, outcome, at)
+    return _performed(party, replace(end, session=session), store, outcome, at, failing)
 
 
 def answer(party: Party, end: End, store: Store, reply: Callable[[Ports, Consult], object], at: int = NOW) -> Done:
@@ -161,7 +180,7 @@ def cut_short(do: Callable[[Party, Store], Done], party: Party, store: Store) ->
             return
 
 
-def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int) -> Done:
+def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int, failing: Failing | None = None) -> Done:
     session, timers, asked = end.session, set(end.timers), list(end.asked)
     sent: list[Frame] = []
     notes: list[object] = []
@@ -171,8 +190,12 @@ def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int) 
     ports = replace(party.surroundings(store, session, forwarded), show=notes.append)
     queue = deque(outcome)
 
+    left: list[Store] = []
+
     def may_crash() -> None:
-        crashes.append((store.restarted(), tuple(sent), len(order)))
+        if not left:
+            left.append(store.restarted())
+        crashes.append((left[0], tuple(sent), len(order)))
 
     while queue:
         effect = queue.popleft()
@@ -190,20 +213,27 @@ def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int) 
             case Consult():
                 asked.append(effect)
             case _:
+                store.vault.failing = failing if isinstance(effect, LookUp) else None
                 try:
-                    event = perform(effect, ports)
+                    is_lost = failing is not None and isinstance(effect, KeyOperation) and failing.fails()
+                    event = KeyOperationFailed("key memory is gone") if is_lost else perform(effect, ports)
                 except InsituError as error:
                     queue = deque(session.undone(error))
                     continue
+                finally:
+                    store.vault.failing = None
                 if isinstance(effect, (Persist, LookUp)):
+                    left.clear()
+                    may_crash()
+                elif isinstance(effect, Show):  # whoever is told may act on it at once
                     may_crash()
                 if event is not None:
                     queue.extend(session.answer(event, at))
-    left = None if session.closed else End(session, frozenset(timers), tuple(asked))
-    if left is None:
+    going_on = None if session.closed else End(session, frozenset(timers), tuple(asked))
+    if going_on is None:
         store = party.leave(store, session)
     return Done(
-        left,
+        going_on,
         store,
         tuple(sent),
         tuple(notes),
@@ -211,7 +241,7 @@ def _performed(party: Party, end: End, store: Store, outcome: Outcome, at: int) 
         tuple(crashes),
         "" if session.error is None else str(session.error),
         tuple(order),
-        session if left is None else None,
+        session if going_on is None else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..protocol.channel.trust.conveyed import NumberConveyed
-from ..protocol.engine import Consult, Forward, InsituError, Send, given
+from ..protocol.engine import Consult, Forward, InsituError, Send, Show, given
 from ..protocol.messages import (
     NUMBER_BYTES,
     Conveyance,
@@ -16,7 +16,7 @@ from ..protocol.messages import (
     TrustOption,
     encode_message,
 )
-from ..protocol.parties.mobile import MOBILE, Begun, MobileData, MobileState, at_module
+from ..protocol.parties.mobile import MOBILE, Begun, Conveyed, MobileData, MobileState, at_module
 from ..protocol.parties.module_data import KeyMade
 from ..protocol.parties.unit import FingerprintsAgree, FingerprintsDiffer, JobApproved, ModulePersonalized
 from ..protocol.ports import Ports
@@ -33,6 +33,7 @@ from .world import BANKS, SERIAL, beginning
 
 RESETS: Final = 1
 JOBS: Final = 2
+FAILURES: Final = 3
 """Where in `State.left` it says how many of these there may still be."""
 _MOBILE: Final = (MobileState.READY, MobileData(SERIAL, bytes(NUMBER_BYTES)))
 
@@ -59,6 +60,7 @@ class Personalizing(Scenario):
         limits: Limits | None = None,
     ) -> None:
         self.option = option
+        self.maker = maker
         self.powers = powers
         self.variant = variant
         self.limits = limits or Limits()
@@ -73,7 +75,8 @@ class Personalizing(Scenario):
             lines = (("unit, line 1", self.limits.first), ("unit, line 2", self.limits.second))
             first, second = (Place(name, service, 1, runs) for name, runs in lines)
             places = (here, first, second)
-        super().__init__(start, places, Intruder(start, option, powers), (Purpose.PERSONALIZE, Purpose.STATUS))
+        purposes = Purpose.PERSONALIZE, Purpose.STATUS
+        super().__init__(start, places, Intruder(start, option, powers), purposes, failures=FAILURES)
         self._mobiles: Pool[tuple[MobileState, MobileData]] = Pool()
         self._operating: dict[int, tuple[Fact, ...]] = {}
         self._news_of: dict[tuple[int, int], object | None] = {}
@@ -83,7 +86,7 @@ class Personalizing(Scenario):
         units = [self.start.units[bank] for bank in BANKS]
         if self.variant is Variant.NETWORKED:
             units[0] = self.start.networked
-        left = self.limits.crashes, self.limits.resets, self.limits.jobs
+        left = self.limits.crashes, self.limits.resets, self.limits.jobs, self.limits.failures
         return self.beginning((self.start.module, *units), left, self._mobiles.number(_MOBILE, canonical(_MOBILE)))
 
     def facts_of(self, place: int, note: object) -> Iterator[Fact]:
@@ -116,6 +119,8 @@ class Personalizing(Scenario):
         where, data = self._mobiles[state.beside]
         events: list[object] = [message]
         if place == 0 and isinstance(message, Conveyance):
+            if state.slots[0].peer == 1 and (message.random is None) != (self.maker is NumberMaker.MOBILE):
+                state = state._replace(facts=self.happened(state.facts, (("number by another",),)))
             where, data = MobileState.READY, MobileData(message.serial, Repeated("mobile")(NUMBER_BYTES))
             events.insert(0, Begun())
         for event in events:
@@ -124,6 +129,10 @@ class Personalizing(Scenario):
             except InsituError:
                 return state
             where, data = step.state, step.data
+            for effect in step.effects:
+                if isinstance(effect, Show) and isinstance(effect.note, Conveyed):
+                    told = "mobile", where.name, effect.note.accepted
+                    state = state._replace(facts=self.happened(state.facts, (told,)))
             state = state._replace(beside=self._mobiles.number((where, data), canonical((where, data))))
             for effect in step.effects:
                 if isinstance(effect, Send):

@@ -14,9 +14,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from typing import Final
 
-from ..protocol.engine import Consult, InsituError, Show, given
+from ..protocol.engine import Consult, InsituError, Show, TableError, given
 from ..protocol.messages import (
     RECORD_LIMITS,
     Message,
@@ -27,13 +28,16 @@ from ..protocol.messages import (
 )
 from ..protocol.ports import Ports
 from ..protocol.session import Outcome, Transmit
-from .channel import CheckedSession, Frame
+from .channel import CheckedSession, Frame, messages_in
 from .intruder import Intruder
+from .memory import Failing
 from .parties import Done, End, Party, answer, begin, cut_short, move
-from .state import CUT, IDLE, INTRUDER, NOBODY, USEFUL, Fact, Local, Move, Place, Slot, State
+from .state import CUT, IDLE, INTRUDER, NOBODY, USEFUL, Fact, Local, Move, Place, Slot, State, with_slot
 from .values import Pool, canonical
 from .world import NOW, Beginning, Store
 
+_OPERATIONS: Final = 3
+"""Of key memory, in what follows from one event; each may fail."""
 CRASHES: Final = 0
 """Where in `State.left` it says how many crashes there may still be."""
 
@@ -46,16 +50,24 @@ class Scenario(ABC):
         places: where sessions take place, those first that call.
         intruder: who is there besides.
         purposes: for which those call.
+        failures: where in `State.left` it says how many key operations may still fail; None: none.
 
     """
 
     def __init__(
-        self, start: Beginning, places: tuple[Place, ...], intruder: Intruder, purposes: tuple[Purpose, ...]
+        self,
+        start: Beginning,
+        places: tuple[Place, ...],
+        intruder: Intruder,
+        purposes: tuple[Purpose, ...],
+        *,
+        failures: int | None = None,
     ) -> None:
         self.start = start
         self.places = places
         self.intruder = intruder
         self._purposes = purposes
+        self._failures = failures
         self.stores: Pool[Store] = Pool()
         self.ends: Pool[End] = Pool()
         self.frames: Pool[Frame] = Pool()
@@ -88,10 +100,6 @@ class Scenario(ABC):
 
         `settle` has everything that runs come to its end, or says why it does not.
         """
-
-    def goes_well(self, settle: Callable[[State], State | str]) -> str:
-        """Why the ordinary course, with all that is possible in this world, does not lead where it should; or empty."""
-        return ""
 
     def consequences(self, before: State, after: State, place: int, local: Local) -> State:
         """What follows besides when a session did something: `after`, where nothing does."""
@@ -154,6 +162,8 @@ class Scenario(ABC):
                 done = do()
                 self._locals[about] = self._local(place, done)
                 self._done.append((done, self.stores[store].vault.secrets()))
+            except TableError:
+                raise
             except InsituError:
                 self._locals[about] = None
         return self._locals[about]
@@ -162,15 +172,18 @@ class Scenario(ABC):
         came_up = self.came_up(self.store_number(done.store))
         every = self._told(place, done.order)
         crashes: dict[tuple[int, tuple[int, ...], tuple[Fact, ...]], None] = {}
+        numbers: dict[int, int] = {}
         for store, sent, order in done.crashes:
+            if id(store) not in numbers:
+                numbers[id(store)] = self.store_number(store)
             facts = self._told(place, done.order[:order])
-            crashes[self.store_number(store), tuple(map(self.frame_number, sent)), facts] = None
+            crashes[numbers[id(store)], tuple(map(self.frame_number, sent)), facts] = None
         crashes.pop((came_up, tuple(map(self.frame_number, done.sent)), every), None)  # a move of its own
         return Local(
             IDLE if done.end is None else self.ends.number(done.end, done.end.identity),
             self.store_number(done.store),
             tuple(map(self.frame_number, done.sent)),
-            tuple(message for message in _messages(done.sent) if isinstance(message, USEFUL)),
+            tuple(message for message in messages_in(done.sent) if isinstance(message, USEFUL)),
             every,
             done.forwarded,
             tuple(crashes),
@@ -185,7 +198,7 @@ class Scenario(ABC):
                 case Show(note):
                     found += self.facts_of(place, note)
                 case Transmit(frames):
-                    for message in _messages(frames):
+                    for message in messages_in(frames):
                         found += self.facts_of(place, message)
                 case _:
                     found += self.facts_of(place, effect)
@@ -199,11 +212,15 @@ class Scenario(ABC):
         key: Hashable,
         do: Callable[[CheckedSession], Outcome],
         at: int = NOW,
+        fails: int | None = None,
     ) -> Local:
-        """What comes of an event at a session that runs."""
+        """What comes of an event at a session that runs; `fails`: the number of a key operation that does."""
         about, end = self.places[place], self.ends[slot.end]
-        found = self.local(place, slot.end, store, key, lambda: move(about.party, end, self.stores[store], do, at))
-        return given(found)
+
+        def done() -> Done:
+            return move(about.party, end, self.stores[store], do, at, None if fails is None else Failing(fails))
+
+        return given(self.local(place, slot.end, store, key if fails is None else (key, "fails", fails), done))
 
     def receive(self, place: int, slot: Slot, store: int, frame: int, at: int) -> Local:
         """What comes of a frame."""
@@ -428,16 +445,43 @@ class Scenario(ABC):
         shown = text or self.described(frame)
         made = Move(kind, self.places[place].name, sender, shown)
         yield made, self.applied(state, place, local, inbox=rest, orders=slot.orders)
-        if state.left[0]:
-            for crashed in self._crashed(state, place, local):
-                yield Move("crash", self.places[place].name, sender, f"within: {shown}"), crashed
+        yield from self.cut_within(state, place, local, made)
+        if frame != CUT:
+            at, arrived = self.at(state), self.frames[frame]
+            after = slot._replace(inbox=rest)
+            yield from self.fails(state, place, after, (frame, at), methodcaller("receive", arrived, at), made)
 
-    def _crashed(self, state: State, place: int, local: Local) -> Iterator[State]:
+    def fails(
+        self,
+        state: State,
+        place: int,
+        slot: Slot,
+        key: Hashable,
+        do: Callable[[CheckedSession], Outcome],
+        made: Move,
+    ) -> Iterator[tuple[Move, State]]:
+        """The same, and one of the key operations in it fails. `slot`: as it will be, but for what the session does."""
+        if self._failures is None or not state.left[self._failures]:
+            return
+        store, at = state.stores[self.places[place].store], self.at(state)
+        whole = self.event(place, slot, store, key, do, at)
+        for number in range(_OPERATIONS):
+            local = self.event(place, slot, store, key, do, at, number)
+            if (local.end, local.store, local.sent) == (whole.end, whole.store, whole.sent):
+                return  # there are no more
+            after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
+            failed = Move("fail", made.who, made.whom, f"key memory fails: {made.text}")
+            yield failed, self.less(after, self._failures)
+
+    def cut_within(self, state: State, place: int, local: Local, made: Move) -> Iterator[tuple[Move, State]]:
         """The power is cut in the midst of it: part of it was sent, part of it is durable, part of it was shown."""
+        if not state.left[CRASHES]:
+            return
         for store, sent, facts in local.crashes:
-            partly = Local(IDLE, store, sent, _heard_of(local, len(sent)), facts, (), (), local.done)
+            heard = local.heard if len(sent) == len(local.sent) else local.heard[: len(sent)]
+            partly = Local(IDLE, store, sent, heard, facts, (), (), local.done)
             after = self.applied(state, place, partly, inbox=(), orders=())
-            yield self.less(after, CRASHES)
+            yield Move("crash", made.who, made.whom, f"within: {made.text}"), self.less(after, CRASHES)
 
     def _answers(self, state: State, place: int, slot: Slot) -> Iterator[tuple[Move, State]]:
         about, end, at = self.places[place], self.ends[slot.end], self.at(state)
@@ -447,14 +491,18 @@ class Scenario(ABC):
                 do = partial(answer, about.party, end, self.stores[store], reply, at)
                 local = given(self.local(place, slot.end, store, ("answer", text, at), do))
                 after = self.applied(state, place, local, inbox=slot.inbox, orders=slot.orders)
-                yield Move("answer", about.name, "person", text), after
+                made = Move("answer", about.name, "person", text)
+                yield made, after
+                yield from self.cut_within(state, place, local, made)
         yield from self.wishes(state, place, slot)
         if slot.orders:
             order, *rest = slot.orders
             event = self.orders[order]
             local = self.told(state, place, slot, event)
             after = self.applied(state, place, local, inbox=slot.inbox, orders=tuple(rest))
-            yield Move("order", about.name, "mobile", type(event).__name__), after
+            made = Move("order", about.name, "mobile", type(event).__name__)
+            yield made, after
+            yield from self.cut_within(state, place, local, made)
 
     def told(self, state: State, place: int, slot: Slot, event: object, name: Hashable = None) -> Local:
         """What comes of a local event, submitted to a session that runs; `name`: of one that nobody may look into."""
@@ -469,9 +517,11 @@ class Scenario(ABC):
             before = self.passed(state, timer)
             if before is None:
                 continue
-            local = self.event(place, slot, store, ("expire", timer, at), partial(_expire, timer, at), at)
+            local = self.event(place, slot, store, ("expire", timer, at), methodcaller("expire", timer, at), at)
             after = self.applied(before, place, local, inbox=slot.inbox, orders=slot.orders)
-            yield Move("expire", self.places[place].name, "", timer), after
+            made = Move("expire", self.places[place].name, "", timer)
+            yield made, after
+            yield from self.cut_within(before, place, local, made)
 
     def _crashes_at_rest(self, state: State) -> Iterator[tuple[Move, State]]:
         if not state.left[0]:
@@ -544,25 +594,3 @@ _PARTLY: Final = Local(IDLE, IDLE, (), (), (), (), (), _NOTHING)
 
 def _replies_to(frames: Iterable[Frame], reply: Callable[[Frame], Frame | None]) -> list[Frame]:
     return [answered for frame in frames if (answered := reply(frame)) is not None]
-
-
-def with_slot(state: State, place: int, slot: Slot) -> State:
-    """The same, with this slot at this place."""
-    slots = list(state.slots)
-    slots[place] = slot
-    return state._replace(slots=tuple(slots))
-
-
-def _heard_of(local: Local, sent: int) -> tuple[Message, ...]:
-    return local.heard if sent == len(local.sent) else local.heard[:sent]
-
-
-def _messages(frames: Iterable[bytes]) -> Iterator[Message]:
-    """What is in the records among these."""
-    for frame in frames:
-        if isinstance(frame, Frame) and frame.kind == "record":
-            yield decode_message(frame.content[4])
-
-
-def _expire(timer: str, at: int, session: CheckedSession) -> Outcome:
-    return session.expire(timer, at)

@@ -11,12 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..protocol.engine import TableError
 from .invariants import Violation
 from .judge import Judge
 from .liveness import Liveness
 from .memory import pins_remembered
 from .scenario import Scenario
 from .state import Move, State
+
+
+def tables_hold_together() -> None:
+    """The name of the invariant: no table finds itself where it cannot be."""
 
 
 @dataclass
@@ -92,6 +97,8 @@ class Search:
                         return report
                 report.depth = level
             report.complete = not waiting and not report.violation
+        except TableError as error:
+            report.violation = Violation(tables_hold_together.__name__, str(error))
         finally:
             report.states, report.steps = len(self._parents), len(self.scenario.steps)
             report.seconds = self.clock() - began

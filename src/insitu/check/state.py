@@ -23,6 +23,8 @@ from .parties import Done, Party
 INTRUDER: Final = -1
 NOBODY: Final = -2
 IDLE: Final = -1
+AMISS: Final = frozenset({"crash", "fail"})
+"""Kinds of moves that are no ordinary ones: the power is cut, key memory fails."""
 CUT: Final = 0
 """The number of the frame that is none: the end of the link."""
 
@@ -68,6 +70,13 @@ class State(NamedTuple):
     facts: int
     left: tuple[int, ...]
     beside: int
+
+
+def with_slot(state: State, place: int, slot: Slot) -> State:
+    """The same, with this slot at this place."""
+    slots = list(state.slots)
+    slots[place] = slot
+    return state._replace(slots=tuple(slots))
 
 
 Fact: TypeAlias = tuple[object, ...]
@@ -147,6 +156,7 @@ class Limits:
     Attributes:
         module, first, second: sessions of the module, of the first bank's unit, of the second's.
         crashes, resets, jobs: of any party; of the module, by hand; further approved jobs.
+        failures: of key memory, each of one operation.
 
     """
 
@@ -156,3 +166,4 @@ class Limits:
     crashes: int = 1
     resets: int = 1
     jobs: int = 1
+    failures: int = 0

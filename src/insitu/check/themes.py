@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ..protocol.messages import TrustOption
-from .attacks import Known
+from .attacks import WITHSTOOD, Known
 from .delivering import (
     Bench,
     ByMadeKey,
@@ -23,6 +23,7 @@ from .intruder import Power
 from .invariants import s11_only_a_key_that_the_module_made_is_certified
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
 from .operating import Budget, Operating
+from .personalizing import Personalizing
 from .scenario import Scenario
 from .standing import (
     Standing,
@@ -83,6 +84,7 @@ AT_WORK: Final[dict[str, Callable[[], Operating]]] = {
         {B.LOST: 1, B.LOST_BUT_KNOWN: 1, B.DISABLED: 1, B.REVOKED: 1, B.BANK_REVOKED: 1}, runs=(2, 2, 0)
     ),
     "beats": lambda: Operating({B.CRASHES: 1, B.BEATS: 1}, runs=(1, 1, 0)),
+    "failing key memory": lambda: Operating({B.FAILURES: 1, B.KEYS: 1, B.USES: 1, B.ORDERED: 1}, runs=(2, 2, 0)),
     "lists": lambda: Operating({B.LISTED: 1, B.LISTED_BEFORE: 1}, runs=(2, 2, 0)),
     "lists and crashes": lambda: Operating({B.CRASHES: 1, B.LISTED: 1, B.LISTED_BEFORE: 1}, runs=(2, 1, 0)),
 }
@@ -226,11 +228,22 @@ _UNREAD: Final = Weakness(
 )
 """Of a card without a counter, until its central system has read what it did (0044)."""
 
+
+def _failing(option: TrustOption) -> Callable[[], Personalizing]:
+    """One key operation fails, of module, unit or card, wherever there is one."""
+    limits = Limits(module=1, first=1, second=0, crashes=0, failures=1)
+    return lambda: Personalizing(option, WITHSTOOD[option], limits=limits)
+
+
+FAILING: Final[dict[str, Callable[[], Personalizing]]] = {option.text: _failing(option) for option in TrustOption}
+"""Worlds in which key memory fails while a module is personalized."""
+
 THEMES: Final[dict[str, Theme]] = {
     "at-work": Theme("central system", AT_WORK, (_COUNTERLESS,)),
     "lists": Theme("unit and module", LISTS, (_MEANWHILE,)),
     "standing": Theme("unit in the network", STANDING, _HELD),
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
     "logs": Theme("card and central system", LOGS, (_UNREAD,)),
+    "failing-keys": Theme("unit and module", FAILING),
 }
 """By name, which stands in the place of a trust option."""

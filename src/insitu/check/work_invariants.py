@@ -12,7 +12,7 @@ from ..protocol.parties.work_data import WorkState
 from ..protocol.stores.registry import CommandKind, CommandState, ModuleEntry, Standing
 from .channel import CheckedSession
 from .memory import CheckedRegistry
-from .operating import Budget, Operating
+from .operating import PAYLOAD, Budget, Operating
 from .state import INTRUDER, Fact, Move, State
 from .world import SERIAL
 
@@ -131,8 +131,9 @@ def what_is_settled_is_what_was_paid(seen: SeenAtWork) -> str:
 
 def what_is_delivered_was_given(seen: SeenAtWork) -> str:
     """Agreement: each payload for the host is the module's; each command that is done, the module has."""
-    kept = {fact[0] for fact in seen.of("kept")}
-    if any(each.serial == SERIAL and each.number not in kept for each in seen.registry.deliveries()):
+    ours = [each for each in seen.registry.deliveries() if each.serial == SERIAL]
+    given = seen.scenario.budget.get(Budget.PAYLOADS, 0) - seen.state.left[Budget.PAYLOADS]
+    if len(ours) > given or any(each.payload != PAYLOAD for each in ours):
         return "the host has a payload that the module's controller never gave"
     for command in seen.registry.commands(SERIAL):
         if command.state is CommandState.DONE and command.number > seen.record.heard:
@@ -292,4 +293,5 @@ OF_A_MOVE: Final[tuple[Callable[[SeenAtWork, Move, SeenAtWork], str], ...]] = (
 
 def depends(state: State) -> Hashable:
     """What of a state these look at."""
-    return state.stores, state.facts, state.beside, tuple((slot.end, slot.peer) for slot in state.slots)
+    given = state.left[Budget.PAYLOADS]
+    return state.stores, state.facts, state.beside, given, tuple((slot.end, slot.peer) for slot in state.slots)

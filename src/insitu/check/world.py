@@ -13,17 +13,28 @@ from hashlib import sha256
 from typing import Final
 
 from ..protocol.channel.trust import SHIPPED
-from ..protocol.engine import KeyHandle, PublicKey, given
+from ..protocol.engine import KeyHandle, PublicKey, TableError, given
 from ..protocol.keys.certificates import VerifiedCertificate, trusted_root
 from ..protocol.keys.codes import DECIMAL, write_symbols
 from ..protocol.keys.tans import TanForm
-from ..protocol.messages import IDENTITY, CardRole, ModuleTicket, StandingPolicy, TrustOption
+from ..protocol.messages import (
+    IDENTITY,
+    RECORD_LIMITS,
+    CardRecord,
+    CardRole,
+    ModuleTicket,
+    StandingPolicy,
+    TrustOption,
+    decode_record,
+)
+from ..protocol.parties.card_record import log_of
+from ..protocol.stores.card_log import Failure, Intent, Result
 from ..shell.book import Book
 from ..shell.card import Card
 from ..shell.central import KEY, Central
 from ..shell.manufacturer import Manufacturer
 from ..shell.module import Module
-from .memory import CheckedRegistry, CheckedVault, Repeated, fresh_pair, pins_remembered
+from .memory import CheckedRegistry, CheckedVault, PowerCut, Repeated, fresh_pair, pins_remembered
 from .values import canonical
 
 NOW: Final = 1_800_000_000
@@ -106,9 +117,46 @@ class Loot:
     pinned: bytes | None = field(default=None, repr=False)
 
 
-def card_of(vault: CheckedVault, clock: Callable[[], int] = now) -> Card:
+class CheckedCard(Card):
+    """The program of a card, which is watched: what it tells, where it ends, and that its log ends what it begins."""
+
+    def __init__(self, vault: CheckedVault, clock: Callable[[], int]) -> None:
+        def show(note: object) -> None:
+            vault.told = True
+
+        entropy = Repeated(f"card {sha256(vault.record or b'').hexdigest()}")
+        super().__init__(vault, entropy=entropy, now=clock, show=show)
+        self._watched = vault
+
+    def _submit(self, event: object) -> list[object]:
+        vault, before, is_cut = self._watched, _unfinished(self._watched.record), False
+        try:
+            return super()._submit(event)
+        except TableError as error:
+            vault.amiss = str(error)
+            raise
+        except PowerCut:
+            is_cut = True
+            raise
+        finally:
+            vault.told = False
+            if not is_cut and _unfinished(vault.record) - before:
+                vault.amiss = "the card's log does not say how it ended"
+
+
+@lru_cache(maxsize=4096)
+def _unfinished(record: bytes | None) -> frozenset[bytes]:
+    """The jobs that a card has begun, and of which its log does not say how they ended."""
+    if record is None:
+        return frozenset()
+    log = [entry.what for entry in log_of(decode_record(CardRecord, record, **RECORD_LIMITS))]
+    ended = {what.job for what in log if isinstance(what, (Result, Failure))}
+    return frozenset(what.job for what in log if isinstance(what, Intent)) - ended
+
+
+def card_of(vault: CheckedVault, clock: Callable[[], int] = now) -> CheckedCard:
     """The program of a card, which draws other numbers as soon as anything has changed; `clock`: of its computer."""
-    return Card(vault, entropy=Repeated(f"card {sha256(vault.record or b'').hexdigest()}"), now=clock)
+    return CheckedCard(vault, clock)
 
 
 def book_of(vault: CheckedVault, bank: str) -> Book:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from ..check.mutants import BY_NAME_ONLY, Fate, Tried, score
 from ..check.mutants import WORLDS as TABLES
+from ..check.mutants import Fate, Tried, score
 from ..check.report import LARGE, WORLDS, Finding, InvariantBroken, search, search_theme, summary
 from ..check.state import Variant
 from ..check.themes import THEMES
@@ -45,7 +46,7 @@ from .common import OPTIONS, PATH, say
     "--table",
     type=click.Choice(list(TABLES)),
     multiple=True,
-    help=f"Only faults in this table; those in {' and '.join(BY_NAME_ONLY)} are tried only if named.",
+    help="Only faults in this table.",
 )
 @click.option("--trace", type=PATH, help="Write the way to the first thing found wrong, a Mermaid diagram.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, one object a search.")
@@ -71,7 +72,7 @@ def check(
     has explained why it is harmless.
     """
     if mutants:
-        _plant(list(table) or [name for name in TABLES if name not in BY_NAME_ONLY], as_json=as_json)
+        _plant(list(table or TABLES), as_json=as_json)
         return
     if trace is not None and trace.is_file() and not trace.read_text(errors="replace").startswith(DIAGRAM):
         raise UsageError(f"{trace} is in use", expected="a new file, or an earlier diagram to replace", got="another")
@@ -118,6 +119,8 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
         "survivors": result.reasons,
         "unexplained": result.unexplained,
         "beyond": result.beyond,
+        "tables": result.by_table(),
+        "seconds": round(time.process_time()),
     }
     if as_json:
         say(json.dumps(facts))

@@ -18,6 +18,7 @@ from ..protocol.parties.card_data import (
     AUTHENTICATION,
     SIGNING,
     CardData,
+    CardState,
     CircleClosed,
     CustomerCertified,
     Furnish,
@@ -33,6 +34,11 @@ from .keeping import Keeping, Show, ignore, wall_clock
 
 SHORTEST_PIN: Final = 4
 """Characters of a person's PIN."""
+
+
+def _rests(data: CardData) -> CardState:
+    """Where the card is between two questions, as it will wake up."""
+    return resting_state(data.record)
 
 
 class KeptCard:
@@ -237,7 +243,7 @@ class KeptCard:
 
     def _submit(self, event: object) -> list[object]:
         known = replace(self._what_is_known(), memory=self._keeping.vault.memory)
-        desk = Desk(CARD, resting_state(known.record), known, self._keeping.ports(self._show))
+        desk = Desk(CARD, _rests(known), known, self._keeping.ports(self._show), rests=_rests)
         notes = desk.submit(event)
         self._known = desk.data
         return notes

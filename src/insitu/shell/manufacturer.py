@@ -33,6 +33,11 @@ LIST_DAYS = 90
 """How long a revocation list is relied on, unless said otherwise."""
 
 
+def _rests(data: ManufacturerData) -> ManufacturerState:
+    """Where the manufacturer is between two requests."""
+    return ManufacturerState.BLANK if data.record is None else ManufacturerState.READY
+
+
 class Manufacturer:
     """Certifies customers' signing keys and modules' identities (L1, L6), and revokes them (S5).
 
@@ -203,9 +208,8 @@ class Manufacturer:
 
     def _submit(self, event: object) -> list[object]:
         record = self._keeping.record
-        state = ManufacturerState.BLANK if record is None else ManufacturerState.READY
         data = ManufacturerData(record=record, key=self._keeping.vault.find(ROOT))
-        desk = Desk(MANUFACTURER, state, data, self._keeping.ports(self._show))
+        desk = Desk(MANUFACTURER, _rests(data), data, self._keeping.ports(self._show), rests=_rests)
         try:
             return desk.submit(event)
         finally:

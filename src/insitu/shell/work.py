@@ -49,6 +49,11 @@ from .keeping import Keeping, Show
 N = TypeVar("N")
 
 
+def _rests(data: WorkData) -> WorkState:
+    """Where the module is while no session runs."""
+    return WorkState.OPERATING if data.record.condition is ModuleCondition.OPERATING else WorkState.RESET
+
+
 class NotOperating(StateError):
     """The module was not personalized, or it was reset."""
 
@@ -330,7 +335,7 @@ class Work:
     def _desk(self, show: Show) -> Desk[WorkState, WorkData]:
         if not self._is_operating:
             raise NotOperating("the module does not operate", who="module", expected="a personalized module")
-        return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(show))
+        return Desk(WORK, WorkState.OPERATING, self._data(), self._keeping.ports(show), rests=_rests)
 
     async def _at_desk(self, event: object) -> WorkData:
         """Have an event taken without a session; what the module knows then. Notes are shown in trio's thread."""
