@@ -121,12 +121,13 @@ def _mutants(found: Figures) -> str:
     reasons = Counter(each["survivors"].values())
     told = "".join(f"- {number}: {reason}\n" for reason, number in reasons.most_common())
     names = ("table", "mutants", "killed", "beyond")
-    by_table = _table(names, [[one[name] for name in names] for one in each["tables"]])
+    rows = [[one[name] for name in names] for one in each.get("tables", ())]
+    by_table = f"{_table(names, rows)}\n" if rows else ""
     return (
         f"Mutants of the tables: {each['mutants']}; {each['refused']} refused by the table as it was built, "
         f"{each['stuck']} by the ordinary course, {each['caught']} by an invariant: {each['killed']} killed "
         f"({100 * each['killed'] / each['mutants']:.0f} %). {len(each['beyond'])} rows and guards are beyond these "
-        f"worlds. {each['seconds']} s of processor time.\n\n{by_table}\n"
+        f"worlds; {each.get('seconds', 'some')} seconds of processor time.\n\n{by_table}"
         f"{each['mutants'] - each['killed']} survive, {len(each['unexplained'])} without a reason why that is "
         f"harmless; the others, so many by each reason:\n\n{told}"
     )

@@ -81,6 +81,6 @@ def test_a_receipt_that_goes_out_before_the_log_is_kept_is_noticed():
     rows = list(CENTRAL_SYNCING.rows)
     rows[number] = replace(row, do=late)
     with instead(CENTRAL_SYNCING, tuple(rows)):
-        report = Search(Syncing({B.CRASHES: 1}, runs=(1, 1, 0)), live=False).run()
+        only = frozenset({"l12_a_receipt_is_for_what_was_read"})
+        report = Search(Syncing({B.CRASHES: 1}, runs=(1, 1, 0)), live=False, only=only).run()
     assert report.violation is not None
-    assert report.violation.invariant == "l12_a_receipt_is_for_what_was_read"

@@ -38,6 +38,8 @@ SCORE = {
     "unexplained": [],
     "survivors": {"a row": "Nobody looks.", "another": "Nobody looks."},
     "beyond": ["x"],
+    "tables": [{"table": "card", "mutants": 10, "killed": 8, "beyond": 1}],
+    "seconds": 7,
 }
 WORLDS = {
     "worlds": 3,

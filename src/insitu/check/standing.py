@@ -47,18 +47,18 @@ _STORE: Final = 1
 class Step(IntEnum):
     """What may happen so many times, by its place in `State.left`, after what Personalizing has there."""
 
-    PROPOSED = 3
+    PROPOSED = 4
     """Somebody proposes what people will agree to."""
-    OTHERS = 4
+    OTHERS = 5
     """The thief proposes what nobody agrees to."""
-    WITHDRAWN = 5
-    ASKED = 6
+    WITHDRAWN = 6
+    ASKED = 7
     """The thief asks for a certificate."""
-    LATE = 7
+    LATE = 8
     """The time of the standing approval passes."""
-    SET_BACK = 8
+    SET_BACK = 9
     """The thief sets back the clock of the unit's computer."""
-    RESTORED = 9
+    RESTORED = 10
     """The thief puts back the card's store as it was as it all began."""
 
 

@@ -113,7 +113,8 @@ class WorkCourse:
     def _cut_short(self, state: State, budget: Budget) -> str:
         """Why it does not end well if the link is cut, or something crashes, at some point."""
         for is_crash, cut in self._cuts(state, budget):
-            settled = self._met(cut)
+            over = self._liveness.settled(cut) if is_crash else cut
+            settled = over if isinstance(over, str) else self._met(over)
             if budget is Budget.ORDERED and isinstance(settled, State):
                 settled = self._met(settled)  # it was sent away, and comes again
             if isinstance(settled, str):
