@@ -196,6 +196,16 @@ def test_the_limit_of_records_brings_the_next_key_by_itself():
     assert abs(a._sending.generation - b._sending.generation) <= 1
 
 
+def test_the_next_key_is_made_when_it_is_needed_and_no_sooner():
+    """What is in memory opens what crosses now, and nothing that comes later."""
+    source = Source()
+    channel = Records(source, initiator=True)
+    channel.seal(b"payload")
+    assert source.secret is not None
+    channel.update_keys()
+    assert source.secret is None
+
+
 def test_whoever_reads_of_updates_makes_them_all_before_it_says_anything_else():
     a, b = pair()
     for _ in range(3):
