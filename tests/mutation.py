@@ -46,6 +46,8 @@ from own_tests import PARTS  # noqa: E402
 LEFT = ROOT / "tests" / "plugins" / "mutants_left.toml"
 LEAST_SECONDS, MOST_SECONDS = 20.0, 300.0
 """A mutant whose tests take much longer than without it hangs, and is noticed by that."""
+MOST_OF_A_TEST = 10.0
+"""So many seconds of a processor more than five times what it took without a mutant a test may take, or it hangs."""
 MOST_BYTES = 4 << 30
 """Nor may it eat the machine."""
 ARGUMENTS = ("-x", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
@@ -108,6 +110,11 @@ def results(
                 code = os.waitstatus_to_exitcode(status)
                 yield mutant, code if code in (NOT_NOTICED, NOT_HERE) else NOTICED
         time.sleep(0.005)
+
+
+def end_if_longer(seconds: float) -> None:
+    """End this process if its next test goes on for much longer than this, whatever else the machine does."""
+    signal.setitimer(signal.ITIMER_PROF, MOST_OF_A_TEST + 5 * seconds)
 
 
 def allowed(seconds: float) -> float:
@@ -175,7 +182,7 @@ class Server:
         def begin(mutant: Mutant) -> tuple[int, float]:
             tests = watched.tests_of(mutant)
             seconds = sum(watched.seconds[test] for test in tests)
-            asked = [items[test] for test in tests]
+            asked = [(items[test], watched.seconds[test]) for test in tests]
             return forked(lambda: self._try(mutant, functions, session, asked)), allowed(seconds)
 
         for mutant, code in results(self._mutants, self._jobs, begin):
@@ -219,19 +226,24 @@ class Server:
         return Watched(seconds, numbered, failed)
 
     def _try(
-        self, mutant: Mutant, functions: dict[tuple[str, int], list[FunctionType]], session: Any, items: list[Any]
+        self,
+        mutant: Mutant,
+        functions: dict[tuple[str, int], list[FunctionType]],
+        session: Any,
+        asked: list[tuple[Any, float]],
     ) -> int:
         found = [] if mutant.within is None else functions.get((str(mutant.path), mutant.within), [])
         tree = mutated(parsed(mutant.path.read_text(encoding="utf-8")), mutant.number, mutant.way)
         code = code_at(compile(tree, str(mutant.path), "exec"), mutant.within)
-        if not found or code is None or not items:
+        if not found or code is None or not asked:
             return NOT_HERE
         try:
             for function in found:
                 function.__code__ = code.replace(co_filename=function.__code__.co_filename)
         except ValueError:  # it closes over other names now
             return NOT_HERE
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for (item, seconds), (following, _) in zip(asked, [*asked[1:], (None, 0.0)], strict=True):
+            end_if_longer(seconds)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 return NOTICED
@@ -342,6 +354,10 @@ class Reader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if self._mutant is not None:
             near = set(self._near.get(str(self._mutant.path), ()))
             items.sort(key=lambda item: (item.nodeid not in near, self._seconds.get(item.nodeid, 0.0)))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """As in the server; a test may be newer than the run without a mutant."""
+        end_if_longer(self._seconds.get(nodeid, 0.0))
 
     def pytest_runtestloop(self) -> bool | None:
         """No tests where there is no mistake."""

@@ -105,10 +105,11 @@ def test_a_payload_above_the_limit_is_the_callers_mistake_and_harms_nothing():
     assert opened(a.seal(b"x"), b) == [b"x"]
 
 
-def test_pieces_that_add_up_to_more_than_the_limit_are_refused(monkeypatch):
+@pytest.mark.parametrize("more", [1, PIECE])
+def test_pieces_that_add_up_to_more_than_the_limit_are_refused(monkeypatch, more):
     a, b = pair()
     monkeypatch.setattr(records_module, "MAX_PAYLOAD", 1 << 30)
-    records = a.seal(bytes(MAX_PAYLOAD + PIECE))
+    records = a.seal(bytes(MAX_PAYLOAD + more))
     monkeypatch.undo()
     with pytest.raises(ProtocolError, match="record refused"):
         opened(records, b)
