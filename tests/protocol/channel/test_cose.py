@@ -128,6 +128,7 @@ def test_sign1_there_and_back(algorithm, detached, tagged):
     signature = key.sign(cose.to_be_signed(algorithm, b"payload", external_aad=b"context"))
     made = cose.assemble_sign1(algorithm, signature, None if detached else b"payload", unprotected={4: b"kid"})
     message = Sign1.decode(made.encode(tagged=tagged))
+    assert (made.encode() == made.encode(tagged=tagged)) is tagged
     assert message == made
     assert message.unprotected == {4: b"kid"}
     outside = {"payload": b"payload"} if detached else {}
@@ -169,6 +170,7 @@ def test_encrypt0_there_and_back(aead, tagged):
     key, iv = bytes(range(aead.key_bytes)), bytes(aead.nonce_bytes)
     made = Encrypt0.seal(aead, key, iv, b"plaintext", unprotected={4: b"kid"}, external_aad=b"context")
     message = Encrypt0.decode(made.encode(tagged=tagged))
+    assert (made.encode() == made.encode(tagged=tagged)) is tagged
     assert message == made
     assert message.ciphertext is not None
     assert len(message.ciphertext) == len(b"plaintext") + aead.tag_bytes

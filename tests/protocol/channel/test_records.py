@@ -38,6 +38,7 @@ class Source:
     def __init__(self, secret: bytes = b"channel") -> None:
         self.secret: bytes | None = secret
         self.asked: list[tuple[int, bytes, int]] = []
+        self.updated: bytes | None = None
 
     def exporter(self, label: int, context: bytes, length: int) -> bytes:
         assert self.secret is not None, "keys that were updated"
@@ -47,7 +48,7 @@ class Source:
     def key_update(self, context: bytes) -> Source:
         assert self.secret is not None, "keys that were updated"
         following = Source(hashlib.sha256(self.secret + context).digest())
-        self.secret = None
+        self.secret, self.updated = None, context
         return following
 
 
@@ -96,6 +97,7 @@ def test_a_payload_travels_in_as_few_records_as_fit(size, count):
         assert max(map(len, records)) <= MAX_RECORD
         assert sum(map(len, records)) == size + count * (1 + TAG_BYTES)
         assert opened(records, receiver) == [payload_of(size)]
+        assert opened(sender.seal(payload_of(size)), receiver) == [payload_of(size)], "and so does the next one"
 
 
 def test_a_payload_above_the_limit_is_the_callers_mistake_and_harms_nothing():
@@ -205,6 +207,7 @@ def test_the_next_key_is_made_when_it_is_needed_and_no_sooner():
     assert source.secret is not None
     channel.update_keys()
     assert source.secret is None
+    assert source.updated == b"\x00\x00\x00\x01", "another make counts on it"
 
 
 def test_whoever_reads_of_updates_makes_them_all_before_it_says_anything_else():

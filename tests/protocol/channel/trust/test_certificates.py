@@ -161,5 +161,14 @@ def test_a_units_certificate_that_is_not_for_its_key_is_noticed_at_once(world: W
         UnitByCertificate.of(card.root, card.customer, world.central_certificate, card.authentication, SERIAL)
 
 
+@pytest.mark.parametrize("years", [-1, 30])
+def test_a_unit_with_a_clock_notices_at_once_that_its_own_certificates_do_not_hold_now(world: World, years):
+    card = world.card
+    about = card.root, card.customer, card.unit, card.authentication, SERIAL
+    assert UnitByCertificate.of(*about, now=NOW) == UnitByCertificate.of(*about)
+    with pytest.raises(CertificateRefused, match="not valid at that time"):
+        UnitByCertificate.of(*about, now=NOW + years * YEAR)
+
+
 def test_the_roots_are_those_of_delivery_and_installation(module, unit, world: World):
     assert module.root == unit.root == trusted_root(world.root)

@@ -57,8 +57,9 @@ def test_no_other_credential_is_mistaken_for_one(terms: ByCable, claim):
 )
 def test_a_name_that_a_person_could_misread_is_refused(world: World, terms: ByCable, name):
     public = world.vault("other").generate("k", KeyKind.P256, b"").public
-    with pytest.raises(ProtocolError, match="subject of a claims set"):
+    with pytest.raises(ProtocolError, match="subject of a claims set") as caught:
         terms.judge(Kccs(write_ccs(public, subject=name)), NOW)
+    assert caught.value.got == ("another" if name else "none"), "the name itself is not said on"
 
 
 @pytest.mark.parametrize(
