@@ -14,8 +14,9 @@ crash at any point of a step and be reset; two banks with a unit, a card and an 
 approve another job; the mobile. In the other (at_work.py, operating.py): the same module, personalized, its central
 system with two sessions at a time, the ATM controller, operators, copies of stores. In both an intruder who owns the
 network, holds a stolen module and all names (intruder.py, intruder_at_work.py). Others are the first with something
-more: the manufacturer's revocation lists (listing.py), a standing approval (standing.py). At the manufacturer's
-bench there are programs only (delivering.py); last, a card that brings its central system its log (syncing.py).
+more: the manufacturer's revocation lists (listing.py), a standing approval (standing.py); or the second: a thief with
+the card (lost_card.py). At the manufacturer's bench there are programs only (delivering.py); last, a card that brings
+its central system its log (syncing.py).
 
 What must hold is in invariants.py, work_invariants.py and liveness.py, or beside its world; what SECURITY.md says an
 option does not withstand must be found (attacks.py), and themes.py has what belongs to no option.

@@ -324,17 +324,17 @@ class _Issuer:
         return hash(self.name)
 
 
-def issued(vault: CheckedVault, name: str, public: PublicKey) -> bytes:
-    """A module's certificate for SN-1 and this key, by the card in `vault`, whose key the intruder holds; DER."""
-    return _issued(_Issuer(vault, name), public)
+def issued(vault: CheckedVault, name: str, public: PublicKey, serial: str = SERIAL) -> bytes:
+    """A certificate for this module and this key, by the card in `vault`, whose key the intruder holds; DER."""
+    return _issued(_Issuer(vault, name), public, serial)
 
 
 @lru_cache(maxsize=1024)
-def _issued(issuer: _Issuer, public: PublicKey) -> bytes:
+def _issued(issuer: _Issuer, public: PublicKey, serial: str) -> bytes:
     customer = card_of(issuer.vault).customer
-    number = digest(issuer.name, public)[:16]
+    number = digest(issuer.name, public, serial)[:16]
     draft = draft_certificate(
-        Role.MODULE, SERIAL, public, customer, random=number, not_before=NOW, not_after=NOW + 24 * 3600
+        Role.MODULE, serial, public, customer, random=number, not_before=NOW, not_after=NOW + 24 * 3600
     )
     return draft.assemble(issuer.vault.sign(given(issuer.vault.find("signing")), draft.to_be_signed))
 

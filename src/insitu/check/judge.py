@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from ..protocol.engine import InsituError
 from ..protocol.messages import ModuleRecord
-from . import delivering, listing, standing, syncing
+from . import delivering, listing, lost_card, standing, syncing
 from . import invariants as personal
 from . import work_invariants as work
 from .delivering import ByMadeKey, Delivering
 from .invariants import Violation, s13_both_ends_want_the_same
 from .listing import Listing
+from .lost_card import LostCard
 from .memory import CheckedVault
 from .operating import Operating
 from .personalizing import Personalizing
@@ -47,6 +48,7 @@ class Rules:
 RULES: Final[dict[type[Scenario], Rules]] = {
     Personalizing: Rules(personal.Seen, personal.OF_A_STATE, personal.OF_A_MOVE, personal.depends),
     Operating: Rules(work.SeenAtWork, work.OF_A_STATE, work.OF_A_MOVE, work.depends),
+    LostCard: Rules(work.SeenAtWork, lost_card.OF_A_STATE, work.OF_A_MOVE, work.depends),
     Listing: Rules(
         listing.SeenWithLists, listing.OF_A_STATE, listing.OF_A_MOVE, listing.depends, not_held=listing.NOT_HELD
     ),

@@ -110,6 +110,10 @@ class Operating(Scenario):
         budget: what else may happen, how often; what is not named does not.
         talk: how many messages the intruder says in one session; None: he is on the links only.
 
+    Attributes:
+        module: the store of SN-1 at first.
+        stolen: the certificate of SN-2, DER.
+
     """
 
     def __init__(
@@ -123,7 +127,8 @@ class Operating(Scenario):
             Place("central, line 1", central, _CENTRAL, runs[1]),
             Place("central, line 2", central, _CENTRAL, runs[2]),
         )
-        intruder = IntruderAtWork(start, self._first[MODULE], _stolen(start))
+        self.module, self.stolen = self._first[MODULE], _stolen(start)
+        intruder = IntruderAtWork(start, self.module, self.stolen)
         if talk is None:
             intruder.loot = []
         super().__init__(start, places, intruder, (Purpose.OPERATE,), failures=Budget.FAILURES)
@@ -303,6 +308,10 @@ class Operating(Scenario):
                 continue  # nobody orders what is over
             yield budget, "central, line 1", text, _whole(partial(self._at_central, do=done))
 
+    def after_the_loss(self, state: State, *, keep_known: bool) -> State | None:
+        """The operator says that the first bank's card is lost."""
+        return self._at_central(state, at_work.lose_card_but_keep_known if keep_known else at_work.lose_card)
+
     def _at_central(self, state: State, do: Callable[[Party, Store], Done]) -> State | None:
         return self.people(state, 1, ("operator", do), do)
 
@@ -366,7 +375,7 @@ class Operating(Scenario):
         registry = self.registry(at_rest)
         if registry.attention().lost or any(crl.der not in self.start.lists for crl in registry.crls()):
             return ""  # another bank has to see to it, which is not in these worlds
-        why = self._works(at_rest, settle)
+        why = self.works(at_rest, settle)
         if not why or self._may_work(at_rest):
             return why
         enabled = self._at_central(at_rest, at_work.enable_module) or at_rest
@@ -377,7 +386,7 @@ class Operating(Scenario):
         entry = registry.module(SERIAL)
         if entry is not None and self.module_record(anew.stores[MODULE]).epoch <= entry.epoch:
             return ""  # two certificates of one epoch and one second: the next one is later, but time stands still
-        return self._works(anew, settle)
+        return self.works(anew, settle)
 
     def _may_work(self, state: State) -> bool:
         """Whether nothing speaks against the module: nobody reset, disabled or copied it, or certified it once more."""
@@ -385,7 +394,7 @@ class Operating(Scenario):
         is_known = entry is None or (entry.standing is Standing.OPERATING and entry.fingerprint == record.fingerprint)
         return record.condition is ModuleCondition.OPERATING and is_known and Budget.RESTORED not in self.budget
 
-    def _works(self, state: State, settle: Callable[[State], State | str]) -> str:
+    def works(self, state: State, settle: Callable[[State], State | str]) -> str:
         """Why the module cannot come online, and have what it has asked answered; empty: it can."""
         joined = self.joined(state, 1)
         if joined is None:

@@ -22,6 +22,7 @@ from .delivering import (
 from .intruder import Power
 from .invariants import s11_only_a_key_that_the_module_made_is_certified
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
+from .lost_card import LostCard, s5_what_a_thief_certified_is_refused
 from .operating import Budget, Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
@@ -238,11 +239,25 @@ def _failing(option: TrustOption) -> Callable[[], Personalizing]:
 FAILING: Final[dict[str, Callable[[], Personalizing]]] = {option.text: _failing(option) for option in TrustOption}
 """Worlds in which key memory fails while a module is personalized."""
 
+LOST: Final[dict[str, Callable[[], LostCard]]] = {
+    "nothing stays admitted": lambda: LostCard({B.CRASHES: 1}, kept=False, runs=(1, 1, 1)),
+    "what was known stays admitted": lambda: LostCard({B.WISHES: 1}, kept=True, runs=(1, 1, 1)),
+}
+"""Worlds in which a thief has the card, and dates back what it certifies."""
+_UNNOTICED: Final = Weakness(
+    Known(
+        "somebody who has the card and its PINs, until the loss is noticed",
+        s5_what_a_thief_certified_is_refused.__name__,
+    ),
+    lambda: LostCard({}, kept=None),
+)
+
 THEMES: Final[dict[str, Theme]] = {
     "at-work": Theme("central system", AT_WORK, (_COUNTERLESS,)),
     "lists": Theme("unit and module", LISTS, (_MEANWHILE,)),
     "standing": Theme("unit in the network", STANDING, _HELD),
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
+    "lost-card": Theme("central system", LOST, (_UNNOTICED,)),
     "logs": Theme("card and central system", LOGS, (_UNREAD,)),
     "failing-keys": Theme("unit and module", FAILING),
 }
