@@ -19,10 +19,9 @@ def test_its_commands():
     assert block
     ran = [insitu(*shlex.split(command)[1:]) for command in block[1].splitlines()]
     assert [each.code for each in ran] == [0, 0]
-    shown = re.search(r"```text\n(.*?), \d+\.\d s: (.*?)\n```", TEXT)
-    assert shown
+    (shown,) = re.findall(r"```text\n(.*)\n```", TEXT)
     first, *_, last = ran[0].out.splitlines()
-    assert all(words in first for words in shown.groups()), first
+    assert re.sub(r"[\d.]+", "N", first) == re.sub(r"[\d.]+", "N", shown)
     assert last.startswith("2 worlds: 0 searched to the end, 2 NOT; ")
 
 
