@@ -138,6 +138,11 @@ def test_what_is_no_id_cred(item, reason):
     assert reason in str(caught.value)
 
 
+def test_a_chain_has_eight_certificates_at_most():
+    assert MAX_CHAIN == 8
+    assert len(X5Chain((b"a",) * 8).certificates) == 8
+
+
 @pytest.mark.parametrize("count", [0, MAX_CHAIN + 1])
 def test_chains_that_cannot_be_sent(count):
     with pytest.raises(UsageError, match="x5chain"):

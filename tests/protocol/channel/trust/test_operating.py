@@ -129,6 +129,15 @@ def test_an_expired_module_is_refused(central, operating):
         central.judge(X5Chain((operating[0].module,)), NOW + 365 * DAY + 1)
 
 
+def test_a_module_below_an_expired_customer_is_refused(central, operating):
+    """S5: whatever its own certificate says."""
+    (customer,) = central.customers
+    expired = replace(central, customers=(replace(customer, not_after=NOW),))
+    expired.judge(X5Chain((operating[0].module,)), NOW)
+    with pytest.raises(CertificateRefused, match="not valid"):
+        expired.judge(X5Chain((operating[0].module,)), NOW + 1)
+
+
 def test_a_units_clock_may_be_a_little_ahead(central, world: World):
     world.clock.at += DAY
     personalize(world)

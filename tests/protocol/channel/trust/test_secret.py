@@ -12,12 +12,13 @@ from pump import Line, NoStream, PowerCut, Side, meeting, personalize, sound
 from world import DAY, SERIAL, World, shared_secret
 
 from insitu.protocol.channel import proofs
+from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.channel.proofs import Side as Role
 from insitu.protocol.channel.trust import BySecret, ByTan, mutual
 from insitu.protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE, PakeData
 from insitu.protocol.engine import EnvironmentFault, Fault, KeyKind, LookUp, ProtocolError, Send, StateError, UsageError
 from insitu.protocol.keys.codes import DECIMAL, write_symbols
-from insitu.protocol.messages import CardRole, FaultNotice, PakeShare, Proof, Purpose, TrustOption
+from insitu.protocol.messages import CardRole, FaultNotice, Intent, PakeShare, Proof, Purpose, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.stores import tans as rules
 from insitu.protocol.stores.atomic import StoreFailed
@@ -557,3 +558,17 @@ def test_the_attack_fails(world: World, attack, _):
 def test_without_the_check_it_gets_through(world: World, attack, remove, monkeypatch):
     remove(monkeypatch)
     assert attack(world) is True
+
+
+@by_option
+def test_the_module_is_side_a_of_the_exchange_and_the_unit_side_b(world: World, option: TrustOption):
+    """specs/protocol.md: another make counts on it."""
+    public = world.card.authentication.public
+    opened = ChannelOpened(Peer(SERIAL, None, public), Intent(Purpose.PERSONALIZE, option), bytes(32), at=0)
+    password = world.vault("any").storage.share_password("shared", GUESS)
+    begun = {
+        side: PakeData(side=side, option=option, serial=SERIAL, opened=opened, password=password).begin()
+        for side in Role
+    }
+    assert {side: start.begins for side, start in begun.items()} == {Role.MODULE: True, Role.UNIT: False}
+    assert begun[Role.MODULE].identities == begun[Role.UNIT].identities
