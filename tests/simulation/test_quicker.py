@@ -9,7 +9,7 @@ from spake2 import SPAKE2_A, SPAKE2_B
 from spake2 import ed25519_basic as group
 from spake2.parameters.ed25519 import ParamsEd25519
 
-from insitu.simulate.quicker import multiple, quicker_points
+from insitu.simulate.quicker import inverse, multiple, quicker_points
 
 CHANCE = random.Random("points")
 FIXED = {"base": group.Base, "M": ParamsEd25519.M, "N": ParamsEd25519.N}
@@ -30,6 +30,11 @@ def test_a_multiple_is_the_librarys(name):
         assert group.scalarmult_element is multiple
         assert [group.xform_extended_to_affine(multiple(point, times)) for times in TIMES] == wanted
     assert group.scalarmult_element_safe_slow is slow
+
+
+def test_an_inverse_is_the_librarys():
+    numbers = [0, 1, 2, group.Q - 1, group.Q, group.Q + 5, CHANCE.randrange(group.Q)]
+    assert [inverse(each) for each in numbers] == [group.inv(each) for each in numbers]
 
 
 def test_an_exchange_with_a_side_that_is_not_quicker():
