@@ -185,7 +185,7 @@ _HELD: Final = (
 """What a standing approval gives to who holds the card: that knows no key beforehand, and has no clock or counter."""
 
 DELIVERY: Final[dict[str, Callable[[], Scenario]]] = {
-    "at the bench": lambda: Delivering({Bench.CRASHES: 2, Bench.TRIES: 4, Bench.SWAPPED: 2}),
+    "at the bench": lambda: Delivering({Bench.CRASHES: 2, Bench.TRIES: 4, Bench.SWAPPED: 1}),
     "a key made for the first bank, side by side": lambda: ByMadeKey(
         O.CERTIFICATES, limits=Limits(module=1, first=1, second=1)
     ),
