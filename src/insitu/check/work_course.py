@@ -30,6 +30,9 @@ _OFFLINE: Final = {_B.LATE, _B.ANEW, _B.BY_HAND}
 """Of that, what happens while no session is open."""
 _REFUSED: Final = {_B.LOST, _B.DISABLED, _B.REVOKED}
 """After which the module may not work any more."""
+_GOES_ON: Final = {_B.KEYS, _B.USES}
+"""Of which a failure of key memory does not end the session."""
+_ONLINE: Final = {WorkState.ONLINE, CentralState.ONLINE}
 _NOTHING_PAID: Final = {(5000, 0), (0, 0), (0, None), (None, 0)}
 """How an authorization may end that somebody gave up, or of which nobody knows any more."""
 _ASIDE: Final = {_B.CANCELS}
@@ -111,15 +114,19 @@ class WorkCourse:
     # Cut short
 
     def _cut_short(self, state: State, budget: Budget) -> str:
-        """Why it does not end well if the link is cut, or something crashes, at some point."""
-        for is_crash, cut in self._cuts(state, budget):
-            over = self._liveness.settled(cut) if is_crash else cut
-            settled = over if isinstance(over, str) else self._met(over)
+        """Why it does not end well if the link is cut, or something crashes or fails, at some point."""
+        for kind, cut in self._cuts(state, budget):
+            over = self._liveness.settled(cut) if kind in AMISS else cut
+            if isinstance(over, str):
+                return over
+            if kind == "fail" and budget in _GOES_ON and _ONLINE - self._states(over):
+                return "the session ended"
+            settled = self._met(over)
             if budget is Budget.ORDERED and isinstance(settled, State):
                 settled = self._met(settled)  # it was sent away, and comes again
             if isinstance(settled, str):
                 return settled
-            why = self._amiss(settled, budget, whole=False, crashed=is_crash)
+            why = self._amiss(settled, budget, whole=False, crashed=kind in AMISS)
             if why:
                 return why
         return ""
@@ -131,15 +138,15 @@ class WorkCourse:
         again = self._world.joined(self._world.closed(state), 1)
         return "they cannot meet again" if again is None else self._liveness.settled(again)
 
-    def _cuts(self, state: State, budget: Budget) -> Iterator[tuple[bool, State]]:
-        """Each state in which it may be cut, and whether by a crash or a failure."""
+    def _cuts(self, state: State, budget: Budget) -> Iterator[tuple[str, State]]:
+        """Each state in which it may be cut, and how: by a crash or a failure (AMISS), or by hand."""
         following = list(self._beginnings(state, budget))
         while following:
             (made, after), *others = following
-            yield from ((True, amiss) for move, amiss in others if move.kind in AMISS)
+            yield from ((move.kind, amiss) for move, amiss in others if move.kind in AMISS)
             if self._liveness.wrong(state, made, after):
                 return  # as the whole course will say
-            yield False, after
+            yield "cut", after
             state = after
             following = list(self._world.honest_moves(state))
 
