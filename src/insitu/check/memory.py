@@ -12,6 +12,7 @@ from copy import copy
 from functools import lru_cache
 from hashlib import sha256, shake_256
 from typing import Any, Final
+from unittest.mock import patch
 
 from ..protocol.engine import KeyHandle, KeyKind, PublicKey, SecretHandle, SecretOperation
 from ..protocol.keys.exchange import begin_exchange
@@ -129,12 +130,8 @@ class PowerCut(Exception):
 @contextmanager
 def pins_remembered() -> Iterator[None]:
     """What is derived from a PIN, slowly and on purpose, is derived once for each card and person."""
-    where = vars(card_people)
-    before, where["pin_verifier"] = card_people.pin_verifier, _verifier
-    try:
+    with patch.object(card_people, "pin_verifier", _verifier):
         yield
-    finally:
-        where["pin_verifier"] = before
 
 
 _verifier: Final = lru_cache(maxsize=64)(card_people.pin_verifier)

@@ -59,7 +59,7 @@ class WorkCourse:
         world = self._world
         state = world.joined(world.initial(), 1)
         for budget in (None, *(each for each in _COURSE if each in world.budget)):
-            if state is not None and budget in _CUT:
+            if state is not None and budget is not None and budget in _CUT:
                 why = self._cut_short(state, budget)
                 if why:
                     return f"cut short in {budget.name}: {why}"
