@@ -175,8 +175,9 @@ class Server:
         if watched.failed:
             return True
         items = {item.nodeid: item for item in session.items}
-        first, second = sorted(session.items, key=lambda item: watched.seconds[item.nodeid])[:2]
-        first.config.hook.pytest_runtest_protocol(item=first, nextitem=second)  # what all tests share is made once
+        first = min(session.items, key=lambda item: watched.seconds[item.nodeid])
+        # What all tests share is made once; what fewer share must go again, whichever test comes next.
+        first.config.hook.pytest_runtest_protocol(item=first, nextitem=session)
         functions = living({str(path) for path in self._files})
 
         def begin(mutant: Mutant) -> tuple[int, float]:
