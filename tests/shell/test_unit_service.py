@@ -168,6 +168,26 @@ def turned_away_reason(world: World) -> str:
     return [note.reason for note in world.shown if isinstance(note, ModuleTurnedAway)][-1]
 
 
+@pytest.mark.parametrize(
+    "option", [TrustOption.CERTIFICATES, TrustOption.CERTIFICATES_ONE_WAY], ids=lambda each: each.text
+)
+@pytest.mark.parametrize("whose", ["module", "customer"])
+def test_a_list_that_comes_while_people_are_asked_counts(world: World, option, whose):
+    """The manufacturer's (S5): nothing is signed for an identity, or by a customer, that was revoked meanwhile."""
+    world.equip(option)
+    here = service(world, option, jobs=[SERIAL])
+    line = call(world, here, option).start()
+    maker = world.manufacturer
+    maker.revoke(maker.number_of_module(SERIAL) if whose == "module" else maker.number_of_customer("Bank"))
+    fresh_card(world).heed(maker.sign_list())
+    approve_queued(world)
+    look(here)
+    line.flow()
+    assert not personalized(world, line)
+    assert "is revoked" in str(turned_away_reason(world))
+    assert intents(world) == []
+
+
 def test_people_who_let_the_time_pass_or_take_it_from_the_list(world: World):
     here = service(world, jobs=[SERIAL])
     line = call(world, here).start()

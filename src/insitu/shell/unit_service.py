@@ -183,6 +183,7 @@ class UnitService:
             terms = ForWhoever(pinned, self._card.root, found)
             purposes = frozenset({Purpose.PERSONALIZE, Purpose.STATUS})
             handshake = Handshake.respond(terms, purposes, self._entropy(64))
+            visit.shown = lambda: handshake.opened.peer.chain if handshake.opened else ()
             session = Session(UNIT, UnitState.READY, visit.data(""), handshake)
             own = self._card.keys if terms.key == key else keys
             ports = Ports(own, look_up=visit.look_up, show=self._show, blocking=self._blocking)

@@ -18,6 +18,8 @@ from ..protocol.channel.trust.certificates import own_unit
 from ..protocol.channel.trust.ticket import TicketAccepted, TicketRefused
 from ..protocol.driver import Order, Orders
 from ..protocol.engine import EnvironmentFault, Fault, InsituError, LookUp, StateError, given
+from ..protocol.keys.certificates import VerifiedCertificate
+from ..protocol.keys.revocation import check_unrevoked
 from ..protocol.keys.vault import Vault
 from ..protocol.messages import CardRole, Job, KeyPolicy, TrustOption
 from ..protocol.parties.unit import (
@@ -111,6 +113,7 @@ class Visit:
     Attributes:
         orders: for the driver.
         job: for the module that is there; None: none.
+        shown: the certificates that the module has shown by now.
 
     """
 
@@ -138,6 +141,7 @@ class Visit:
         self._queued = False
         self.orders = Orders()
         self.job: Job | None = None
+        self.shown: Callable[[], tuple[VerifiedCertificate, ...]] = tuple
 
     def data(self, serial: str) -> UnitData:
         """What the unit knows of the module `serial`, which is pinned from now on.
@@ -197,8 +201,10 @@ class Visit:
         return answer
 
     def _certify(self, needed: CertificateNeeded, card: Card) -> ModuleCertified:
-        """Have it certified, if people have not revoked this unit or withdrawn the job meanwhile."""
+        """Have it certified, if unit, customer and module were not revoked meanwhile, and the job not withdrawn."""
         card.check_counts(own_unit(card.unit, card.customer))
+        for certificate in (card.customer, *self.shown()):
+            check_unrevoked(certificate, card.heard)
         self._check_listed()
         if self._standing is None:
             return ModuleCertified(card.certify(needed.job, needed.public))
