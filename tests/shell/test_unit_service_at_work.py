@@ -5,19 +5,21 @@ Time jumps; what takes real time here are the signatures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import trio
 from networked import approve_queued, fresh_card, service, with_policy
-from world import DAY, NOW, PINS, World
+from pump import personalize
+from world import DAY, NOW, PINS, SERIAL, World
 
-from insitu.protocol.messages import TrustOption
+from insitu.protocol.messages import CardRole, TrustOption
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized, ModuleTurnedAway
 from insitu.protocol.progress import PeopleAwaited
+from insitu.protocol.stores.atomic import ErasureFailed
 from insitu.protocol.stores.card_log import Intent
 from insitu.protocol.stores.log_lines import import_lines
 from insitu.shell.module import Module
@@ -193,3 +195,37 @@ async def test_a_unit_that_ends_ends_the_waiting_and_another_goes_on(autojump_cl
         await network.until(lambda: network.operating == 1)
         nursery.cancel_scope.cancel()
     assert [intent.approvers for intent in network.certified()] == [("alice", "bob")]
+
+
+async def test_a_module_whose_old_keys_are_not_overwritten_is_reset_and_calls_all_the_same(autojump_clock, monkeypatch):
+    """While its host is away: found in a simulated world (seed 8, twelve modules), where it called nobody any more."""
+    world = World()
+    personalize(world)
+    module, told = world.module, list[str]()
+    vault = module._keeping.vault
+    write = vault.commit
+
+    def written(record: bytes, keep: frozenset[str]) -> None:
+        write(record, keep)
+        monkeypatch.setattr(vault, "commit", write)
+        raise ErasureFailed("old content is not overwritten", who="store")
+
+    async def requests() -> AsyncIterator[str]:
+        await trio.sleep(30)
+        yield '{"reset": "by hand"}'
+
+    world.approved(CardRole.MODULE, SERIAL)
+    async with trio.open_nursery() as nursery:
+        ready = trio.Event()
+        nursery.start_soon(partial(service(world).run, UNIT, ready=lambda _: ready.set()))
+        await ready.wait()
+        program = ModuleProgram(
+            module, None, TrustOption.CERTIFICATES, unit=UNIT, central=Address.parse("memory:nobody"), tell=told.append
+        )
+        monkeypatch.setattr(vault, "commit", written)
+        nursery.start_soon(partial(program.run, ready=lambda _: None, requests=requests()))
+        with trio.fail_after(600):
+            while not (module.state is ModuleState.OPERATING and module.record.epoch == 1):
+                await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert any("old content is not overwritten" in text for text in told)

@@ -250,8 +250,10 @@ class ModuleProgram:
     async def _obey(self, request: Request | None, nursery: trio.Nursery) -> None:
         """Take a request. A reset waits for nobody, whatever a session is about."""
         if request is None:
-            await self._module.reset()
-            self._note_change()
+            try:
+                await self._module.reset()
+            finally:  # also where it is done and old content could not be overwritten
+                self._note_change()
             return
         if self._waiting >= MOST_WAITING:
             raise StateError("no request now", who="module", expected=f"{MOST_WAITING} waiting at most")

@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 from typing import Any, Final
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from ...protocol.channel.trust.calling import by_certificate, by_key
 from ...protocol.channel.trust.conveyed import NumberCame, NumberConveyed, WordCame
@@ -52,8 +53,8 @@ CERTIFICATE: Final = b"the certificate of a mobile"
 Serve = Callable[[trio.abc.Stream], Awaitable[None]]
 
 
-async def _exchange(serve: Serve, data: bytes, *, dribble: bool) -> bytes:
-    """Send `data` to whoever serves a stream, and end it; what came back until it ended."""
+async def _exchange(serve: Serve, data: bytes, *, dribble: bool, calmly: bool = False) -> bytes:
+    """Send `data` to whoever serves a stream, and end it, calmly: once he did all that it led to; what came back."""
     here, there = memory_pair(ROOM)
     heard = bytearray()
 
@@ -73,6 +74,8 @@ async def _exchange(serve: Serve, data: bytes, *, dribble: bool) -> bytes:
             nursery.start_soon(listen)
             try:
                 await (Dribble(there) if dribble else there).send_all(data)
+                for _ in range(2 * calmly):  # until the unit answers, and until the answer was heard
+                    await wait_all_tasks_blocked()
                 await there.send_eof()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # it has heard enough
@@ -190,8 +193,9 @@ class _Unit:
     heard: list[Conveyance] = field(default_factory=list)
 
     async def ask(self, conveyance: Conveyance, near: AtMobile) -> Verdict:
-        """See FarLink."""
+        """See FarLink; once all else has been heard, since a module that leaves meanwhile is not waited for."""
         self.heard.append(conveyance)
+        await wait_all_tasks_blocked()
         return Verdict(serial=conveyance.serial, binding=conveyance.binding)
 
 
@@ -229,7 +233,7 @@ async def _at_mobile(data: bytes, dribble: bool) -> tuple[tuple[Conveyance, ...]
         except (ProtocolError, TransportError) as error:
             ended = outcome_of(error)
 
-    said = await _exchange(serve, data, dribble=dribble)
+    said = await _exchange(serve, data, dribble=dribble, calmly=True)
     return tuple(unit.heard), tuple(_messages(said)), ended
 
 
