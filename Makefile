@@ -29,12 +29,11 @@ lint: setup ## all checks that do not run the code
 
 check: setup system ## every search of the protocol in its quick form, a quarter of an hour; the reports go to CHECKED
 	mkdir -p $(CHECKED)
-	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl & searched=$$!; \
-	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl || planted=$$?; \
-	wait $$searched; exit $${planted:-0}
-	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl & fuzzed=$$!; \
-	$(BIN)/python specs/spin/search.py --whole --json > $(CHECKED)/spin.jsonl || spun=$$?; \
-	wait $$fuzzed; exit $${spun:-0}
+	$(BIN)/insitu check --json > $(CHECKED)/check.jsonl & searched=$$!; { \
+	$(BIN)/insitu check --mutants --json > $(CHECKED)/mutants.jsonl && \
+	$(BIN)/insitu fuzz all --seconds 2 --engine built-in --out $(CHECKED)/fuzz-findings --json > $(CHECKED)/fuzz.jsonl && \
+	$(BIN)/python specs/spin/search.py --whole --json > $(CHECKED)/spin.jsonl; } || besides=$$?; \
+	wait $$searched; exit $${besides:-0}
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) -m long --junit-xml $(CHECKED)/long.xml tests > $(CHECKED)/long.txt
 	$(BIN)/python tests/branches.py --jobs 2 --json > $(CHECKED)/coverage.jsonl
 	$(BIN)/insitu simulate --seeds 1000000 --modules 12 --hours 0.3 --lives 10000 --seconds 160 --jobs 2 --json > $(CHECKED)/simulate.jsonl

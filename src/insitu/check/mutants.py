@@ -39,6 +39,7 @@ from .personal_course import PersonalCourse
 from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
+from .standing import Standing
 from .state import Limits, State, Variant
 from .themes import THEMES
 from .work_course import WorkCourse
@@ -163,7 +164,9 @@ class Themed:
     def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
         """See World; its own search looks at what is on the way."""
         stuck = Liveness(scenario).stuck(scenario.initial())
-        return stuck.what if stuck else ""
+        if stuck:
+            return stuck.what
+        return scenario.goes_wrong() if isinstance(scenario, Standing) else ""
 
 
 def _working(*budgets: Budget, runs: tuple[int, int, int] = (2, 2, 0), talk: int | None = None) -> Working:
@@ -365,6 +368,8 @@ def _in_its_course(mutant: Mutant, world: World) -> Tried | None:
         why = world.goes_wrong(scenario, liveness)
     except TableError as error:
         return Tried(mutant, Fate.CAUGHT, error.summary)
+    except LookupError:  # an action that was reached for what is not there
+        return Tried(mutant, Fate.CAUGHT, "an action does not find what it is about")
     if liveness.found is not None:
         return Tried(mutant, Fate.CAUGHT, liveness.found.invariant)
     return Tried(mutant, Fate.STUCK, why) if why else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache, partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..protocol.channel import proofs
 from ..protocol.engine import Show, given
@@ -36,9 +36,11 @@ UNTIL: Final = NOW + 1000
 """When the standing approval ends to which people agree."""
 LATER: Final = NOW + 2000
 DAYS: Final = 365
-AGREED: Final = ("SN-*",), 1, UNTIL, DAYS
-"""Serial numbers, how many certificates, until when, and their validity: what people agree to."""
-OTHERS: Final = ("SN-*",), 2, UNTIL, DAYS
+Limited: TypeAlias = tuple[tuple[str, ...], int, int, int]
+"""Serial numbers, how many certificates, until when, and their validity."""
+AGREED: Final[Limited] = ("SN-*",), 1, UNTIL, DAYS
+"""What people agree to."""
+OTHERS: Final[Limited] = ("SN-*",), 2, UNTIL, DAYS
 """What nobody agrees to."""
 _STORE: Final = 1
 """Of the unit."""
@@ -124,13 +126,47 @@ class Standing(Personalizing):
         """See Scenario."""
         first = super().initial()
         state = first._replace(left=(*first.left, *(self.budget.get(each, 0) for each in Step)))
-        if not self._agreed:
-            return state
-        state = given(self.people(state, 1, "propose", partial(_propose, AGREED)))
-        (job,) = self._card(state).record.standing
+        return given(self._counting(*given(self._approved(state, AGREED)))) if self._agreed else state
+
+    def _approved(self, state: State, limits: Limited) -> tuple[State, bytes] | None:
+        """Two people approve these limits; the number of the job. None: they cannot."""
+        proposed = self.people(state, 1, ("propose", limits), partial(_propose, limits))
+        if proposed is None:
+            return None
+        job = next(each for each in self._card(proposed).record.standing if _limits(each) == limits)
+        approved: State | None = proposed
         for person in PINS:
-            state = given(self.people(state, 1, (person, job), partial(_approves, job, person)))
-        return given(self.people(state, 1, ("force", job.number), partial(_brings_into_force, job.number)))
+            approved = approved and self.people(approved, 1, (person, job), partial(_approves, job, person))
+        return None if approved is None else (approved, job.number)
+
+    def _counting(self, state: State, number: bytes) -> State | None:
+        return self.people(state, 1, ("force", number), partial(_brings_into_force, number))
+
+    def goes_wrong(self) -> str:
+        """What is wrong with the ordinary course of a standing approval, step by step; empty: nothing.
+
+        Once two people agreed, one certificate comes of it, and no second; withdrawn, it gives none. Policy admits no
+        more than that, be it proposed before or afterwards.
+        """
+        first = super().initial()
+        approved = self._approved(first._replace(left=(*first.left, *(0 for _ in Step))), AGREED)
+        counting = approved and self._counting(*approved)
+        if approved is None or counting is None:
+            return "people cannot agree to a standing approval"
+        _, number = approved
+        if self._approved(counting, OTHERS) is not None:
+            return "more is proposed than the policy admits"
+        both = self._approved(approved[0], OTHERS)
+        one = both and self._counting(both[0], number)
+        if both is None or one is None or self._counting(one, both[1]) is not None:
+            return "of two standing approvals that the policy admits one of, not exactly one counts"
+        ask = partial(self.people, place=1, what=("course", number), do=partial(_asks, number, STOLEN, DAYS))
+        used, withdrawn = ask(counting), self.people(counting, 1, ("withdraw", number), partial(_withdraws, number))
+        if used is None or ask(used) is not None:
+            return "not exactly one certificate comes of it"
+        if withdrawn is None or number in self._card(withdrawn).standing or ask(withdrawn) is not None:
+            return "it is not withdrawn"
+        return ""
 
     def _card(self, state: State) -> Card:
         return card_at(self.stores[state.stores[_STORE]].fork())
@@ -179,7 +215,7 @@ class Standing(Personalizing):
         yield Step.PROPOSED, "person", "somebody proposes a standing approval", "propose", partial(_propose, AGREED)
         yield Step.OTHERS, "thief", "he proposes one for more", "others", partial(_propose, OTHERS)
         for job in card.record.standing:
-            if (job.serials, job.most, job.until, job.days) == AGREED:
+            if _limits(job) == AGREED:
                 for person in PINS:
                     if person not in job.approvals:
                         yield None, "person", f"{person} approves it", (person, job), partial(_approves, job, person)
@@ -213,7 +249,11 @@ def _done(store: Store, *notes: object) -> Done:
     return Done(None, store, notes=notes, order=tuple(map(Show, notes)))
 
 
-def _propose(limits: tuple[tuple[str, ...], int, int, int], party: Party, store: Store) -> Done:
+def _limits(job: StandingJob) -> Limited:
+    return job.serials, job.most, job.until, job.days
+
+
+def _propose(limits: Limited, party: Party, store: Store) -> Done:
     serials, most, until, days = limits
     card_at(store).propose_standing(serials, most=most, until=until, days=days)
     return _done(store)
