@@ -17,7 +17,7 @@ from world import NOW, SERIAL, World
 from insitu.protocol.channel import proofs
 from insitu.protocol.channel.trust import ModuleByIdentity
 from insitu.protocol.channel.trust import certificates as certificates_option
-from insitu.protocol.engine import KeyKind, Step, Table
+from insitu.protocol.engine import STAY, KeyKind, Step, Table
 from insitu.protocol.keys.certificates import Role, verify_issued
 from insitu.protocol.keys.public import compress
 from insitu.protocol.messages import Certificates, ModuleKey
@@ -45,7 +45,7 @@ class Unguarded:
         for row in self._rows:
             if state in row.sources and row.on is type(event) and (row.when is None or row.when(data, event)):
                 data, effects = (data, ()) if row.do is None else row.do(data, event)
-                return Step(row.then, data, tuple(effects))
+                return Step(state if row.then is STAY else row.then, data, tuple(effects))
         return self._refuse(state, data, event)
 
 
