@@ -220,7 +220,7 @@ TITLES: Final = {
 
 def figures(summary: dict[str, Any]) -> str:
     """The block, for this summary."""
-    lines = ["Each on a machine with two cores that others used as well.\n"]
+    lines = ["Each on a machine with two cores, which others used as well while what takes hours was run.\n"]
     for name, (_, told) in METHODS.items():
         if name in summary:
             entry = summary[name]

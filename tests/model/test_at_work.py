@@ -11,7 +11,7 @@ from insitu.check.at_work import KEY_SECONDS
 from insitu.check.mutants import instead
 from insitu.check.operating import Budget, Operating
 from insitu.check.search import Search
-from insitu.check.themes import AT_WORK, THEMES
+from insitu.check.themes import AT_WORK
 from insitu.check.trace import mermaid
 from insitu.protocol.engine import Table
 from insitu.protocol.parties.central import CENTRAL
@@ -28,23 +28,6 @@ def test_nothing_is_wrong_in_a_small_world():
     assert report.complete
     assert report.states > 500
     assert report.liveness == report.states - 1
-
-
-@pytest.mark.parametrize("name", AT_WORK)
-def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
-    report = Search(AT_WORK[name](), most=300).run()
-    assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.states >= 300
-
-
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_a_copy_that_is_younger_than_the_last_contact_passes():
-    """Nobody was told of what came after it; only a monotonic counter knows (S4)."""
-    for known, make in THEMES["at-work"].weaknesses:
-        report = Search(make(), most=40_000, live=False, only=frozenset({known.breaks})).run()
-        assert report.violation is not None
-        assert "puts the copy back" in mermaid(report.trace, report.violation)
 
 
 def test_together_the_worlds_have_all_that_may_happen():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from guards import unguarded
 
 from insitu.check.delivering import Bench, ByMadeKey, Delivering
 from insitu.check.mutants import instead
 from insitu.check.search import Search
 from insitu.check.state import Limits
-from insitu.check.themes import DELIVERY, THEMES
 from insitu.check.trace import mermaid
 from insitu.protocol.messages import IDENTITY, ModuleRecord, TrustOption
 from insitu.protocol.parties.manufacturer import MANUFACTURER, IdentityRequested
@@ -26,20 +24,6 @@ def test_two_modules_to_the_end():
     assert report.complete
     assert report.states > 200
     assert report.liveness == report.states - 1
-
-
-@pytest.mark.parametrize("name", DELIVERY)
-def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
-    report = Search(DELIVERY[name](), most=300).run()
-    assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.states >= 300
-
-
-@pytest.mark.parametrize("weakness", THEMES["delivery"].weaknesses, ids=lambda each: each.known.by)
-def test_what_is_known_not_to_hold_is_found(weakness):
-    known, make = weakness
-    report = Search(make(), live=False, only=frozenset({known.breaks})).run()
-    assert report.violation is not None
 
 
 def test_a_certificate_of_somebody_else_that_passes_is_noticed():

@@ -8,10 +8,8 @@ from guards import unguarded
 from insitu.check.intruder import Power
 from insitu.check.listing import Listing, Lists, module_that_knows_a_list, names
 from insitu.check.mutants import instead
-from insitu.check.report import MOST_TO_FIND
 from insitu.check.search import Search
 from insitu.check.state import Limits
-from insitu.check.themes import LISTS, THEMES
 from insitu.check.trace import mermaid
 from insitu.check.world import BANKS, LISTED, RIVAL, SERIAL, STOLEN, beginning
 from insitu.protocol.keys.revocation import VerifiedCrl, read_crl
@@ -23,25 +21,11 @@ from insitu.shell.card import Card
 SMALL = Limits(module=1, first=1, second=0, resets=0, crashes=0)
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
-    report = Search(LISTS[name](), most=250).run()
-    assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.states >= 100
-    assert report.liveness == report.states - 1
-
-
 def test_a_world_to_its_end():
     world = Listing(TrustOption.CERTIFICATES, Lists(given=(3,), times=1), limits=SMALL)
     report = Search(world).run()
     assert report.violation is None, mermaid(report.trace, report.violation)
     assert report.complete
-
-
-@pytest.mark.parametrize("known", THEMES["lists"].weaknesses, ids=lambda each: each.known.by)
-def test_what_is_known_not_to_hold_is_found(known):
-    report = Search(known.make(), most=MOST_TO_FIND, live=False, only=frozenset({known.known.breaks})).run()
-    assert report.violation is not None
 
 
 def test_each_list_names_one_more():

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from insitu.check.mutants import instead
 from insitu.check.search import Search
 from insitu.check.syncing import Brought, Syncing
-from insitu.check.themes import LOGS, THEMES
+from insitu.check.themes import LOGS
 from insitu.check.trace import mermaid
 from insitu.protocol.engine import Persist
 from insitu.protocol.parties.central_syncing import CENTRAL_SYNCING
@@ -28,20 +26,6 @@ def test_a_card_that_certifies_and_comes_once_to_the_end():
     assert report.complete
     assert report.states > 300
     assert report.liveness == report.states - 1
-
-
-@pytest.mark.parametrize("name", LOGS)
-def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
-    report = Search(LOGS[name](), most=400).run()
-    assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.states >= 400
-
-
-@pytest.mark.parametrize("weakness", THEMES["logs"].weaknesses, ids=lambda each: each.known.by)
-def test_what_is_known_not_to_hold_is_found(weakness):
-    known, make = weakness
-    report = Search(make(), live=False, only=frozenset({known.breaks})).run()
-    assert report.violation is not None
 
 
 def test_together_the_worlds_have_all_that_may_happen():

@@ -6,7 +6,6 @@ import pytest
 
 from insitu.check.lost_card import LostCard, s5_what_a_thief_certified_is_refused
 from insitu.check.search import Search
-from insitu.check.themes import LOST, THEMES
 from insitu.check.trace import mermaid
 
 KNOWN = s5_what_a_thief_certified_is_refused.__name__
@@ -19,20 +18,6 @@ def test_nothing_is_wrong_in_a_small_world(kept):
     assert report.complete
     assert report.states > 50
     assert report.liveness == report.states - 1
-
-
-@pytest.mark.parametrize("name", LOST)
-def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
-    report = Search(LOST[name](), most=300).run()
-    assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.states >= 300
-
-
-def test_before_the_loss_is_noticed_he_works_as_sn_1():
-    ((known, make),) = THEMES["lost-card"].weaknesses
-    report = Search(make(), live=False, only=frozenset({known.breaks})).run()
-    assert report.violation is not None
-    assert "by the lost card" in mermaid(report.trace, report.violation)
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["nothing stays", "what was known stays"])

@@ -6,7 +6,6 @@ import pytest
 from guards import unguarded
 
 from insitu.check.mutants import instead
-from insitu.check.report import MOST_TO_FIND
 from insitu.check.search import Search
 from insitu.check.standing import Standing, Step
 from insitu.check.state import Limits
@@ -19,13 +18,6 @@ from insitu.protocol.stores.card_log import _Before
 
 NOBODY = Limits(module=0, first=0, second=0, resets=0, jobs=0)
 """No session: only people, and the thief."""
-
-
-@pytest.mark.parametrize("name", STANDING)
-def test_nothing_is_wrong_in_the_beginning_of_all_worlds(name: str):
-    report = Search(STANDING[name](), most=100).run()
-    assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.complete or report.states >= 100
 
 
 def test_people_and_a_thief_to_the_end():
@@ -41,14 +33,6 @@ def test_together_the_worlds_have_all_that_may_happen():
     """Clock and store that are set back are among what is known not to hold."""
     worlds = [make() for make in (*STANDING.values(), *(each.make for each in THEMES["standing"].weaknesses))]
     assert {step for world in worlds if isinstance(world, Standing) for step in world.budget} == set(Step)
-
-
-@pytest.mark.parametrize("weakness", THEMES["standing"].weaknesses, ids=lambda each: each.known.by)
-def test_what_is_known_not_to_hold_is_found(weakness):
-    known, make = weakness
-    report = Search(make(), most=MOST_TO_FIND, live=False, only=frozenset({known.breaks})).run()
-    assert report.violation is not None
-    assert "thief" in mermaid(report.trace, report.violation)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from networked import approve_queued, call, fresh_card, look, service, with_policy
+from networked import approve_queued, call, fresh_card, in_force, look, service, with_policy
 from pump import (
     Line,
     NoStream,
@@ -464,13 +464,10 @@ def standing_approvals() -> None:
     """Proposed, approved, in force, used, withdrawn."""
     world = World()
     card = with_policy(world, most=5)
-    job = card.propose_standing([SERIAL], most=2, until=NOW + DAY)
-    for person, pin in PINS.items():
-        card.approve(job, person, pin)
-    card.bring_into_force(job.number)
+    begun = in_force(card, most=2)
     call(world, service(world)).start().finish()
     card = fresh_card(world)
-    card.withdraw(job.number)
+    card.withdraw(begun.job)
     card.withdraw(card.propose_standing([SERIAL], most=2, until=NOW + DAY).number)
 
 

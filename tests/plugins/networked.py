@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pump import Line, NoStream, Side
-from world import DAY, PINS, SERIAL, World, restarted, shared_secret
+from world import DAY, NOW, PINS, SERIAL, World, restarted, shared_secret
 
 from insitu.protocol.messages import Job, StandingPolicy, TrustOption
+from insitu.protocol.stores.card_log import StandingBegun
 from insitu.shell.card import Card
 from insitu.shell.card_desk import CardDesk
 from insitu.shell.job_list import JobList, Modules
@@ -98,6 +99,14 @@ def with_policy(world: World, *, most: int = 10, days: int = 7) -> Card:
     record = replace(world.card.record, policy=StandingPolicy(most, days))
     world.card._keeping.commit(record)
     return world.card
+
+
+def in_force(card: Card, *serials: str, most: int = 1, until: int = NOW + DAY) -> StandingBegun:
+    """A standing approval to which two people agreed, for modules with these numbers; none: SERIAL."""
+    job = card.propose_standing(serials or (SERIAL,), most=most, until=until)
+    for person, pin in PINS.items():
+        card.approve(job, person, pin)
+    return card.bring_into_force(job.number).begun
 
 
 def queued(world: World, serial: str = SERIAL) -> Job:

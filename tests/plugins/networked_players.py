@@ -11,12 +11,12 @@ from typing import Any
 
 from black_box import LOST, SILENCE, Letter, Player
 from intruder import Intruder, Trap
-from networked import approve_queued, look, service, with_policy
+from networked import approve_queued, in_force, look, service, with_policy
 from proof_players import ModuleKnowsSecret, UnitKnowsSecret
 from pump import Side
 from wire_players import STREAM, UnitBeforeModule
 from wire_players import holds as guards
-from world import DAY, NOW, PINS, SERIAL, Beginning, Seeded, World
+from world import SERIAL, Beginning, Seeded, World
 
 from insitu.protocol.channel.trust import ByTan, ModuleByIdentity, UnitCalled
 from insitu.protocol.channel.trust.calling import by_key
@@ -93,11 +93,7 @@ class UnitWithStandingApproval(UnitWithQueue):
 @cache
 def _standing() -> Beginning:
     world = World()
-    card = with_policy(world, most=5)
-    job = card.propose_standing([SERIAL], most=2, until=NOW + DAY)
-    for person, pin in PINS.items():
-        card.approve(job, person, pin)
-    card.bring_into_force(job.number)
+    in_force(with_policy(world, most=5), most=2)
     return Beginning.of(world)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from networked import Desk, approve_queued, call, fresh_card, look, queued, service, with_policy
+from networked import Desk, approve_queued, call, fresh_card, in_force, look, queued, service, with_policy
 from pump import Line, personalize, sound
 from world import DAY, NOW, PINS, SERIAL, World, shared_secret
 
@@ -234,12 +234,7 @@ def test_an_approval_runs_out_with_its_job(world: World):
 
 
 def stand(world: World, *serials: str, most: int = 1, until: int = NOW + DAY) -> bytes:
-    card = with_policy(world)
-    job = card.propose_standing(serials or (SERIAL,), most=most, until=until)
-    for person, pin in PINS.items():
-        card.approve(job, person, pin)
-    card.bring_into_force(job.number)
-    return job.number
+    return in_force(with_policy(world), *serials, most=most, until=until).job
 
 
 @options

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from networked import approve_queued, fresh_card, service, with_policy
+from networked import approve_queued, fresh_card, in_force, service, with_policy
 from pump import personalize
 from world import DAY, NOW, PINS, SERIAL, World
 
@@ -116,11 +116,7 @@ async def test_people_who_do_not_come_leave_one_job_and_a_module_that_calls_agai
 async def test_a_busy_card_is_said_to_all_and_all_come_again(autojump_clock):
     async with trio.open_nursery() as nursery:
         network = Network(nursery, World(), MANY)
-        card = with_policy(network.world, most=2 * MANY)
-        job = card.propose_standing(["MANY-*"], most=MANY, until=NOW + DAY)
-        for person, pin in PINS.items():
-            card.approve(job, person, pin)
-        card.bring_into_force(job.number)
+        in_force(with_policy(network.world, most=2 * MANY), "MANY-*", most=MANY)
         here = service(network.world)
         places = here._desk._places
         while places.acquire(blocking=False):

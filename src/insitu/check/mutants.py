@@ -22,7 +22,7 @@ from ..protocol.channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..protocol.channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE
 from ..protocol.channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
-from ..protocol.engine import STAY, ChannelLost, Close, Effects, Persist, Row, StateError, Table, TableError
+from ..protocol.engine import STAY, Effects, Persist, Row, StateError, Table, TableError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..protocol.parties.card import CARD
 from ..protocol.parties.central import CENTRAL
@@ -39,7 +39,6 @@ from .personal_course import PersonalCourse
 from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
-from .standing import Standing
 from .state import Limits, State, Variant
 from .themes import THEMES
 from .work_course import WorkCourse
@@ -164,9 +163,7 @@ class Themed:
     def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
         """See World; its own search looks at what is on the way."""
         stuck = Liveness(scenario).stuck(scenario.initial())
-        if stuck:
-            return stuck.what
-        return scenario.goes_wrong() if isinstance(scenario, Standing) else ""
+        return stuck.what if stuck else scenario.goes_wrong()
 
 
 def _working(*budgets: Budget, runs: tuple[int, int, int] = (2, 2, 0), talk: int | None = None) -> Working:
@@ -387,7 +384,6 @@ class Taken(NamedTuple):
     Attributes:
         rows: all of them.
         persisting: that persist before they do something else.
-        going_on: after which the session was seen to go on.
         refusing: whose guard had to refuse something.
         where: by number, the worlds in which it was taken, or its guard had to refuse something.
 
@@ -395,7 +391,6 @@ class Taken(NamedTuple):
 
     rows: frozenset[int]
     persisting: frozenset[int]
-    going_on: frozenset[int]
     refusing: frozenset[int]
     where: Mapping[int, tuple[World, ...]]
 
@@ -413,7 +408,6 @@ def taken(name: str) -> Taken:
     fired: set[int] = set()
     where: dict[int, dict[World, None]] = {}
     persisting: set[int] = set()
-    going_on: set[int] = set()
     refusing: set[int] = set()
     here: set[int] = set()
 
@@ -425,8 +419,6 @@ def taken(name: str) -> Taken:
             kinds = [isinstance(effect, Persist) for effect in effects]
             if any(kinds) and not kinds[-1]:
                 persisting.add(number)
-            if row.on is not ChannelLost and not any(isinstance(effect, Close) for effect in effects):
-                going_on.add(number)
             return after, effects
 
         def when(data: Any, event: Any) -> bool:  # noqa: ANN401 - of any table
@@ -453,10 +445,7 @@ def taken(name: str) -> Taken:
             for number in here:
                 where.setdefault(number, {})[world] = None
     found = {number: tuple(each) for number, each in where.items()}
-    return Taken(frozenset(fired), frozenset(persisting), frozenset(going_on), frozenset(refusing), found)
-
-
-OVER: Final = "It changes where a session goes that is over with that step: nobody goes on from there."
+    return Taken(frozenset(fired), frozenset(persisting), frozenset(refusing), found)
 
 
 def explained() -> dict[str, str]:
@@ -473,13 +462,11 @@ class Score:
     Attributes:
         outcomes: one by one.
         beyond: rows that no world takes and guards that nothing tries, in words; they have no mutants here.
-        over: mutants of where a session goes that is over with that very step: nobody goes on from there.
 
     """
 
     outcomes: list[Tried]
     beyond: list[str]
-    over: frozenset[Mutant] = frozenset()
 
     def by_table(self) -> list[dict[str, str | int]]:
         """For each table its name, how many mutants it has, and how many of them were noticed; what is beyond."""
@@ -499,7 +486,7 @@ class Score:
     @property
     def reasons(self) -> dict[str, str]:
         """Why those that survive are harmless, as far as that is known."""
-        known = {each.name: OVER for each in self.over} | explained()
+        known = explained()
         return {each.name: known[each.name] for each in self.survivors if each.name in known}
 
     @property
@@ -508,7 +495,7 @@ class Score:
         names, reasons = {each.name for each in self.survivors}, explained()
         tables = {each.mutant.table for each in self.outcomes}
         stale = {name for name in reasons if name.split(":")[0] in tables} - names
-        return sorted((names - reasons.keys() - {each.name for each in self.over}) | stale)
+        return sorted((names - reasons.keys()) | stale)
 
 
 def score(names: Iterator[str] | list[str], *, told: Callable[[Tried], None] = lambda _: None) -> Score:
@@ -518,8 +505,6 @@ def score(names: Iterator[str] | list[str], *, told: Callable[[Tried], None] = l
         how = taken(name)
         result.beyond += beyond(name, how)
         for mutant in mutants_of(name, how):
-            if mutant.what.startswith("to ") and mutant.row not in how.going_on:
-                result.over |= {mutant}
             result.outcomes.append(tried(mutant, how.where[mutant.row]))
             told(result.outcomes[-1])
     return result

@@ -94,6 +94,10 @@ class Scenario(ABC):
     def facts_of(self, place: int, note: object) -> Iterator[Fact]:
         """What happened, from what was shown, asked or sent (a message) at this place."""
 
+    def goes_wrong(self) -> str:
+        """What is wrong with the course that people take here step by step, where there is one; empty: nothing."""
+        return ""
+
     @abstractmethod
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
         """From a state in which nothing runs: why it cannot end well, if people see to what they must; empty: it can.

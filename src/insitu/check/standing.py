@@ -143,7 +143,7 @@ class Standing(Personalizing):
         return self.people(state, 1, ("force", number), partial(_brings_into_force, number))
 
     def goes_wrong(self) -> str:
-        """What is wrong with the ordinary course of a standing approval, step by step; empty: nothing.
+        """See Scenario: the ordinary course of a standing approval.
 
         Once two people agreed, one certificate comes of it, and no second; withdrawn, it gives none. Policy admits no
         more than that, be it proposed before or afterwards.

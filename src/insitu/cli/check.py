@@ -109,13 +109,11 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
 
     result = score(tables, told=tell)
     killed = sum(each.fate is not Fate.SURVIVED for each in result.outcomes)
-    over = len(set(result.survivors) & result.over)
     facts = {
         "mutants": len(result.outcomes),
         "killed": killed,
         **{fate.name.lower(): sum(each.fate is fate for each in result.outcomes) for fate in Fate},
-        "over": over,
-        "explained": len(result.reasons) - over,
+        "explained": len(result.reasons),
         "survivors": result.reasons,
         "unexplained": result.unexplained,
         "beyond": result.beyond,
@@ -127,9 +125,6 @@ def _plant(tables: list[str], *, as_json: bool) -> None:
     else:
         for words in result.beyond:
             say(f"beyond these worlds: {words}")
-        say(
-            f"{facts['mutants']} mutants, {killed} killed; {over} survive where the session is over with that step, "
-            f"{facts['explained']} are explained"
-        )
+        say(f"{facts['mutants']} mutants, {killed} killed; of those that survive {facts['explained']} are explained")
     if result.unexplained:
         raise InvariantBroken("a planted fault is not noticed", who="check", got="; ".join(result.unexplained))

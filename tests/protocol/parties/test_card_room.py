@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from networked import with_policy
+from networked import in_force, with_policy
 from world import DAY, NOW, PINS, SERIAL, World
 
 from insitu.protocol.channel.trust import TicketClaim
@@ -16,7 +16,7 @@ from insitu.protocol.keys.vault import MemoryVault
 from insitu.protocol.messages import IDENTITY, CardRole, TrustOption, encode_record
 from insitu.protocol.parties import card_room
 from insitu.protocol.parties.card_room import CERTIFICATE_BYTES, KEPT, SHORT, TICKET_BYTES, room_on
-from insitu.protocol.stores.card_log import StandingBegun, TicketsOrdered, TicketUsed
+from insitu.protocol.stores.card_log import TicketsOrdered, TicketUsed
 from insitu.shell.card import Card
 
 Leaves = Callable[[int], None]
@@ -35,13 +35,6 @@ def leaves(world: World, monkeypatch: pytest.MonkeyPatch) -> Leaves:
 def key_of(world: World):
     vault = world.vault("another module")
     return (vault.find("x") or vault.generate("x", KeyKind.P256, b"")).public
-
-
-def begun(card: Card, most: int, serial: str = SERIAL) -> StandingBegun:
-    job = card.propose_standing([serial], most=most, until=NOW + DAY)
-    for person, pin in PINS.items():
-        card.approve(job, person, pin)
-    return card.bring_into_force(job.number).begun
 
 
 # What takes how much
@@ -113,7 +106,7 @@ def test_a_standing_approval_needs_room_for_all_that_it_is_good_for(world: World
     leaves(6 * CERTIFICATE_BYTES)
     with pytest.raises(StateError, match="no room for all that is promised"):
         world.card.propose_standing([SERIAL], most=7, until=NOW + DAY)
-    begun(world.card, 2)
+    in_force(world.card, most=2)
     leaves(6 * CERTIFICATE_BYTES)
     with pytest.raises(StateError, match="no room for all that is promised"):
         world.card.propose_standing(["SN-2"], most=5, until=NOW + DAY)
@@ -129,7 +122,7 @@ def test_a_standing_approval_needs_room_for_all_that_it_is_good_for(world: World
 
 def test_a_standing_approval_that_is_over_holds_nothing_back(world: World, leaves: Leaves):
     with_policy(world)
-    begun(world.card, 5)
+    in_force(world.card, most=5)
     leaves(2 * CERTIFICATE_BYTES)
     world.clock.at += 2 * DAY
     assert world.card.propose_standing(["SN-2"], most=2, until=world.clock.at + DAY)
@@ -137,7 +130,7 @@ def test_a_standing_approval_that_is_over_holds_nothing_back(world: World, leave
 
 def test_a_standing_approval_makes_nothing_on_a_full_card(world: World, leaves: Leaves):
     with_policy(world)
-    standing = begun(world.card, 2)
+    standing = in_force(world.card, most=2)
     draft = world.card.draft(SERIAL, days=standing.days, seconds=DAY)
     leaves(CERTIFICATE_BYTES - 1)
     with pytest.raises(StateError, match="the card is full"):
