@@ -165,7 +165,7 @@ def test_a_reset_by_hand_counts_epochs_and_changes_the_key(world: World):
 def test_a_reset_that_storage_refuses_ends_the_sessions_all_the_same(world: World, monkeypatch):
     """What is known no longer holds; who pressed the button sees the error and presses again."""
     personalize(world)
-    contact(world).start()
+    line = contact(world).start()  # held: a session that nobody holds ends when its memory is collected
     scope = world.module._running["central"]
 
     def fail(*_: object, **__: object) -> None:
@@ -178,6 +178,7 @@ def test_a_reset_that_storage_refuses_ends_the_sessions_all_the_same(world: Worl
     assert world.module.state is ModuleState.OPERATING
     monkeypatch.undo()
     assert world.module.reset_by_hand() == 1
+    line.cut()
 
 
 def test_a_module_that_was_never_personalized_has_nothing_to_reset(world: World):
