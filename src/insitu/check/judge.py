@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from ..protocol.engine import InsituError
 from ..protocol.messages import ModuleRecord
-from . import delivering, listing, lost_card, standing, syncing
+from . import delivering, enrolling, listing, lost_card, standing, syncing
 from . import invariants as personal
 from . import work_invariants as work
 from .delivering import ByMadeKey, Delivering
+from .enrolling import MutualEnrolling
 from .invariants import Violation, s13_both_ends_want_the_same
 from .listing import Listing
 from .lost_card import LostCard
@@ -60,6 +61,9 @@ RULES: Final[dict[type[Scenario], Rules]] = {
         *(syncing.SeenInLogs, syncing.OF_A_STATE, syncing.OF_A_MOVE, syncing.depends),
         of_the_module=(),
         not_held=syncing.NOT_HELD,
+    ),
+    MutualEnrolling: Rules(
+        *(enrolling.SeenEnrolling, enrolling.OF_A_STATE, enrolling.OF_A_MOVE, enrolling.depends), of_the_module=()
     ),
     Standing: Rules(standing.SeenByStanding, standing.OF_A_STATE, standing.OF_A_MOVE, standing.depends),
 }

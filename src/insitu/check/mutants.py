@@ -25,7 +25,9 @@ from ..protocol.channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
 from ..protocol.engine import STAY, Effects, Persist, Row, StateError, Table, TableError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..protocol.parties.card import CARD
+from ..protocol.parties.card_enrolling import CARD_ENROLLING
 from ..protocol.parties.central import CENTRAL
+from ..protocol.parties.central_enrolling import CENTRAL_ENROLLING
 from ..protocol.parties.manufacturer import MANUFACTURER
 from ..protocol.parties.mobile import MOBILE
 from ..protocol.parties.module import MODULE
@@ -34,6 +36,7 @@ from ..protocol.parties.work import WORK
 from .attacks import WITHSTOOD
 from .judge import Judge
 from .liveness import Liveness
+from .memory import pins_remembered
 from .operating import Budget, Operating
 from .personal_course import PersonalCourse
 from .personalizing import Personalizing
@@ -187,6 +190,7 @@ _DELIVERY: Final = (
     Themed("delivery", "at the bench"),
     Themed("delivery", "a key made for the first bank, side by side"),
 )
+_ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a key of either", "failing key memory"))
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
 _NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
 _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
@@ -206,6 +210,8 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "mobile": (MOBILE, _CONVEYED),
     "module-at-work": (WORK, _AT_WORK),
     "central": (CENTRAL, _AT_WORK),
+    "card-enrolling": (CARD_ENROLLING, _ENROLLING),
+    "central-enrolling": (CENTRAL_ENROLLING, _ENROLLING),
 }
 """Tables by name, and the worlds that use them."""
 
@@ -350,7 +356,7 @@ def tried(mutant: Mutant, worlds: tuple[World, ...] | None = None) -> Tried:
     for world in worlds:
         world.scenario()
     try:
-        with instead(table, mutant.rows()):
+        with pins_remembered(), instead(table, mutant.rows()):
             return next((found for world in worlds if (found := _in_its_course(mutant, world))), None) or next(
                 (found for world in worlds if (found := _by_search(mutant, world))), Tried(mutant, Fate.SURVIVED)
             )
@@ -434,7 +440,8 @@ def taken(name: str) -> Taken:
 
         return replace(row, do=do, when=row.when and when)
 
-    with instead(table, tuple(watched(number, row) for number, row in enumerate(table.rows))):
+    rows = tuple(watched(number, row) for number, row in enumerate(table.rows))
+    with pins_remembered(), instead(table, rows):
         for world in worlds:
             here.clear()
             scenario = world.scenario()

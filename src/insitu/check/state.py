@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ..protocol.messages import (
     Certificates,
+    Enroll,
     Message,
     ModuleKey,
     Number,
@@ -28,7 +29,7 @@ AMISS: Final = frozenset({"crash", "fail"})
 CUT: Final = 0
 """The number of the frame that is none: the end of the link."""
 
-USEFUL: Final = (ModuleKey, Personalized, Proof, PakeShare, Ticket, Number, NumberWanted, Certificates)
+USEFUL: Final = (ModuleKey, Personalized, Proof, PakeShare, Ticket, Number, NumberWanted, Certificates, Enroll)
 """What the intruder remembers of what he hears; the rest he can make himself, or has no use for."""
 
 

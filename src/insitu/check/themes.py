@@ -19,6 +19,7 @@ from .delivering import (
     s7_no_two_modules_have_a_number_or_a_key_in_common,
     s11_an_identity_is_for_a_key_that_a_module_made,
 )
+from .enrolling import Enrolling, MutualEnrolling, Stolen
 from .intruder import Power
 from .invariants import s11_only_a_key_that_the_module_made_is_certified
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
@@ -230,6 +231,16 @@ _UNREAD: Final = Weakness(
 """Of a card without a counter, until its central system has read what it did (0044)."""
 
 
+E = Enrolling
+ENROLLING: Final[dict[str, Callable[[], MutualEnrolling]]] = {
+    "crashes": lambda: MutualEnrolling({E.CRASHES: 1, E.PROPOSED: 1, E.OTHERS: 1}, runs=(2, 2, 0)),
+    "two lines": lambda: MutualEnrolling({E.PROPOSED: 1}, runs=(2, 1, 1)),
+    "a key of either": lambda: MutualEnrolling({E.PROPOSED: 1}, runs=(2, 2, 0), stolen=frozenset(Stolen)),
+    "failing key memory": lambda: MutualEnrolling({E.FAILURES: 1, E.OTHERS: 1}, runs=(1, 1, 0)),
+}
+"""Worlds in which card and central system enrol each other."""
+
+
 def _failing(option: TrustOption) -> Callable[[], Personalizing]:
     """One key operation fails, of module, unit or card, wherever there is one."""
     limits = Limits(module=1, first=1, second=0, crashes=0, failures=1)
@@ -259,6 +270,7 @@ THEMES: Final[dict[str, Theme]] = {
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
     "lost-card": Theme("central system", LOST, (_UNNOTICED,)),
     "logs": Theme("card and central system", LOGS, (_UNREAD,)),
+    "enrolling": Theme("card and central system", ENROLLING),
     "failing-keys": Theme("unit and module", FAILING),
 }
 """By name, which stands in the place of a trust option."""

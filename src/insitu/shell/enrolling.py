@@ -103,12 +103,6 @@ async def admit(
 
     """
     heard = Heard(show)
-
-    def commit(record: object, _: frozenset[str] | None) -> None:
-        if not isinstance(record, Enrollment):
-            raise UsageError("not an enrollment", who="central", got=type(record).__name__)
-        central.admit(root, record.issuer, actor=actor, how=record.how)
-
     async with stream:
         central.check_root(root)
         name, key = central.record.name, central.key
@@ -117,12 +111,22 @@ async def admit(
         handshake = Handshake.respond(terms, frozenset({Purpose.ENROLL}), central.entropy(64))
         data = CentralEnrollingData(name, key)
         session = Session(CENTRAL_ENROLLING, CentralEnrollingState.LISTENING, data, handshake)
-        ports = Ports(central.keys, commit=commit, show=heard.note, blocking=central.blocking)
-        await run(session, stream, ports, now=lambda: central.now)
+        await run(session, stream, ports_of_central(central, root, heard.note, actor=actor), now=lambda: central.now)
     found = heard.first(IssuerEnrolled)
     if found is None:
         raise StateError("nobody enrolled", who="central", expected="a card", got=session.state.name)
     return found.issuer
+
+
+def ports_of_central(central: Central, root: bytes, show: Show, *, actor: str) -> Ports:
+    """The ports of such a session at the central system; for the arguments see `admit`."""
+
+    def commit(record: object, _: frozenset[str] | None) -> None:
+        if not isinstance(record, Enrollment):
+            raise UsageError("not an enrollment", who="central", got=type(record).__name__)
+        central.admit(root, record.issuer, actor=actor, how=record.how)
+
+    return Ports(central.keys, commit=commit, show=show, blocking=central.blocking)
 
 
 async def wait_for_card(
