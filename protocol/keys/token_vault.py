@@ -5,6 +5,8 @@ leave any. So one object counts, the root: it has a number that grows, names all
 belong to it, and ends in an HMAC by a key that the token made and that never leaves it. A commit first makes all that
 is new, then the root of the next number, then destroys what is outdated. Opening takes the newest root that is
 authentic and of which everything is there, and destroys all the rest: so an interrupted commit is undone or finished.
+A token may fail to tell what is in an object, or whose it is. Such an object is not destroyed, and where it may be the
+root that counts, nothing is opened or written; what is destroyed at an opening was outdated in two readings.
 Labels in the token begin with "insitu" and the kind of the party; whatever else is there is left alone.
 
     root = bstr .cbor [2, kind: tstr, number: uint, skeleton, keys: {* label: tstr => key}, secrets: {* tstr => key}]
@@ -33,8 +35,8 @@ from ..stores.parts import DEPTH, TAGS, digests_in, put_together, taken_apart
 from ..stores.sealed import StoreDamaged, StoreExists, StoreKind, StoreMissing, WrongKind
 from ..stores.secret import Entropy, Secret
 from .pkcs11_uri import TokenUri
-from .port import KeyMissing, Memory
-from .token import TokenKeyStore, check_kept, found_in, label_of
+from .port import KeyMissing, KeyStoreError, Memory
+from .token import TokenKeyStore, check_kept, found_in
 from .token_access import TokenAccess
 from .token_secrets import MADE_MUST_BE, TokenObject, hmac_in_token, make_hmac_key
 from .vault import OwnVault
@@ -79,6 +81,25 @@ class _Root:
         return frozenset((*self.pairs, *self.secrets))
 
 
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """Data objects, as one reading found them.
+
+    Attributes:
+        roots: with their values.
+        parts: with their names and values; None: the token does not tell it.
+
+    """
+
+    roots: list[tuple[TokenObject, bytes]]
+    parts: list[tuple[TokenObject, str, bytes | None]]
+
+    def known(self) -> dict[bytes, bytes]:
+        """The parts that are what they are called."""
+        told = ((name, value) for _, name, value in self.parts if value is not None)
+        return {digest: value for name, value in told if (digest := _digest_of(name, value)) is not None}
+
+
 class _Contents:
     """The objects of one party's vault in a token."""
 
@@ -107,30 +128,53 @@ class _Contents:
                 }
             )
 
-    def everything(self) -> tuple[list[tuple[TokenObject, bytes]], list[tuple[TokenObject, str, bytes]]]:
-        """The roots and the parts: objects, names of parts, values."""
+    def everything(self) -> _Objects:
+        """The roots and the parts.
+
+        Raises:
+            KeyStoreError: the token does not tell of each object which it is, or of each root what is in it.
+
+        """
         roots: list[tuple[TokenObject, bytes]] = []
-        parts: list[tuple[TokenObject, str, bytes]] = []
+        parts: list[tuple[TokenObject, str, bytes | None]] = []
         with self.access.calling() as session:
             for each in _data(session):
-                label = label_of(each)
+                label = _told_label(each)
                 if label == self.root_label:
-                    roots.append((each, _value(each)))
+                    roots.append((each, bytes(each[Attribute.VALUE])))
                 elif label.startswith(self.part_label):
                     parts.append((each, label[len(self.part_label) :], _value(each)))
-        return roots, parts
+        return _Objects(roots, parts)
 
     def root_values(self) -> list[bytes]:
-        """All roots that are there."""
+        """All roots that are there; raises KeyStoreError where the token does not tell them."""
         with self.access.calling() as session:
-            return [_value(each) for each in found_in(session, self.root_label, ObjectClass.DATA)]
+            return [value for _, value in self._roots(session)]
 
-    def destroy_data(self, label: str, *, but: bytes | None = None) -> None:
-        """Destroy the data objects with that label, but for those with that value."""
+    def keep_root(self, kept: bytes) -> None:
+        """Destroy the other roots, once this one was seen.
+
+        Raises:
+            KeyStoreError: it was not, or the token does not tell all of them; nothing is destroyed then.
+
+        """
+        with self.access.calling() as session:
+            roots = self._roots(session)
+            if kept not in [value for _, value in roots]:
+                raise KeyStoreError("the token does not show the root that counts", who=_WHO, got=f"{len(roots)} roots")
+            for each, value in roots:
+                if value != kept:
+                    each.destroy()
+
+    def _roots(self, session: Session) -> list[tuple[TokenObject, bytes]]:
+        found = found_in(session, self.root_label, ObjectClass.DATA)
+        return [(each, bytes(each[Attribute.VALUE])) for each in found]
+
+    def destroy_data(self, label: str) -> None:
+        """Destroy the data objects with that label."""
         with self.access.calling() as session:
             for each in found_in(session, label, ObjectClass.DATA):
-                if but is None or _value(each) != but:
-                    each.destroy()
+                each.destroy()
 
     def destroy_unfinished(self) -> None:
         """Destroy data objects that were being made when power went; they are not kept yet, and belong to nobody."""
@@ -141,7 +185,7 @@ class _Contents:
     def kinds_there(self) -> set[str]:
         """The kinds of party that have a root in this token."""
         with self.access.calling() as session:
-            labels = [label_of(each) for each in _data(session)]
+            labels = [_told_label(each) for each in _data(session)]
         return {label.removeprefix(f"{APPLICATION} ").removesuffix(": root") for label in labels if ": root" in label}
 
     # The seal
@@ -292,7 +336,9 @@ class TokenVault(OwnVault):
         """As `open`, in a token that this program owns already; it is given back with the vault, or when this fails."""
         contents, keys = _in(access, kind, entropy)
         try:
-            root, value, parts = _newest(contents, keys)
+            objects = contents.everything()
+            root, value = _newest(contents, keys, objects)
+            parts = objects.known()
             try:
                 vault = cls(contents, keys, root, value, _record_of(root, parts))
             except DecodeError as error:
@@ -310,16 +356,19 @@ class TokenVault(OwnVault):
         return self._contents.access.memory
 
     def _clear_away(self) -> None:
-        """Destroy what does not belong to the root that counts."""
+        """Destroy what does not belong to the root that counts, if it is the same one once more."""
         try:
             self._contents.destroy_unfinished()
-            roots, parts = self._contents.everything()
+            objects = self._contents.everything()
+            if _newest(self._contents, self._token, objects)[1] != self._value:
+                raise KeyStoreError("the token shows one root, and then another one", who=_WHO)
+            needed = {digest.hex() for digest in self._parts}
             with self._contents.access.calling():
-                for each, value in roots:
-                    if value != self._value:
+                for each, root in objects.roots:
+                    if root != self._value:
                         each.destroy()
-                for each, name, value in parts:
-                    if _digest_of(name, value) not in self._parts:
+                for each, name, value in objects.parts:
+                    if name not in needed or (value is not None and _digest_of(name, value) is None):
                         each.destroy()
             self._token.destroy_all_but(self._root.labels)
         except InsituError as error:
@@ -343,7 +392,7 @@ class TokenVault(OwnVault):
         self._write_root(root)
         outdated, self._parts = self._parts - parts.keys(), frozenset(parts)
         try:
-            self._contents.destroy_data(self._contents.root_label, but=self._value)
+            self._contents.keep_root(self._value)
             for digest in outdated:
                 self._contents.destroy_data(self._contents.part_label + digest.hex())
         except InsituError as error:
@@ -381,7 +430,7 @@ class TokenVault(OwnVault):
             self._contents.write(label, value)
         except InsituError as error:
             try:
-                self._contents.destroy_data(label, but=self._value)
+                self._contents.keep_root(self._value)
             except InsituError:
                 self._unusable = "a write that may or may not have happened"
                 raise StoreUncertain("whether the token took the record is not known", who=_WHO, got=error) from error
@@ -458,22 +507,23 @@ def _begun(contents: _Contents, keys: TokenKeyStore) -> bytes:
 def _destroy_rest(contents: _Contents, keys: TokenKeyStore) -> None:
     """What is left of a vault that has neither root nor seal."""
     keys.destroy_all_but(frozenset())
-    for _, name, _ in contents.everything()[1]:
+    for _, name, _ in contents.everything().parts:
         contents.destroy_data(contents.part_label + name)
 
 
-def _newest(contents: _Contents, keys: TokenKeyStore) -> tuple[_Root, bytes, dict[bytes, bytes]]:
-    """The root that counts, its object's value, and all parts that are what they are called."""
-    roots, parts = contents.everything()
-    if not roots:
+def _newest(contents: _Contents, keys: TokenKeyStore, objects: _Objects) -> tuple[_Root, bytes]:
+    """The root that counts, and its object's value."""
+    if not objects.roots:
         raise _absent(contents.kind, contents.kinds_there())
-    known = {digest: value for _, name, value in parts if (digest := _digest_of(name, value)) is not None}
-    said = [(root, value) for _, value in roots if (root := contents.read_root(value)) is not None]
+    known = objects.known()
+    said = [(root, value) for _, value in objects.roots if (root := contents.read_root(value)) is not None]
     lack = "a record that the token's key vouches for"
     for root, value in sorted(said, key=lambda each: each[0].number, reverse=True):
         lack = _lacking(root, known, keys)
         if not lack:
-            return root, value, known
+            return root, value
+        if any(value is None for _, _, value in objects.parts):
+            raise KeyStoreError("the token does not tell all of the record", who=_WHO, expected=lack)
     raise _damaged(lack, "none")
 
 
@@ -481,12 +531,20 @@ def _data(session: Session) -> list[TokenObject]:
     return list(session.get_objects({Attribute.CLASS: ObjectClass.DATA, Attribute.APPLICATION: APPLICATION}))
 
 
-def _value(data: TokenObject) -> bytes:
-    """Empty where the object is incomplete."""
+def _told_label(data: TokenObject) -> str:
+    """Empty where it is not UTF-8: so it is none of ours. All have one, so that not to tell it is an error."""
     try:
-        return bytes(data[Attribute.VALUE])
-    except exceptions.AttributeTypeInvalid:
-        return b""
+        return str(data[Attribute.LABEL])
+    except UnicodeDecodeError:
+        return ""
+
+
+def _value(part: TokenObject) -> bytes | None:
+    """None where the token does not tell it: it may be incomplete."""
+    try:
+        return bytes(part[Attribute.VALUE])
+    except (exceptions.AttributeTypeInvalid, exceptions.AttributeSensitive):
+        return None
 
 
 def _absent(kind: StoreKind, there: set[str]) -> WrongKind | StoreMissing:

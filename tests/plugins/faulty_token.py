@@ -32,6 +32,13 @@ class Answer(IntEnum):
     SESSION_HANDLE_INVALID = 0xB3
 
 
+class Untold(IntEnum):
+    """What it can say of an attribute that it has: a lie, where it does."""
+
+    SENSITIVE = 0x11
+    TYPE_INVALID = 0x12
+
+
 class FaultyLibrary:
     """The library, loaded into this process.
 
@@ -47,7 +54,7 @@ class FaultyLibrary:
         self._library.faulty_hold.argtypes = [ctypes.c_ulong]
         self._library.faulty_counted.restype = ctypes.c_ulong
 
-    def arm(self, number: int, answer: Answer, *, lasting: bool = False, done: bool = False) -> None:
+    def arm(self, number: int, answer: Answer | Untold, *, lasting: bool = False, done: bool = False) -> None:
         """The call of this number from now on, and all after it if `lasting`, fails; the token does it if `done`."""
         self._library.faulty_arm(number, answer, FOR_GOOD if lasting else 0, done)
 

@@ -41,8 +41,6 @@ ERRORS: Final = (
     exceptions.PinLocked,
 )
 """What a library returns, of the kinds that a vault tells apart and some that it does not."""
-STATEMENTS: Final = (exceptions.AttributeTypeInvalid, exceptions.AttributeSensitive)
-"""Errors that say what is so: that an object has no such attribute, or does not tell it."""
 OFFERED: Final = (
     Mechanism.EC_KEY_PAIR_GEN,
     Mechanism.ECDSA,
@@ -197,9 +195,7 @@ class PlayedToken:
             return do()
         if instead.error % 2:
             do()
-        error = ERRORS[instead.error // 2 % len(ERRORS)]
-        self.lied |= error in STATEMENTS
-        raise error
+        raise ERRORS[instead.error // 2 % len(ERRORS)]
 
 
 @dataclass

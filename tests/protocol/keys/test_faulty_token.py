@@ -14,22 +14,22 @@ from itertools import cycle
 import pkcs11
 import pytest
 import trio
-from faulty_token import Answer, FaultyLibrary, faulty_library_in
+from faulty_token import Answer, FaultyLibrary, Untold, faulty_library_in
 from world import SERIAL, World
 
 from insitu.protocol.engine import InsituError, KeyKind
 from insitu.protocol.keys.pkcs11_uri import read_uri
-from insitu.protocol.keys.port import KeyMissing, KeyStoreError
+from insitu.protocol.keys.port import KeyMissing, KeyRefused, KeyStoreError
 from insitu.protocol.keys.public import signature_holds
 from insitu.protocol.keys.token import MechanismMissing, PinLocked, SessionLost, TokenKeyStore, TokenMissing
 from insitu.protocol.keys.token_access import TokenAccess, TokenFull
-from insitu.protocol.keys.token_vault import TokenVault
+from insitu.protocol.keys.token_vault import TokenVault, _Contents
 from insitu.protocol.messages import CardRole
 from insitu.protocol.messages.codec import encode
 from insitu.protocol.parties.card_record import log_of
 from insitu.protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
 from insitu.protocol.stores.card_log import Intent, Result
-from insitu.protocol.stores.sealed import StoreKind
+from insitu.protocol.stores.sealed import StoreDamaged, StoreKind
 from insitu.protocol.stores.secret import Secret
 from insitu.shell.aside import Aside
 
@@ -89,7 +89,7 @@ steps = pytest.mark.parametrize("most", [16, pytest.param(1000, marks=pytest.mar
 def chosen(calls: int, most: int) -> Iterator[tuple[int, Answer, bool]]:
     """Up to so many of these calls, from the first to the last: which, what it gets, whether the token does it."""
     kinds = cycle(Answer)
-    for number, step in enumerate(range(1, calls + 1, -(-calls // most))):
+    for number, step in enumerate(range(1, calls + 1, 1 - (-calls // most))):
         yield step, next(kinds), bool(number % 4 > 1)
 
 
@@ -251,6 +251,53 @@ def test_an_opening_that_fails_says_why_and_the_next_one_succeeds(faulty: Faulty
         faulty.disarm()
         with life.opened() as vault:
             life.check(vault, life.number)
+
+
+# A token that does not tell what it has
+
+
+@steps
+def test_what_a_token_does_not_tell_is_not_destroyed(faulty: FaultyLibrary, pin: Secret, most: int):
+    """At calls all over an opening with two roots, of which the newer one counts, and over a commit."""
+    life = Life(faulty, pin)
+
+    def interrupted() -> TokenVault:
+        """An older root is there still."""
+        vault = life.opened()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_Contents, "destroy_data", lambda *_, **__: None)
+            patch.setattr(_Contents, "keep_root", lambda *_: None, raising=False)
+            life.commit(vault)
+        vault.close()
+        return vault
+
+    def open_and_commit() -> None:
+        with life.opened() as vault:
+            life.check(vault, life.number)
+            life.commit(vault)
+
+    interrupted()
+    calls = counted(faulty, open_and_commit)
+    outcomes = set()
+    for step, untold in zip(range(1, calls + 1, 1 - (-calls // most)), cycle(Untold), strict=False):
+        interrupted()
+        faulty.arm(step, untold)
+        before, allowed = life.number, [life.number]
+        try:
+            open_and_commit()
+        except StoreUncertain:
+            allowed = [before, before + 1]
+        except ErasureFailed as error:
+            allowed = [before] if "leftovers" in str(error) else [before + 1]
+            outcomes.add(type(error))
+        except (KeyStoreError, KeyRefused, StoreFailed, StoreDamaged, KeyMissing) as error:
+            outcomes.add(type(error))
+        else:
+            allowed = [before + 1]
+        faulty.disarm()
+        with life.opened() as vault:
+            life.check(vault, *allowed)
+    assert KeyStoreError in outcomes
 
 
 # A card

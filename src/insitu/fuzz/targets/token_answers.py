@@ -123,7 +123,7 @@ def opened(token: PlayedToken) -> TokenVault:
 def token_answers(data: bytes) -> str:
     """Whatever a token's library answers, no signature leaves that does not hold, and only declared errors do.
 
-    Where it reported errors and nothing false, what is opened afterwards is the last record or the one before it.
+    Where it reported errors, be they true or not, what is opened afterwards is the last record or the one before it.
     """
     token = _filled()
     token.instead, token.calls = _said(data), 0

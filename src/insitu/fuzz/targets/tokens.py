@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from pkcs11 import Attribute, KeyType, ObjectClass, exceptions
 
 from ...protocol.engine import EnvironmentFault, KeyKind, StateError, UsageError
-from ...protocol.keys.token_access import TokenAccess
+from ...protocol.keys.token_access import TokenAccess, typed
 from ...protocol.keys.token_secrets import MADE_MUST_BE
 from ...protocol.keys.token_vault import APPLICATION, VERSION, TokenVault
 from ...protocol.messages import ModuleRecord, encode_record
@@ -71,7 +71,10 @@ class _Token:
     @contextmanager
     def calling(self) -> Iterator[_Token]:
         """Itself."""
-        yield self
+        try:
+            yield self
+        except exceptions.PKCS11Error as error:
+            raise typed(error) from error
 
     def get_objects(self, wanted: Mapping[Attribute, object]) -> list[_Object]:
         """Those that are as `wanted` says."""
@@ -149,7 +152,8 @@ def token_seeds() -> Iterator[bytes]:
     earlier = encode_record(made) if made is not None else encode({0: 1, 1: bytes(200)})
     yield _written(0, None)
     yield _written(7, operating)
-    yield _written(7, operating) + _written(8, earlier) + _said((FOREIGN, b"a certificate"), (INCOMPLETE, b""))
+    yield _written(7, operating) + _written(8, earlier) + _said((FOREIGN, b"a certificate"))
+    yield _written(7, operating) + _said((INCOMPLETE, b""))
     yield _written(7, encode({0: [bytes((each,)) * 130 for each in range(70)]}))[:9_000]
     yield _said((OTHERS, b""), (UNSEALED, bytes(80)), (MISNAMED, bytes(40)))
 
@@ -157,6 +161,8 @@ def token_seeds() -> Iterator[bytes]:
 @target("tokens", Shape.CBOR, token_seeds, seconds=0.5)
 def tokens(data: bytes) -> str:
     """A token opens with a record that its seal vouches for, and the rest goes but others' objects; else it is left.
+
+    A root without a value may be one that the token does not tell: such a token is refused.
 
     It is refused with StateError, UsageError or EnvironmentFault only, and opened once more it says the same.
     """
