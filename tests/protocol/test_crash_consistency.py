@@ -1,6 +1,7 @@
 """Whole lives on a disk that is cut, fails or lies at every call: old state or new, S2 and S3, and life goes on.
 
-Every cut is tried with every seed in SEEDS; a failure names the call and the seed that show it again.
+Every cut is tried with some seeds, and, where there is time (`long`), with every seed in SEEDS; a failure names the call
+and the seed that show it again.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ STEPS = {
     "reset by hand",
     "reset by command",
 }
+SOME = pytest.mark.parametrize("seeds", [SEEDS[1:3], pytest.param(SEEDS, marks=pytest.mark.long)], ids=["two", "all"])
+"""A cut leaves this or that of what was not synced, by seed; the rest of the seeds takes its time."""
 DETECTED = (StoreMissing, StoreTruncated, StoreDamaged, ForeignFile)
 
 
@@ -96,26 +99,29 @@ def test_the_life_goes_through_everything(module_judge):
     assert len(life.moments) == len(life.disk.calls) + 1
 
 
-def test_a_cut_at_any_call_of_a_module_leaves_old_or_new(module_judge):
+@SOME
+def test_a_cut_at_any_call_of_a_module_leaves_old_or_new(module_judge, seeds):
     """Also S2 and S3: an acknowledged reset stays, and its key is nowhere on the medium, not even sealed."""
     outcomes: dict[str, set[bool]] = {}
-    for seed in SEEDS:
+    for seed in seeds:
         for moment, found, _ in found_after(module_judge, seed):
             if moment.begun > moment.promised:
                 outcomes.setdefault(moment.step, set()).add(found == moment.begun)
     assert outcomes == {step: {False, True} for step in STEPS}
 
 
-def test_a_file_system_that_renames_by_halves_still_leaves_old_or_new():
+@SOME
+def test_a_file_system_that_renames_by_halves_still_leaves_old_or_new(seeds):
     """Without a journal; there a cut may leave a key sealed in a file without a name."""
     judge = Judge(CrashLife(disk=CrashDisk(atomic_renames=False)).run(module_life))
-    for seed in SEEDS:
+    for seed in seeds:
         assert {found for _, found, _ in found_after(judge, seed)} >= set(range(len(judge.life.stands)))
 
 
-def test_a_second_cut_while_the_store_is_opened_again_changes_nothing(module_judge):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_a_second_cut_while_the_store_is_opened_again_changes_nothing(module_judge, every):
     cuts = 0
-    for number, moment in enumerate(module_judge.life.moments):
+    for number, moment in list(enumerate(module_judge.life.moments))[::every]:
         seed = number % len(SEEDS)
         with naming(number, moment, seed):
             whole = moment.disk.survivors(seed)
@@ -130,7 +136,7 @@ def test_a_second_cut_while_the_store_is_opened_again_changes_nothing(module_jud
                 except PowerCut:
                     cuts += 1
                 assert module_judge.look_into(moment, disk.survivors(seed + at)) == found
-    assert cuts > 500
+    assert cuts > 500 // every
 
 
 def cut_at(number: int) -> Callable[[int, str], None]:
@@ -209,18 +215,21 @@ def test_life_goes_on_after_a_cut(every):
 
 
 @pytest.mark.parametrize(
-    ("number", "for_good"),
+    ("number", "for_good", "every"),
     [
-        pytest.param(errno.EIO, False, id="EIO once"),
-        pytest.param(errno.EIO, True, id="EIO from then on", marks=pytest.mark.long),
-        pytest.param(errno.ENOSPC, False, id="ENOSPC once", marks=pytest.mark.long),
-        pytest.param(errno.ENOSPC, True, id="ENOSPC from then on"),
+        pytest.param(errno.EIO, False, 29, id="EIO once"),
+        pytest.param(errno.ENOSPC, True, 37, id="ENOSPC from then on"),
+        *(
+            pytest.param(number, for_good, 23, id=f"{errno.errorcode[number]}-{for_good}", marks=pytest.mark.long)
+            for number in (errno.EIO, errno.ENOSPC)
+            for for_good in (False, True)
+        ),
     ],
 )
-def test_a_disk_that_fails_at_a_call_is_our_error_and_life_goes_on(number, for_good):
+def test_a_disk_that_fails_at_a_call_is_our_error_and_life_goes_on(number, for_good, every):
     """Writes that fail have written half. What StoreFailed says holds: nothing has changed, whatever comes next."""
     errors = Counter[type]()
-    for at in range(2 * for_good + (number == errno.EIO), calls_of_a_life(), 23):
+    for at in range(2 * for_good + (number == errno.EIO), calls_of_a_life(), every):
         life = CrashLife(recording=False)
         life.disk.short_writes = True
         raised = life.interrupted(module_life, at, OSError(number, "failed on purpose"), for_good=for_good)
@@ -244,7 +253,7 @@ def guarded() -> Judge:
     return Judge(CrashLife(guarded=True).run(module_life))
 
 
-@pytest.mark.parametrize("seed", SEEDS[:3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (0, 2))])
 def test_a_cut_between_store_and_counter_is_made_up_for_and_older_copies_are_refused(guarded, seed):
     behind = 0
     stands = guarded.life.stands
@@ -310,7 +319,8 @@ def test_without_a_counter_the_central_system_notices_a_restored_copy(guarded):
 # A disk that lies ---------------------------------------------------------------------------------------------
 
 
-def test_a_disk_that_lies_leaves_some_state_that_was_whole_once_or_damage_that_is_detected():
+@pytest.mark.parametrize("seeds", [SEEDS[2:3], pytest.param(SEEDS[1:4], marks=pytest.mark.long)], ids=["one", "three"])
+def test_a_disk_that_lies_leaves_some_state_that_was_whole_once_or_damage_that_is_detected(seeds):
     """Never a mixture. A step back is silent without a counter, and never with one that lies on honest storage."""
     outcomes = Counter[str]()
     for share in (0.1, 0.5, 0.8, 1.0):
@@ -318,7 +328,7 @@ def test_a_disk_that_lies_leaves_some_state_that_was_whole_once_or_damage_that_i
         life = CrashLife(guarded=True)
         life.disk.lies = lambda number, name, chance=chance, share=share: chance.random() < share
         judge = Judge(life.run(module_life))
-        for seed in SEEDS[1:4]:
+        for seed in seeds:
             for moment, found, _ in found_after(judge, seed, honest=False):
                 if found is None:
                     outcomes["damage"] += 1
@@ -330,7 +340,7 @@ def test_a_disk_that_lies_leaves_some_state_that_was_whole_once_or_damage_that_i
                 elif found < moment.promised:
                     with pytest.raises(RolledBack):
                         Guard(counter, life.stands[found].generation)
-    assert min(outcomes[each] for each in ("damage", "lost", "kept")) > 20
+    assert min(outcomes[each] for each in ("damage", "lost", "kept")) > 6 * len(seeds)
 
 
 def test_a_life_repeats():
