@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -182,15 +183,6 @@ def test_depth_counts_containers_inside_one_another() -> None:
         decode(b"\xc1\xc1\x00", max_depth=1, allowed_tags=frozenset({1}))
 
 
-def test_tags_count_as_depth_where_they_are_written_too() -> None:
-    tagged: object = 0
-    for _ in range(MAX_DEPTH):
-        tagged = CBORTag(1, tagged)
-    assert encode(tagged) == b"\xc1" * MAX_DEPTH + b"\x00"
-    with pytest.raises(UsageError, match="less nesting"):
-        encode(CBORTag(1, tagged))
-
-
 def test_bytes_are_limited() -> None:
     longest = encode(bytes(MAX_BYTES - 3))
     assert len(longest) == MAX_BYTES
@@ -242,36 +234,53 @@ def test_sequences() -> None:
 
 
 @pytest.mark.parametrize(
-    "item",
+    ("item", "reason"),
     [
-        1.0,
-        2**64,
-        -(2**64) - 1,
-        {1, 2},
-        {True: 0},
-        {b"": 0},
-        {None: 0},
-        {(): 0},
-        {"\ud800": 0},
-        "\udfff",
-        object(),
-        bytearray(),
-        [[1.5]],
-        {0: {0: 2**64}},
-        cbor2.undefined,
-        CBORTag(1, 1.5),
+        (1.0, "an item of the subset, got a Python float"),
+        (2**64, "an integer of 64 bits, got a longer one"),
+        (-(2**64) - 1, "an integer of 64 bits, got a longer one"),
+        ({1, 2}, "an item of the subset, got a Python set"),
+        ({True: 0}, "an integer or a text string as map key, got a boolean"),
+        ({b"": 0}, "an integer or a text string as map key, got a byte string"),
+        ({None: 0}, "an integer or a text string as map key, got null"),
+        ({(): 0}, "an integer or a text string as map key, got an array"),
+        ({"\ud800": 0}, "Unicode text, got a lone surrogate"),
+        ("\udfff", "Unicode text, got a lone surrogate"),
+        (object(), "an item of the subset, got a Python object"),
+        (bytearray(), "an item of the subset, got a Python bytearray"),
+        ([[1.5]], "an item of the subset, got a Python float"),
+        ({0: {0: 2**64}}, "an integer of 64 bits, got a longer one"),
+        (cbor2.undefined, "an item of the subset"),
+        (CBORTag(1, 1.5), "an item of the subset, got a Python float"),
     ],
 )
-def test_refuses_to_encode_what_lies_outside_the_subset(item: object) -> None:
-    with pytest.raises(UsageError, match="codec: cannot be encoded"):
+def test_refuses_to_encode_what_lies_outside_the_subset(item: object, reason: str) -> None:
+    with pytest.raises(UsageError, match=f"codec: cannot be encoded.*{reason}"):
         encode(item)
 
 
 def test_refuses_to_encode_what_contains_itself() -> None:
-    endless: list[object] = []
-    endless.append(endless)
-    with pytest.raises(UsageError, match="expected less nesting"):
-        encode(endless)
+    line: list[object] = []
+    line.append(line)
+    table: dict[int, object] = {}
+    table[0] = table
+    for endless in (line, table, CBORTag(1, line), CBORTag(1, table)):
+        with pytest.raises(UsageError, match="expected less nesting"):
+            encode(endless)
+
+
+@pytest.mark.parametrize(
+    ("around", "head"),
+    [(lambda item: [item], b"\x81"), (lambda item: {0: item}, b"\xa1\x00"), (lambda item: CBORTag(1, item), b"\xc1")],
+    ids=["array", "map", "tag"],
+)
+def test_any_container_counts_as_depth_where_it_is_written(around: Callable[[object], object], head: bytes) -> None:
+    nested: object = 0
+    for _ in range(MAX_DEPTH):
+        nested = around(nested)
+    assert encode(nested) == head * MAX_DEPTH + b"\x00"
+    with pytest.raises(UsageError, match="less nesting"):
+        encode(around(nested))
 
 
 def test_neither_error_shows_a_value() -> None:
