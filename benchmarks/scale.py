@@ -19,7 +19,6 @@ from business import CENTS, CURRENCY, Business
 from crowd import Caller, Crowd, Member, Process, host, idle
 from measuring import Result
 
-from insitu.protocol.driver import REST_SECONDS
 from insitu.protocol.messages import Authorize, Beat, Message, Outcome, PayOut, Received, TimeTold
 from insitu.protocol.parties.work_data import BEAT_SECONDS
 
@@ -34,7 +33,7 @@ CALLERS: Final = 32
 """Modules that are on their way in at once."""
 WARM_UP: Final = 300
 """Sessions that fill caches, pools and arenas before the first is counted."""
-SETTLE_SECONDS: Final = REST_SECONDS + 2.0
+SETTLE_SECONDS: Final = 4.0
 GOOD: Final = 15
 """Sessions of a good client, one after the other, whose median is its usual time."""
 

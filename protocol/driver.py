@@ -47,8 +47,6 @@ from .session import Outcome, Session, Transmit
 S = TypeVar("S", bound=Enum)
 D = TypeVar("D")
 
-REST_SECONDS: Final = 2.0
-"""After so long a silence a session lets go of what is easily made again."""
 KEY_THREADS: Final = 8
 """Worker threads that may wait for key memory at once: a token that hangs leaves the others to registry and storage."""
 FAREWELL_SECONDS: Final = 5.0
@@ -88,8 +86,10 @@ class Order:
             InsituError: it was refused, or the session ended first.
 
         """
-        await self.until_taken()
-        await self._done.wait()
+        if not self._begun.is_set():
+            await self.until_taken()
+        if not self._done.is_set():
+            await self._done.wait()
         if self._error is not None:
             raise self._error
 
@@ -215,7 +215,7 @@ _Item: TypeAlias = Order | _Answer | InsituError
 
 
 class _Driver:
-    __slots__ = ("_channel", "_gone", "_inbox", "_now", "_nursery", "_ports", "_resting", "_session", "_timers")
+    __slots__ = ("_channel", "_gone", "_inbox", "_now", "_nursery", "_ports", "_session", "_timers")
 
     def __init__(
         self, session: Session[S, D], channel: FrameChannel, ports: Ports, now: Callable[[], int], inbox: Orders
@@ -227,7 +227,6 @@ class _Driver:
         self._inbox = inbox
         self._timers: dict[str, float] = {}
         self._gone = False
-        self._resting = False
         self._nursery: trio.Nursery | None = None
 
     async def serve(self, nursery: trio.Nursery | None) -> None:
@@ -248,15 +247,17 @@ class _Driver:
                 await self._attend_to(item)
                 continue
             came: bytes | str | ProtocolError | None = None
-            with self._reading_until(deadline) as scope:
+            with self._reading_until(deadline):
                 try:
                     if self._channel.has_more:
                         await trio.lowlevel.checkpoint()  # a peer that sends many frames at once holds up nobody
+                    else:
+                        session.rest()
                     limit = MAX_FRAME if session.is_open else HANDSHAKE_FRAME
                     came = await self._channel.receive_frame(limit) or "the other side ended the link"
                 except (FrameError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
                     came = self._what_is_wrong(error)
-            await self._take_in(came, scope.deadline)
+            await self._take_in(came)
 
     async def _attend_to(self, item: _Item) -> None:
         if isinstance(item, Order):
@@ -267,17 +268,13 @@ class _Driver:
             await self._perform(self._session.fail(item))
 
     def _reading_until(self, deadline: float) -> trio.CancelScope:
-        """Reading ends at `deadline`, after REST_SECONDS of silence, or when something else is to be done."""
-        until = deadline if self._resting else min(deadline, trio.current_time() + REST_SECONDS)
-        self._inbox.reading = trio.CancelScope(deadline=until)
+        """Reading ends at `deadline`, or when something else is to be done."""
+        self._inbox.reading = trio.CancelScope(deadline=deadline)
         return self._inbox.reading
 
-    async def _take_in(self, came: bytes | str | ProtocolError | None, until: float) -> None:
+    async def _take_in(self, came: bytes | str | ProtocolError | None) -> None:
         """The next frame, the end of the link, or None: time is over, or something else is to be done."""
         self._inbox.reading = None
-        self._resting = came is None and trio.current_time() >= until
-        if self._resting:
-            self._session.rest()
         await trio.lowlevel.checkpoint_if_cancelled()  # whoever ended the session meanwhile may have taken its keys
         if isinstance(came, bytes):
             await self._perform(self._session.receive(came, self._now()))
@@ -311,14 +308,14 @@ class _Driver:
         while queue or flight:
             effect = queue.popleft() if queue else None
             match effect:
+                case Show() | Forward():  # by far the most frequent
+                    perform(effect, self._ports)
                 case Transmit(frames):
                     flight += frames
                 case StartTimer(timer, seconds):
                     self._timers[timer] = trio.current_time() + seconds
                 case StopTimer(timer):
                     self._timers.pop(timer, None)
-                case Show() | Forward():
-                    perform(effect, self._ports)
                 case Close() | Send():
                     pass
                 case _:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
 from .channel.handshake import Handshake
 from .channel.opened import ChannelOpened
@@ -67,7 +67,6 @@ class Transmit:
 Outcome: TypeAlias = list[Effect | Transmit]
 
 
-@runtime_checkable
 class Timed(Protocol):
     """Data of a party whose table wants to know how late it is."""
 
@@ -128,7 +127,7 @@ class Session(Generic[S, D]):
         self._opened: ChannelOpened | None = None
         self._before = state, data
         self._sent = False
-        self._timed = isinstance(data, Timed)
+        self._timed = hasattr(data, "at_time")
 
     def __repr__(self) -> str:
         return f"<Session {self._table.party} {self.state.name}{' closed' if self.closed else ''}>"
@@ -160,7 +159,7 @@ class Session(Generic[S, D]):
         return self._table.party
 
     def rest(self) -> None:
-        """Nothing has happened for a while: let go of what is past or easily made again. Many sessions wait."""
+        """Whoever waits lets go of what is past or easily made again: many sessions wait, and most for long."""
         if self._records is not None:
             self._records.rest()
             if self._stage is None:
