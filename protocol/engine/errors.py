@@ -102,4 +102,6 @@ class StateError(InsituError):
 
 def _printable(text: str) -> str:
     """The text with line breaks and control characters spelled out: part of it may be a peer's words."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

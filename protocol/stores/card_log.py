@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import ClassVar, Final, TypeAlias
 
@@ -345,7 +346,8 @@ class _Before:
     """What came before an entry, as far as it matters for what may come next."""
 
     def __init__(self) -> None:
-        self.standing: dict[bytes, Standing] = {}
+        self._begun: dict[bytes, StandingBegun] = {}
+        self._uses: Counter[bytes] = Counter()
         self._latest: dict[bytes, Happening] = {}
         self._lists = 0
         self._tickets = 0
@@ -358,18 +360,23 @@ class _Before:
             return
         self._latest[what.job] = what
         match what:
+            case Intent(standing=number):
+                self._uses[number] += 1
             case ListIntent():
                 self._lists += 1
             case TicketsOrdered():
                 self._tickets = _last_of(what)
             case StandingBegun():
-                self.standing[what.job] = Standing(what, 0)
+                self._begun[what.job] = what
             case StandingEnded():
-                del self.standing[what.job]
-            case Intent(standing=number) if number:
-                self.standing[number] = replace(self.standing[number], used=self.standing[number].used + 1)
+                del self._begun[what.job]
             case _:
                 pass
+
+    @property
+    def standing(self) -> dict[bytes, Standing]:
+        """The standing approvals that were not withdrawn, by number."""
+        return {number: Standing(begun, self._uses[number]) for number, begun in self._begun.items()}
 
     def refuses(self, what: Happening, at: int) -> str:
         """Why `what` may not come now, at Unix seconds `at`; empty if it may."""
@@ -378,7 +385,7 @@ class _Before:
                 known = 1 <= what.ticket <= self._tickets
                 return "" if known and what.ticket not in self._used else "ticket never given out, or used before"
             case StandingEnded():
-                return "" if what.job in self.standing else "no such standing approval"
+                return "" if what.job in self._begun else "no such standing approval"
             case Result() | Failure():
                 before = self._latest.get(what.job)
                 return "" if isinstance(before, (Intent, ListIntent)) else f"{what.kind} without an open intent"
