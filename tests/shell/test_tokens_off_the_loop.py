@@ -22,7 +22,6 @@ from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.parties.unit import ModulePersonalized, UnitState
 from insitu.protocol.stores.sealed import StoreKind
 from insitu.protocol.stores.secret import Secret
-from insitu.shell import unit_service
 from insitu.shell.card import Card
 from insitu.shell.card_desk import CardDesk
 from insitu.shell.enrolling import admit, enrol
@@ -159,17 +158,16 @@ def serving(world: TokenWorld) -> UnitService:
     world.approved(CardRole.MODULE, MODULE)
     desk = CardDesk(world.card_place, world.card_place.stamp, world.card, now=world.clock)
     rules = Rules(world.central_certificate)
-    here = UnitService(desk, world.card, TrustOption.CERTIFICATES, rules, tell=print, now=world.clock)
+    here = UnitService(
+        desk, world.card, TrustOption.CERTIFICATES, rules, tell=print, watch_seconds=0.01, now=world.clock
+    )
     here.check()
     world.card.keys.detach()
     return here
 
 
-async def test_a_unit_that_serves(
-    world: TokenWorld, serving: UnitService, watch: TokenWatch, monkeypatch: pytest.MonkeyPatch
-):
-    """Its sessions, its look at the card twice a second, and calls of mobiles."""
-    monkeypatch.setattr(unit_service, "WATCH_SECONDS", 0.01)
+async def test_a_unit_that_serves(world: TokenWorld, serving: UnitService, watch: TokenWatch):
+    """Its sessions, its looks at the card, and calls of mobiles."""
     assert serving.calls is None
     here, there = memory_pair()
     async with trio.open_nursery() as nursery:

@@ -69,14 +69,24 @@ class CentralProgram:
         address: where to listen.
         tell: gets a line for each error.
         sessions: how many modules may be connected at once; a newer session of a module ends its older one.
+        watch_seconds: how often the registry is asked whether something concerns the open sessions.
 
     """
 
-    def __init__(self, central: Central, address: Address, *, tell: Tell, sessions: int = 10_000) -> None:
+    def __init__(
+        self,
+        central: Central,
+        address: Address,
+        *,
+        tell: Tell,
+        sessions: int = 10_000,
+        watch_seconds: float = WATCH_SECONDS,
+    ) -> None:
         self._central = central
         self._address = address
         self._tell = tell
         self._limits = PeerLimits(peers=sessions)
+        self._watch_seconds = watch_seconds
         self._online: dict[str, _Online] = {}
         self._nudged = trio.Event()
         self._counts = True
@@ -129,7 +139,7 @@ class CentralProgram:
                 for serial, online in tuple(self._online.items()):
                     if _concerns(attention, serial, online.issuer):
                         nursery.start_soon(_call_attention, online)
-            with trio.move_on_after(WATCH_SECONDS):
+            with trio.move_on_after(self._watch_seconds):
                 await self._nudged.wait()
 
     async def _look_at_ourselves(self) -> None:

@@ -59,6 +59,7 @@ class UnitService:
         tell: gets a line for each error.
         show: gets the notes of all sessions.
         blocking: card and book take time: they are asked from worker threads.
+        watch_seconds: how often it is looked whether people have approved something.
         entropy, now: random bytes, unix seconds.
 
     Attributes:
@@ -81,6 +82,7 @@ class UnitService:
         tell: Callable[[str], None],
         show: Show = ignore,
         blocking: bool = True,
+        watch_seconds: float = WATCH_SECONDS,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], int] = wall_clock,
     ) -> None:
@@ -96,6 +98,7 @@ class UnitService:
         self._tell = tell
         self._show = show
         self._blocking = blocking
+        self._watch_seconds = watch_seconds
         self._entropy = entropy
         self._now = now
         self._limit = LinkLimit()
@@ -228,7 +231,7 @@ class UnitService:
                     self._tell(str(error))
                 told = str(error)
             self.queue.look(self._desk)
-            await trio.sleep(WATCH_SECONDS)
+            await trio.sleep(self._watch_seconds)
 
     def _look(self) -> None:
         if self._desk.has_changed:
