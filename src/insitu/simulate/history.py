@@ -171,6 +171,10 @@ class RemainsFound:
     serial: str
 
 
+PASSING: Final = (LineWritten, MessageSeen, PayloadSealed)
+"""Events that leave nothing to be remembered; most are of these."""
+
+
 # History -----------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +257,8 @@ class History:
 
     def take_in(self, event: object) -> None:
         """It has happened, and no invariant speaks against it."""
+        if isinstance(event, PASSING):
+            return
         if isinstance(event, ModuleWrote):
             self.epochs[event.serial] = event.after.epoch
         match event:

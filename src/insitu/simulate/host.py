@@ -24,6 +24,9 @@ from .world import World
 
 LIMIT: Final = 50_000
 """Minor units up to which hosts approve."""
+WATCH_SECONDS: Final = 4.0
+"""Between two looks into the registry for what concerns open sessions: less often than in the field, since who writes
+there on the same machine says so at once, and each look costs as much as a message."""
 
 
 class Registry(MemoryRegistry):
@@ -140,7 +143,7 @@ class Host:
             now=self.world.now,
             show=self._show,
         )
-        return central, CentralProgram(central, address, tell=self.machine.tell)
+        return central, CentralProgram(central, address, tell=self.machine.tell, watch_seconds=WATCH_SECONDS)
 
     async def run(self) -> None:
         """Its program, from the start."""

@@ -46,6 +46,9 @@ STANDING: Final = 20
 """Certificates that one standing approval covers, at most."""
 LOOK_SECONDS: Final = 10.0
 """Between two looks of the people at what waits for them."""
+WATCH_SECONDS: Final = 4.0
+"""Between two looks of the service at what they did: less often than in the field, since each costs as much as a
+message."""
 
 
 class Desk(CardDesk):
@@ -132,7 +135,7 @@ class Office:
         messenger = self._messenger if option is TrustOption.CONVEYED else None
         board = messenger and messenger.board
         about = {"board": board, "book": book, "tell": machine.tell, "blocking": False, **about}
-        service = UnitService(desk, card, option, rules, **about)
+        service = UnitService(desk, card, option, rules, watch_seconds=WATCH_SECONDS, **about)
         try:
             service.check()
         except UsageError as error:  # no tickets were given out by this card

@@ -192,12 +192,12 @@ class Site(Terminal):
             return
 
     async def _trade(self) -> None:
-        """Customers come."""
+        """Customers come; to a machine that has finished, none any more."""
         number = 0
         while True:
             await trio.sleep(self.chance.pause(TRADE_SECONDS))
             module = given(self.module)
-            if not module.at_work.online:
+            if not module.at_work.online or (self.world.calm and self.has_finished):
                 continue
             number += 1
             match self.chance.whole(0, 9):

@@ -48,7 +48,7 @@ class Surroundings:
         self.plan = plan
         self.clock = clock
         self.chance = Chance(f"world/{plan.seed}")
-        self._began = trio.current_time()
+        self._began = clock.current_time()
         self.trace = Trace(self._elapsed, also)
         self.history = History(self.now, words=(CARD_NUMBERS, PIN_WORDS, SECRET_WORDS))
         self.violation: Violation | None = None
@@ -58,7 +58,7 @@ class Surroundings:
         self.scope = trio.CancelScope()
 
     def _elapsed(self) -> float:
-        return trio.current_time() - self._began
+        return self.clock.current_time() - self._began
 
     def now(self) -> int:
         """True time, unix seconds."""

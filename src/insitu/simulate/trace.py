@@ -35,8 +35,7 @@ class Trace:
         """One event; of `data`, what is in it counts and is not shown."""
         line = f"{self._clock():12.3f}  {who:<14} {what}"
         self.events += 1
-        self._digest.update(line.encode())
-        self._digest.update(data)
+        self._digest.update(line.encode() + data)
         self.tail.append(line)
         if self._also is not None:
             self._also(line)
