@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from enum import Enum, IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -47,6 +47,7 @@ def field(annotation: Any) -> Field:
             ["", "abcd", "\u00fc\u00fc"],
             ["abcde", "\u00fc\u00fc\u00fc", b"", "\ud800"],
         ),
+        (Annotated[str, Key(1), Size(2, 4)], ["ab", "\u00fc"], ["a", ""]),
         (Annotated[str, Key(1), Matches("[0-9]+")], ["0", "99"], ["", "9x", "9\n", "\u0663"]),
         (Annotated[bool, Key(1)], [True, False], [0, 1, None, "true"]),
         (Annotated[Colour, Key(1)], [Colour.RED], [0, 7, 1, Curve.P256]),
@@ -124,6 +125,7 @@ def test_enumerations_are_turned_by_value_and_kind() -> None:
         Annotated[tuple[int, str], Key(1)],
         Annotated[dict[int, int], Key(1)],
         Annotated[object, Key(1)],
+        Annotated[Literal["a"], Key(1)],
         Annotated[tuple[Annotated[str, Secret()], ...], Key(1)],
     ],
 )
@@ -145,6 +147,7 @@ def test_repr_of_a_secret_shows_its_tail_at_most() -> None:
     assert card.in_repr("4111111111111234") == "'************1234'"
     assert card.in_repr("1234") == "<not shown>"
     assert card.in_repr(None) == "None"
+    assert field(Annotated[str, Key(1), Secret(tail=1)]).in_repr("12") == "'*2'"
     pin = field(Annotated[bytes, Key(1), Secret()])
     assert pin.in_repr(b"1234") == "<not shown>"
     assert field(Annotated[int, Key(1)]).in_repr(3) == "3"
@@ -155,6 +158,7 @@ def test_repr_of_a_secret_shows_its_tail_at_most() -> None:
     [
         (b"secret?", "7 bytes"),
         ("short", "'short'"),
+        ("x" * 40, repr("x" * 40)),
         ("x" * 41, "a text string of 41 characters"),
         (5, "5"),
         (2**64 - 1, "18446744073709551615"),
