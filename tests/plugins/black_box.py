@@ -29,6 +29,7 @@ from insitu.protocol.engine import (
     Forward,
     InsituError,
     LookUp,
+    Persist,
     Send,
     Show,
     StartTimer,
@@ -61,6 +62,8 @@ ANSWERS: Final[dict[str, str]] = {
     "LookUp command": "CommandFound",
     "LookUp transaction": "TransactionFound",
     "LookUp decision": "Decided",
+    "LookUp card log": "CardLogFound",
+    "LookUp verdict on a log": "LogHolds",
 }
 """What comes back from ports, by what was asked, unless a letter says otherwise."""
 
@@ -77,6 +80,10 @@ class Letter:
         do: what happens instead of a message; None: a channel is opened.
         answers: what ports answer for this letter, where it is not as in ANSWERS.
         own: it comes from the party's own side: a refusal is told there and ends nothing.
+        objects: guards that do not choose a row but find fault with it.
+        unkept: the code that is told where a port does not keep what it asks to be kept; None: it is kept.
+        timer: the timer that runs out by it; it does nothing where that does not run.
+        within: guards that hold besides, while a timer runs.
 
     """
 
@@ -87,6 +94,10 @@ class Letter:
     do: Callable[[Player], None] | None = None
     answers: Mapping[str, str] = field(default_factory=dict)
     own: bool = False
+    objects: frozenset[str] = frozenset()
+    unkept: Fault | None = None
+    timer: str = ""
+    within: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def opens(self) -> bool:
@@ -200,6 +211,19 @@ def silence(player: Player) -> None:
         victim.take(victim.session.expire(min(victim.timers, key=lambda name: victim.timers[name]), victim.now()))
 
 
+def runs_out(timer: str, *guards: str) -> Letter:
+    """This timer runs out, if it runs; the promise then says when it does."""
+
+    def run_out(player: Player) -> None:
+        victim = player.live.victim
+        if timer in victim.timers:
+            del victim.timers[timer]
+            victim.take(victim.session.expire(timer, victim.now()))
+
+    name = f"the wait for {timer} is over"
+    return Letter(name, DeadlinePassed.__name__, frozenset(guards), do=run_out, timer=timer)
+
+
 LOST: Final = Letter("the link is lost", "ChannelLost", do=cut)
 SILENCE: Final = Letter("silence", "DeadlinePassed", do=silence)
 
@@ -215,6 +239,9 @@ class Done:
     asks: tuple[str, ...]
     close: Close | None
     forwards: tuple[str, ...] = ()
+    keeps: bool = False
+    timers: tuple[tuple[str, bool], ...] = ()
+    """Those that it starts and stops, in order: whether it starts them."""
 
 
 def recorded_actions(recorder: Recorder) -> dict[tuple[str, str], set[Done]]:
@@ -229,6 +256,7 @@ def recorded_actions(recorder: Recorder) -> dict[tuple[str, str], set[Done]]:
 
 def _done(effects: Iterable[object]) -> Done:
     sends, asks, forwards, close = [], [], [], None
+    keeps, timers = False, []
     for effect in effects:
         if isinstance(effect, Send):
             sends.append(type(effect.message).__name__)
@@ -241,9 +269,32 @@ def _done(effects: Iterable[object]) -> Done:
             asks.append(by_kind if by_kind in ANSWERS else f"LookUp {effect.what}")
         elif type(effect).__name__ in ANSWERS:
             asks.append(type(effect).__name__)
+        elif isinstance(effect, (StartTimer, StopTimer)):
+            timers.append((effect.timer, isinstance(effect, StartTimer)))
+        elif isinstance(effect, Persist):
+            keeps = True
         else:
-            assert isinstance(effect, (Show, StartTimer, StopTimer)) or type(effect).__name__ == "Persist"
-    return Done(tuple(sends), tuple(asks), close, tuple(forwards))
+            assert isinstance(effect, Show)
+    return Done(tuple(sends), tuple(asks), close, tuple(forwards), keeps, tuple(timers))
+
+
+@dataclass(frozen=True)
+class At:
+    """A state of a promise.
+
+    Attributes:
+        state: of the table.
+        since: where the session began that runs; "": none does.
+        timers: that run, where the alphabet has any of them.
+
+    """
+
+    state: str
+    since: str = ""
+    timers: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return f"{self.state} since {self.since}, {', '.join(sorted(self.timers))}"
 
 
 class Promise:
@@ -257,18 +308,19 @@ class Promise:
 
     def __init__(self, player: type[Player], *recorders: Recorder) -> None:
         self._player = player
+        self._is_timed = any(letter.timer for letter in player.letters)
         self._done = {name: done for each in recorders for name, done in recorded_actions(each).items()}
         self.machine = self._explored()
 
     def _explored(self) -> MealyMachine[str, str]:
-        begin = (self._player.begins or self._player.table.initial.name, "")
-        states: dict[tuple[str, str], MealyState[str, str]] = {}
+        begin = At(self._player.begins or self._player.table.initial.name)
+        states: dict[At, MealyState[str, str]] = {}
         waiting = [begin]
         while waiting:
             at = waiting.pop()
             if at in states:
                 continue
-            states[at] = MealyState(" since ".join(at))
+            states[at] = MealyState(str(at))
             waiting += [self._answer(at, letter)[0] for letter in self._player.letters]
         for at, state in states.items():
             for letter in self._player.letters:
@@ -276,70 +328,84 @@ class Promise:
                 state.transitions[letter.name], state.output_fun[letter.name] = states[then], said
         return MealyMachine(states[begin], list(states.values()))
 
-    def _answer(self, at: tuple[str, str], letter: Letter) -> tuple[tuple[str, str], str]:
-        """A state is that of the table, and where the session began that runs; "" where none does."""
-        state, since = at
+    def _answer(self, at: At, letter: Letter) -> tuple[At, str]:
         if letter.opens:
-            begin = self._player.anew.get(state, state)
-            if since or begin not in {entry.name for entry in self._player.table.entries}:
+            begin = self._player.anew.get(at.state, at.state)
+            if at.since or begin not in {entry.name for entry in self._player.table.entries}:
                 return at, NOTHING
             stage = self._player.stage
-            return self._taken(begin if stage is None else PROOF + stage.initial.name, begin, letter)
-        return self._taken(state, since, letter) if since else (at, NOTHING)
+            return self._taken(At(begin if stage is None else PROOF + stage.initial.name, begin), letter)
+        if not at.since or (letter.timer and letter.timer not in at.timers):
+            return at, NOTHING
+        return self._taken(at, letter)
 
-    def _taken(self, state: str, since: str, letter: Letter) -> tuple[tuple[str, str], str]:
-        holds = letter.holds | self._player.holds.get(since, frozenset())
+    def _taken(self, before: At, letter: Letter) -> tuple[At, str]:
+        state, since, running = before.state, before.since, before.timers - {letter.timer}
+        always = letter.holds | self._player.holds.get(since, frozenset())
         said: list[str] = []
-        waiting, before = [letter.event], state
+        waiting = [letter.event]
         while waiting:
             event = waiting.pop(0)
             proves = state.startswith(PROOF)
-            arrow, known = self._arrow(state, event, holds)
+            holds = always.union(*(letter.within.get(timer, ()) for timer in running))
+            arrow, known = self._arrow(state, event, holds, letter.objects)
             if arrow is None:
                 if letter.own:
-                    return (before, since), "refused here"
+                    return before, "refused here"
                 if event == ChannelLost.__name__:
-                    return self._ended(since, holds, []) if proves else ((state, ""), CLOSED)
+                    return self._ended(since, holds, []) if proves else (At(state), CLOSED)
                 if event == DeadlinePassed.__name__:
                     fault = Fault.TIMEOUT
                 else:
                     fault = Fault.UNTRUSTED if known else Fault.UNEXPECTED
                 return self._ended(since if proves else state, holds, [*said, f"fault {fault.name}"])
-            state = f"{PROOF if proves else ''}{arrow.target.name}"
             done = self._of(arrow.row.do, event)
+            if done.keeps and letter.unkept is not None:
+                return self._ended(state, holds, [*said, f"fault {letter.unkept.name}"])
+            state = f"{PROOF if proves else ''}{arrow.target.name}"
+            if self._is_timed:
+                for timer, starts in done.timers:
+                    running = running | {timer} if starts else running - {timer}
             said += (*done.sends, *(done.forwards if self._player.overhears else ()))
             waiting += [letter.answers.get(ask, ANSWERS[ask]) for ask in done.asks]
             if event == ChannelLost.__name__:
-                return (state, ""), CLOSED
+                return At(state), CLOSED
             if done.close is not None:
                 said += [] if done.close.fault is None else [f"fault {done.close.fault.name}"]
                 if proves:
                     return self._ended(since, holds, said)
-                return (state, ""), ", ".join([*said, CLOSED])
+                return At(state), ", ".join([*said, CLOSED])
             if state == PROOF + self._player.proved:
                 state = since
                 waiting.append(ChannelOpened.__name__)
-        return (state, since), ", ".join(said) or NOTHING
+        return At(state, since, running), ", ".join(said) or NOTHING
 
-    def _ended(self, state: str, holds: frozenset[str], said: list[str]) -> tuple[tuple[str, str], str]:
+    def _ended(self, state: str, holds: frozenset[str], said: list[str]) -> tuple[At, str]:
         """A refused step ends the session: the table hears of a lost channel."""
         arrow, _ = self._arrow(state, ChannelLost.__name__, holds)
-        return (state if arrow is None else arrow.target.name, ""), ", ".join([*said, CLOSED])
+        return At(state if arrow is None else arrow.target.name), ", ".join([*said, CLOSED])
 
-    def _arrow(self, state: str, event: str, holds: frozenset[str]) -> tuple[Any, bool]:
+    def _arrow(
+        self, state: str, event: str, holds: frozenset[str], objects: frozenset[str] = frozenset()
+    ) -> tuple[Any, bool]:
         table, name = self._player.table, state.removeprefix(PROOF)
         if state != name and self._player.stage is not None:
             table = self._player.stage
         known = [each for each in table.arrows if (each.source.name, each.row.on.__name__) == (name, event)]
-        fitting = (each for each in known if each.row.when is None or each.row.when.__name__ in holds)
-        return next(fitting, None), bool(known)
+        for each in known:
+            guard = None if each.row.when is None else each.row.when.__name__
+            if guard in objects:
+                break
+            if guard is None or guard in holds:
+                return each, True
+        return None, bool(known)
 
     def _of(self, do: Any, event: str) -> Done:
         if do is None:
             return Done((), (), None)
         found = self._done.get((do.__name__, event)) or {self._player.unheard[do.__name__, event]}
         if do.__name__ in self._player.shortest:
-            return min(found, key=lambda done: (len(done.sends), done.sends))
+            return min(found, key=lambda done: (len(done.sends), done.sends, done.timers))
         (only,) = found
         return only
 
