@@ -113,6 +113,8 @@ def _child(
     place.mkdir()
     kept = place.with_name(f"{place.name}-kept")
     kept.mkdir()
+    files = place.with_name(f"{place.name}-files")  # of targets: libFuzzer ends the process without a goodbye
+    files.mkdir()
     order = {
         "target": target.name,
         "place": str(place),
@@ -125,7 +127,9 @@ def _child(
     timeout = None if seconds is None else seconds + GRACE
     command = [sys.executable, "-c", LAUNCH, json.dumps(order), *_ours()]
     try:
-        ran = subprocess.run(command, capture_output=True, timeout=timeout, check=False)  # noqa: S603 - ourselves
+        ran = subprocess.run(  # noqa: S603 - ourselves
+            command, capture_output=True, timeout=timeout, check=False, env=os.environ | {"TMPDIR": str(files)}
+        )
     except subprocess.TimeoutExpired:
         raise EnvironmentFault("atheris does not end", who="fuzz", expected=f"its end after {seconds} s") from None
     result = place / "result"

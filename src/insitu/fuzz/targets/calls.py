@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, Final
 
 import trio
@@ -40,6 +38,7 @@ from .. import cast
 from ..mutation import joined
 from ..puppet import Dribble
 from ..scene import SERIAL, CopiedVault, Named, now, scene
+from ..scratch import scratch
 from ..target import Shape, check, outcome_of, target
 from .parties import ENDS_AFTER, ROOM, Stage, declare, private
 
@@ -384,9 +383,8 @@ def list_seeds() -> Iterator[bytes]:
     yield f"certificate {':'.join(['0F'] * 32)}\n\n  key {digits.upper()}\n".encode()
 
 
-@cache
 def _list_file() -> Path:
-    return Path(mkdtemp(prefix="insitu-fuzz-")) / "mobiles"
+    return scratch() / "mobiles"
 
 
 @target("mobile-lists", Shape.TEXT, list_seeds)

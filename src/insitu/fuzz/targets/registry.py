@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, Final
 
 from ...protocol.engine import EnvironmentFault, StateError, UsageError
@@ -21,6 +18,7 @@ from ...registry.opening import open_registry
 from ...registry.schema import METADATA
 from ..mutation import cut, joined
 from ..scene import NOW, SERIAL, scene
+from ..scratch import scratch
 from ..target import Shape, check, outcome_of, target
 
 COLUMNS: Final = [column for table in METADATA.sorted_tables for column in table.columns]
@@ -29,17 +27,9 @@ MOST: Final = 8
 
 
 @cache
-def place() -> Path:
-    """Where files of registries are, as long as this process runs."""
-    made = Path(mkdtemp(prefix="insitu-fuzz-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
-
-
-@cache
 def _base() -> bytes:
     """The file of a registry with something in most of its tables."""
-    path = place() / "base"
+    path = scratch() / "base"
     about: dict[str, Any] = {"actor": "operator", "at": NOW}
     central = scene().a_central(waiting="key")
     there, registry = central.registry, open_registry(str(path))
@@ -78,8 +68,8 @@ def registry_seeds() -> Iterator[bytes]:
 @target("registry-files", Shape.FRAMES, registry_seeds, seconds=2.0)
 def registry_files(data: bytes) -> str:
     """A registry's file that somebody wrote into is read, or refused with a declared error that repeats no value."""
-    path = place() / "registry"
-    for each in place().glob("registry*"):
+    path = scratch() / "registry"
+    for each in scratch().glob("registry*"):
         each.unlink()
     content, rows = bytearray(_base()), list[tuple[int, Any]]()
     for change in map(_change, cut(data)[:MOST]):

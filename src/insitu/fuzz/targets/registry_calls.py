@@ -34,8 +34,8 @@ from ...protocol.stores.registry import (
 from ...registry.opening import open_registry
 from ...registry.schema import METADATA
 from ..mutation import cut, joined
+from ..scratch import scratch
 from ..target import Shape, check, target
-from .registry import place
 
 MOST: Final = 16
 """Calls of one input."""
@@ -190,7 +190,7 @@ class RegistryCalls:
     """
 
     def __init__(self, url: str = "") -> None:
-        url = url or f"sqlite:///{place() / 'calls'}"
+        url = url or f"sqlite:///{scratch() / 'calls'}"
         self._registry = open_registry(url)
         finalize(self, self._registry.close)
         self._past_it = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)

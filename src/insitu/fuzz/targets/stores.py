@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, Final
 
 from ...protocol.engine import EnvironmentFault, UsageError
@@ -24,6 +23,7 @@ from ...shell.job_list import MARK, JobList, JobListDamaged
 from ...transports.addresses import Address
 from ...transports.errors import AddressError
 from ..scene import NOW, Named, scene
+from ..scratch import scratch
 from ..target import Shape, check, outcome_of, target
 
 PATH: Final = Path("store.sealed")
@@ -242,7 +242,7 @@ def job_list_seeds() -> Iterator[bytes]:
 
 @cache
 def _list_file() -> Path:
-    path = Path(mkdtemp(prefix="insitu-fuzz-")) / "jobs"
+    path = scratch() / "jobs"
     path.touch()
     return path
 

@@ -5,14 +5,10 @@ TLS itself is OpenSSL's; ours is when an end gives up, what it says of it, and t
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
 from zlib import crc32
 
@@ -29,6 +25,7 @@ from ...transports.memory import memory_pair
 from ...transports.tls import HANDSHAKE_TIMEOUT, TlsOptions, TlsStream, answer, connect_over
 from ...transports.tls import check as checked
 from ..scene import Named
+from ..scratch import scratch
 from ..target import Shape, check, outcome_of, target
 
 NAME: Final = "end.example"
@@ -45,8 +42,7 @@ Begin = Callable[[trio.abc.Stream], Awaitable[TlsStream]]
 @cache
 def _options() -> TlsOptions:
     """An authority that is its own only peer: both ends appear by one certificate, and trust it."""
-    place = Path(mkdtemp(prefix="insitu-fuzz-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    place = scratch()
     authority, key = (ec.derive_private_key(int.from_bytes(Named("tls")(31)) + each, ec.SECP256R1()) for each in (1, 2))
     for name, owner, public in (("ca", "authority", authority), ("certificate", NAME, key)):
         certificate = _certificate(owner, public.public_key(), authority, ca=name == "ca")
