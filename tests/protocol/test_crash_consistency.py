@@ -1,7 +1,7 @@
 """Whole lives on a disk that is cut, fails or lies at every call: old state or new, S2 and S3, and life goes on.
 
-Every cut is tried with some seeds, and, where there is time (`long`), with every seed in SEEDS; a failure names the call
-and the seed that show it again.
+Every cut is tried with some seeds and, where there is time (`long`), with every seed in SEEDS; a failure names the
+call and the seed that show it again.
 """
 
 from __future__ import annotations
