@@ -23,6 +23,7 @@ from .scenario import Scenario
 from .standing import Standing
 from .state import IDLE, Move, State
 from .syncing import Syncing
+from .tokens import ByToken
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ RULES: Final[dict[type[Scenario], Rules]] = {
     MutualEnrolling: Rules(
         *(enrolling.SeenEnrolling, enrolling.OF_A_STATE, enrolling.OF_A_MOVE, enrolling.depends), of_the_module=()
     ),
+    ByToken: Rules(personal.Seen, personal.OF_A_STATE, personal.OF_A_MOVE, personal.depends),
     Standing: Rules(standing.SeenByStanding, standing.OF_A_STATE, standing.OF_A_MOVE, standing.depends),
 }
 """By the kind of world."""

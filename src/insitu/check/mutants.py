@@ -22,6 +22,7 @@ from ..protocol.channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..protocol.channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE
 from ..protocol.channel.trust.ticket import TICKET_MODULE, TICKET_UNIT
+from ..protocol.channel.trust.token import UNIT_TOKEN
 from ..protocol.engine import STAY, Effects, Persist, Row, StateError, Table, TableError
 from ..protocol.messages import NumberMaker, TrustOption
 from ..protocol.parties.card import CARD
@@ -191,6 +192,7 @@ _DELIVERY: Final = (
     Themed("delivery", "a key made for the first bank, side by side"),
 )
 _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a key of either", "failing key memory"))
+_TOKENS: Final = tuple(Themed("tokens", name) for name in ("revoked meanwhile", "failing key memory"))
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
 _NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
 _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
@@ -203,6 +205,7 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "proof-unit": (UNIT_PROOF, (Option(_T.SHIPPED_KEY),)),
     "pake-module": (MODULE_PAKE, (Option(_T.SECRET), Option(_T.TAN))),
     "pake-unit": (UNIT_PAKE, (Option(_T.SECRET), Option(_T.TAN))),
+    "token-unit": (UNIT_TOKEN, _TOKENS),
     "ticket-module": (TICKET_MODULE, (Option(_T.TICKET),)),
     "ticket-unit": (TICKET_UNIT, (Option(_T.TICKET),)),
     "conveyed-module": (MODULE_CONVEYED, _CONVEYED),

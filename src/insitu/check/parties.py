@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..protocol.engine import (
     Close,
@@ -38,7 +38,7 @@ from ..shell.second_link import SecondLink
 from ..shell.trusting import Means, Mobiles, UnitHas, module_terms, unit_terms
 from ..shell.unit import Unit
 from .channel import CheckedSession, Frame, SymbolicHandshake
-from .memory import Failing, PowerCut, Repeated
+from .memory import CheckedVault, Failing, PowerCut, Repeated
 from .values import canonical
 from .world import NOW, SERIAL, Beginning, Store, book_of, card_of, now, shared_secret, shipped_key
 
@@ -266,15 +266,23 @@ class _Module(Module):
 
 @dataclass(frozen=True)
 class ModuleParty:
-    """Module SN-1, which wants to be personalized or reports that it is."""
+    """Module SN-1, which wants to be personalized or reports that it is.
+
+    Attributes:
+        option, start: see Beginning.
+        token: its operator's, with a TAN, where one is plugged in (A8).
+
+    """
 
     option: TrustOption
     start: Beginning
+    token: CheckedVault | None = None
 
     def program(self, store: Store) -> _Module:
         """Of the module with this store."""
         entropy = Repeated(store.vault.identity.__hash__().__str__())
-        return _Module(store.vault, enter=self._envelope, entropy=entropy, now=now, steady=lambda: 0)
+        about: dict[str, Any] = {"token": self.token, "entropy": entropy, "now": now, "steady": lambda: 0}
+        return _Module(store.vault, enter=self._envelope, **about)
 
     def begin(self, store: Store, name: str) -> CheckedSession:
         """See Party."""

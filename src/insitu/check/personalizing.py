@@ -24,12 +24,12 @@ from .intruder import Intruder, Power
 from .memory import Repeated
 from .networked import NetworkedUnit
 from .parties import MOBILE as MOBILE_NAME
-from .parties import End, ModuleParty, UnitParty
+from .parties import Done, End, ModuleParty, Party, UnitParty
 from .people import approve_another, reset_by_hand, see_to_module, see_to_unit
 from .scenario import Scenario
 from .state import IDLE, INTRUDER, NOBODY, Fact, Limits, Local, Move, Place, Slot, State, Variant
 from .values import Pool, canonical
-from .world import BANKS, SERIAL, beginning
+from .world import BANKS, SERIAL, Store, beginning
 
 RESETS: Final = 1
 JOBS: Final = 2
@@ -209,10 +209,14 @@ class Personalizing(Scenario):
 
     # Liveness
 
+    def see_to_unit(self, party: Party, store: Store) -> Done:
+        """What people at the unit see to before a personalization."""
+        return see_to_unit(party, store)
+
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
         """See Scenario: module and unit meet, prepared by people, and the module is personalized."""
         prepared = self.people(state, 0, "see to", see_to_module)
-        prepared = None if prepared is None else self.people(prepared, 1, "see to", see_to_unit)
+        prepared = None if prepared is None else self.people(prepared, 1, "see to", self.see_to_unit)
         if prepared is None:
             return "people cannot prepare a personalization"
         slots = tuple(Slot(IDLE, NOBODY, (), (), 1) for _ in state.slots)

@@ -35,6 +35,7 @@ from .standing import (
 )
 from .state import Limits, Variant
 from .syncing import Brought, Syncing, l12_each_certificate_is_in_some_log_for_good
+from .tokens import ByToken
 from .work_invariants import what_is_settled_is_what_was_paid
 from .world import SERIAL, STOLEN
 
@@ -231,6 +232,14 @@ _UNREAD: Final = Weakness(
 """Of a card without a counter, until its central system has read what it did (0044)."""
 
 
+TOKENS: Final[dict[str, Callable[[], ByToken]]] = {
+    "side by side": lambda: ByToken(limits=Limits(module=1, first=1, second=1)),
+    "revoked meanwhile": lambda: ByToken(limits=Limits(module=1, first=1, second=0), revoked=1),
+    "one after the other": lambda: ByToken(limits=Limits(module=2, first=2, second=0)),
+    "failing key memory": lambda: ByToken(limits=Limits(module=1, first=1, second=0, crashes=0, failures=1)),
+}
+"""Worlds with a TAN that is a key in a token."""
+
 E = Enrolling
 ENROLLING: Final[dict[str, Callable[[], MutualEnrolling]]] = {
     "crashes": lambda: MutualEnrolling({E.CRASHES: 1, E.PROPOSED: 1, E.OTHERS: 1}, runs=(2, 2, 0)),
@@ -270,6 +279,7 @@ THEMES: Final[dict[str, Theme]] = {
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
     "lost-card": Theme("central system", LOST, (_UNNOTICED,)),
     "logs": Theme("card and central system", LOGS, (_UNREAD,)),
+    "tokens": Theme("unit in the field", TOKENS),
     "enrolling": Theme("card and central system", ENROLLING),
     "failing-keys": Theme("unit and module", FAILING),
 }
