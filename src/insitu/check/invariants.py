@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..protocol.channel.trust import ModuleAtWork
-from ..protocol.engine import InsituError, Persist, Show, StartTimer, StopTimer, given
+from ..protocol.engine import InsituError, Persist, Show, StartTimer, StopTimer, TableError, given
 from ..protocol.keys.certificates import Role
 from ..protocol.messages import RECORD_LIMITS, CardRecord, ModuleCondition, ModuleRecord, decode_record
 from ..protocol.parties.card_record import log_of
@@ -312,6 +312,12 @@ def a_session_that_is_over_is_at_an_end(done: Done, _: dict[str, bytes]) -> str:
     return f"{session.party}: the proof is over, in {session.proving}" if _ended_by_proof(done, session) else ""
 
 
+def a_row_finds_what_it_needs(done: Done, _: dict[str, bytes]) -> str:
+    """Whatever the other side says, a session does not end by an action that does not find what its row promised it."""
+    error = None if done.last is None else done.last.error
+    return str(error) if isinstance(error, TableError) else ""
+
+
 def a_unit_is_where_it_says(done: Done, _: dict[str, bytes]) -> str:
     """Where a unit's session ended well, it said with what result; where it did not, the state does not say so."""
     session = done.last
@@ -352,6 +358,7 @@ OF_A_SESSION: Final[tuple[Callable[[Done, dict[str, bytes]], str], ...]] = (
     what_a_step_tells_is_durable,
     what_a_desk_does_is_whole,
     a_session_that_is_over_is_at_an_end,
+    a_row_finds_what_it_needs,
     a_unit_is_where_it_says,
 )
 """In every kind of world."""

@@ -29,8 +29,10 @@ from ..protocol.parties.card import CARD
 from ..protocol.parties.card_enrolling import CARD_ENROLLING
 from ..protocol.parties.central import CENTRAL
 from ..protocol.parties.central_enrolling import CENTRAL_ENROLLING
+from ..protocol.parties.keypad import KEYPAD
 from ..protocol.parties.manufacturer import MANUFACTURER
 from ..protocol.parties.mobile import MOBILE
+from ..protocol.parties.mobile_call import CALLED, CALLING
 from ..protocol.parties.module import MODULE
 from ..protocol.parties.unit import UNIT
 from ..protocol.parties.work import WORK
@@ -193,6 +195,7 @@ _DELIVERY: Final = (
 )
 _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a key of either", "failing key memory"))
 _TOKENS: Final = tuple(Themed("tokens", name) for name in ("revoked meanwhile", "failing key memory"))
+_CALLS: Final = (Themed("calls", "crashes"),)
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
 _NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
 _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
@@ -213,6 +216,9 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "mobile": (MOBILE, _CONVEYED),
     "module-at-work": (WORK, _AT_WORK),
     "central": (CENTRAL, _AT_WORK),
+    "keypad": (KEYPAD, (Themed("keypad", "an operator"),)),
+    "mobile-calling": (CALLING, _CALLS),
+    "mobile-called": (CALLED, _CALLS),
     "card-enrolling": (CARD_ENROLLING, _ENROLLING),
     "central-enrolling": (CENTRAL_ENROLLING, _ENROLLING),
 }

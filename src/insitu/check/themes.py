@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ..protocol.messages import TrustOption
 from .attacks import WITHSTOOD, Known
+from .calling import Calling
 from .delivering import (
     Bench,
     ByMadeKey,
@@ -22,6 +23,7 @@ from .delivering import (
 from .enrolling import Enrolling, MutualEnrolling, Stolen
 from .intruder import Power
 from .invariants import s11_only_a_key_that_the_module_made_is_certified
+from .keying import Keyed, Keying
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
 from .lost_card import LostCard, s5_what_a_thief_certified_is_refused
 from .operating import Budget, Operating
@@ -240,6 +242,18 @@ TOKENS: Final[dict[str, Callable[[], ByToken]]] = {
 }
 """Worlds with a TAN that is a key in a token."""
 
+CALLS: Final[dict[str, Callable[[], Calling]]] = {
+    "crashes": lambda: Calling(crashes=1, runs=(2, 2, 0)),
+    "two lines": lambda: Calling(runs=(1, 1, 1)),
+}
+"""Worlds in which a mobile calls a unit."""
+
+K = Keyed
+KEYPAD: Final[dict[str, Callable[[], Keying]]] = {
+    "an operator": lambda: Keying({K.ASKED: 2, K.SLIPS: 1, K.CORRECTED: 1, K.ENTERED: 4}),
+}
+"""The world of a keypad."""
+
 E = Enrolling
 ENROLLING: Final[dict[str, Callable[[], MutualEnrolling]]] = {
     "crashes": lambda: MutualEnrolling({E.CRASHES: 1, E.PROPOSED: 1, E.OTHERS: 1}, runs=(2, 2, 0)),
@@ -279,6 +293,8 @@ THEMES: Final[dict[str, Theme]] = {
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
     "lost-card": Theme("central system", LOST, (_UNNOTICED,)),
     "logs": Theme("card and central system", LOGS, (_UNREAD,)),
+    "keypad": Theme("operator at a module", KEYPAD),
+    "calls": Theme("mobile and unit", CALLS),
     "tokens": Theme("unit in the field", TOKENS),
     "enrolling": Theme("card and central system", ENROLLING),
     "failing-keys": Theme("unit and module", FAILING),
