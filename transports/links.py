@@ -278,6 +278,7 @@ def _serial_link(where: Address, stream: SerialLink, port: _Port, declared_wired
 # Memory.
 
 Lay: TypeAlias = "Callable[[Address], Awaitable[tuple[trio.abc.Stream, trio.abc.Stream]]]"
+Resolve: TypeAlias = "Callable[[Address], Address]"
 _Booths: TypeAlias = "dict[str, trio.MemorySendChannel[trio.abc.Stream]]"
 _booths: trio.lowlevel.RunVar[_Booths] = trio.lowlevel.RunVar("insitu memory links")
 
@@ -287,17 +288,20 @@ async def _lay(_: Address) -> tuple[trio.abc.Stream, trio.abc.Stream]:
 
 
 _lines: trio.lowlevel.RunVar[Lay] = trio.lowlevel.RunVar("insitu memory lines", _lay)
+_names: trio.lowlevel.RunVar[Resolve] = trio.lowlevel.RunVar("insitu memory names", lambda where: where)
 
 
-def lay_memory_lines(lay: Lay) -> None:
+def lay_memory_lines(lay: Lay, resolve: Resolve) -> None:
     """From now on, in this run of trio, memory links go over lines of somebody else's: those of a simulated network.
 
     Args:
         lay: makes a line to an address, from whichever task dials: the end here and the end there. It may raise a
             LinkError.
+        resolve: where an address leads to now: one that stands for several hosts leads to any of them.
 
     """
     _lines.set(lay)
+    _names.set(resolve)
 
 
 def _listening() -> _Booths:
@@ -308,7 +312,8 @@ def _listening() -> _Booths:
         return _booths.get()
 
 
-async def _dial(where: Address) -> trio.abc.Stream:
+async def _dial(address: Address) -> trio.abc.Stream:
+    where = _names.get()(address)
     booth = _listening().get(where.place)
     if booth is None:
         raise ConnectionRefused("nobody listens there", who=str(where))

@@ -143,6 +143,14 @@ def agree_without_a_look(self: Any, consult: Any) -> Any:
     return FingerprintsAgree()  # type: ignore[name-defined]  # noqa: F821
 
 
+def commit_whatever_was_there(self: Any, change: Any, keep: Any, *, whole: Any = _WHOLE) -> Any:
+    if isinstance(change, Change):  # type: ignore[name-defined]  # noqa: F821
+        known = self.registry.module(change.entry.serial)
+        entry = replace(change.entry, version=0 if known is None else known.version)
+        change = replace(change, entry=entry)
+    return whole(self, change, keep)
+
+
 def show_the_private_key(self: Any, key: Any, message: Any, *, whole: Any = _WHOLE) -> Any:
     if not key.label.startswith("operating"):
         return whole(self, key, message)
@@ -181,6 +189,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "all modules are shown the first card's certificate": Fault(
         "liveness", {_getter(Central.certificate): the_installed_one}, {}, {"shared": 1.0, "modules": 2, "hours": 0.05}
+    ),
+    "a host writes over what another one wrote": Fault(
+        "S4",
+        {Central._commit: commit_whatever_was_there},
+        {Trouble.DELAY: 0.3, Trouble.CUT: 0.5},
+        {"paired": 1.0, "hours": 0.2},
     ),
     "nobody has to approve": Fault(
         "S6",

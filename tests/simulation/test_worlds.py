@@ -101,6 +101,15 @@ def test_two_customers_at_one_host_one_of_whom_loses_a_card():
     assert not any("host-2" in line for line in told)
 
 
+def test_two_hosts_with_one_registry_serve_the_same_modules():
+    told: list[str] = []
+    plan = Plan.drawn(2, modules=2, hours=0.05, faults="none")
+    plan = replace(plan, paired=1.0, shared=1.0, strengths={**plan.strengths, Trouble.CARD_LOST: 30.0})
+    assert run_world(plan, told.append).violation == ""
+    admitted = {(line.split()[1], line.split("serial='")[1][:5]) for line in told if "ModuleContacted" in line}
+    assert admitted == {(host, bank) for host in ("host-1", "host-1b") for bank in ("SM-1-", "SM-2-")}
+
+
 @pytest.mark.parametrize("hash_seed", ["1", "271828"])
 def test_the_same_seed_is_the_same_run_in_another_process(hash_seed):
     ran = subprocess.run(

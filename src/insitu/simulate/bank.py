@@ -15,7 +15,7 @@ from ..protocol.stores.registry import CommandKind
 from ..shell.operator import import_crl, order_key, send_crl
 from .card_holders import EVERY_SERIAL
 from .chance import Chance
-from .host import Host
+from .host import Hosts
 from .plan import Trouble
 from .power import PowerCut
 from .site import Site
@@ -41,25 +41,26 @@ class Bank:
         world: where it is.
         number: among its customers.
         modules: how many it has.
-        host: another customer's, which is ours as well; None: we have our own.
+        hosts: another customer's, which are ours as well; None: we have our own.
 
     """
 
-    def __init__(self, world: World, number: int, modules: int, host: Host | None = None) -> None:
+    def __init__(self, world: World, number: int, modules: int, hosts: Hosts | None = None) -> None:
         self.world = world
         self.name = f"Bank {number}"
         self.chance = world.chance.of(self.name)
-        self._runs_host = host is None
-        self.host = host or Host(world, f"host-{number}")
+        self._runs_hosts = hosts is None
+        self.hosts = hosts or Hosts(world, f"host-{number}")
         self.technician = Technician(world, f"unit-{number}", self.name)
         self.technician.furnish()
-        self._key = read_request(self.host.request)
-        certificate = self._certified_host()
-        self._door = self.host.doors[0] if self._runs_host else self.host.add_door(certificate)
-        if self._runs_host:
-            self.host.show(self._door, certificate)
+        self._key = read_request(self.hosts.request)
+        certificate = self._certified_hosts()
+        self._door = 0 if self._runs_hosts else self.hosts.add_door(certificate)
+        if self._runs_hosts:
+            self.hosts.show(self._door, certificate)
         serials = [f"{EVERY_SERIAL}{number}-{each:03d}" for each in range(modules)]
-        self.sites = [Site(world, serial, self._door.address, self.technician) for serial in serials]
+        address = self.hosts.address_of(self._door)
+        self.sites = [Site(world, serial, address, self.technician) for serial in serials]
         by_ticket = sum(site.option is TrustOption.TICKET for site in self.sites)
         if by_ticket:
             job = self.technician.approve(CardRole.TICKETS, str(by_ticket))
@@ -68,17 +69,16 @@ class Bank:
         for site in self.sites:
             site.deliver()
 
-    def _certified_host(self) -> bytes:
-        """The certificate of the host's key by our card, which it trusts."""
+    def _certified_hosts(self) -> bytes:
+        """The certificate of the hosts' key by our card, which they trust."""
         self.technician.certify(CardRole.CENTRAL, self._key.subject, self._key.public)
-        self.host.central.trust(self.world.root, self.technician.card.customer.der, actor="operator")
+        self.hosts.trust(self.technician.card.customer.der)
         return self.technician.central
 
     def open(self, nursery: trio.Nursery) -> None:
         """Business begins."""
-        if self._runs_host:
-            self.host.machine.on = False
-            self.world.switch_on(self.host.machine, self.host.run, nursery)
+        if self._runs_hosts:
+            self.hosts.open(nursery)
         self.technician.machine.on = False
         self.world.switch_on(self.technician.machine, self.technician.run, nursery)
         for site in self.sites:
@@ -104,11 +104,11 @@ class Bank:
         chance = self.chance.of("orders")
         while not self.world.calm:
             await trio.sleep(chance.pause(ORDERS_SECONDS / len(self.sites)))
-            serial, central = chance.one_of(self.sites).serial, self.host.central
+            serial, central = chance.one_of(self.sites).serial, self.hosts.central
             with suppress(InsituError):
                 if chance.happens(0.5):
                     content = f"to {serial} at {self.world.now()}".encode()
-                    self.host.registry.put_command(
+                    self.hosts.registry.put_command(
                         serial, CommandKind.INSTRUCT, content, actor="operator", at=self.world.now()
                     )
                 else:
@@ -116,14 +116,14 @@ class Bank:
                     block, value = storage.new_secret_block(SecretUsage.MAC, SecretAlgorithm.AES, 128)
                     until, uses = self.world.now() + chance.whole(60, 1800), chance.whole(1, 20)
                     order_key(central, serial, block, value, not_after=until, uses=uses, actor="operator")
-            self.host.nudge()
+            self.hosts.nudge()
 
     async def _order_reset(self, chance: Chance) -> None:
         serial = chance.one_of(self.sites).serial
         self.world.count(Trouble.RESET_ORDERED, serial)
         with suppress(InsituError):
-            self.host.registry.order_reset(serial, actor="operator", at=self.world.now())
-            self.host.nudge()
+            self.hosts.registry.order_reset(serial, actor="operator", at=self.world.now())
+            self.hosts.nudge()
 
     async def _reset_by_hand(self, chance: Chance) -> None:
         site = chance.one_of(self.sites)
@@ -133,28 +133,28 @@ class Bank:
     async def _disable(self, chance: Chance) -> None:
         site = chance.one_of(self.sites)
         with suppress(InsituError):
-            self.host.registry.disable_module(site.serial, actor="operator", at=self.world.now(), reason="suspected")
+            self.hosts.registry.disable_module(site.serial, actor="operator", at=self.world.now(), reason="suspected")
             self.world.count(Trouble.MODULE_DISABLED, site.serial)
-            self.host.nudge()
+            self.hosts.nudge()
 
     async def _revoke(self, chance: Chance) -> None:
         """People put a module's certificates on the card's list, and the host takes it in."""
         serial = chance.one_of(self.sites).serial
-        if not (self.host.machine.on and self.technician.machine.on):
+        if not (self.hosts.on and self.technician.machine.on):
             return
         with suppress(InsituError, PowerCut):
-            crl = import_crl(self.host.central, self.technician.revoke(serial), actor="operator")
+            crl = import_crl(self.hosts.central, self.technician.revoke(serial), actor="operator")
             self.world.count(Trouble.MODULE_REVOKED, serial)
-            known = self.world.history.revoked.setdefault(self.host.machine.name, {})
+            known = self.world.history.revoked.setdefault(self.hosts.registry.name, {})
             for number in crl.revoked:
                 known.setdefault((crl.issuer, number), self.world.now())
-            self.host.nudge()
+            self.hosts.nudge()
 
     async def _withdraw(self, chance: Chance) -> None:
         """The manufacturer's list has a module; card, host and modules take it in; later another takes its place."""
         site, maker = chance.one_of(self.sites), self.world.manufacturer
         serial, unit = site.serial, self.technician
-        if serial in self._withdrawn or not (self.host.machine.on and unit.machine.on):
+        if serial in self._withdrawn or not (self.hosts.on and unit.machine.on):
             return
         with suppress(InsituError, PowerCut):
             maker.revoke(maker.number_of_module(serial))
@@ -165,24 +165,24 @@ class Bank:
             unit.card.heed(crl)
             if site.option in WITH_IDENTITY:
                 self.world.history.withdrawn.setdefault(unit.machine.name, {})[serial] = self.world.now()
-            import_crl(self.host.central, crl, actor="operator")
-            send_crl(self.host.central, actor="operator")
-            self.host.nudge()
+            import_crl(self.hosts.central, crl, actor="operator")
+            send_crl(self.hosts.central, actor="operator")
+            self.hosts.nudge()
 
     async def _lose_card(self, chance: Chance) -> None:
         """The card is lost: nobody whom it certified may work any more; another card certifies them anew."""
         lost, world = self.technician.card.customer.fingerprint, self.world
-        if not self.host.machine.on:
+        if not self.hosts.on:
             return
         world.count(Trouble.CARD_LOST, self.technician.machine.name)
         if chance.happens(0.5):
-            self.host.registry.disable_issuer(
+            self.hosts.registry.disable_issuer(
                 lost, lost=world.now(), keep_known=False, actor="operator", at=world.now()
             )
         else:
             world.manufacturer.revoke(world.manufacturer.number_of(self.technician.card.customer.der))
-            import_crl(self.host.central, world.manufacturer.sign_list(), actor="operator")
-        world.history.lost.setdefault(self.host.machine.name, {}).setdefault(lost, world.now())
+            import_crl(self.hosts.central, world.manufacturer.sign_list(), actor="operator")
+        world.history.lost.setdefault(self.hosts.registry.name, {}).setdefault(lost, world.now())
         self.technician.replace_card()
         if self._withdrawn:  # what the card before was given
             self.technician.card.heed(world.manufacturer.sign_list())
@@ -190,8 +190,8 @@ class Bank:
             if site.option is TrustOption.TICKET:  # the new card has given out none
                 site.option = TrustOption.CERTIFICATES
                 site.machine.lose_power(killed=True)  # its program was begun with the other option
-        self.host.show(self._door, self._certified_host())
-        self.host.nudge()
+        self.hosts.show(self._door, self._certified_hosts())
+        self.hosts.nudge()
 
     def enable_all(self) -> None:
         """What is disabled may work again, with new certificates; what the manufacturer has withdrawn is replaced."""
@@ -199,5 +199,5 @@ class Bank:
             site.discard(serial)
         for site in self.sites:
             with suppress(InsituError):
-                self.host.registry.enable_module(site.serial, actor="operator", at=self.world.now())
+                self.hosts.registry.enable_module(site.serial, actor="operator", at=self.world.now())
                 site.reset_by_hand("it was disabled")

@@ -55,7 +55,7 @@ class ModuleWrote:
 
 @dataclass(frozen=True, slots=True)
 class RegistryWrote:
-    """A session of the central system `host` wrote."""
+    """A session wrote into the registry of the central system `host`, which several machines may share."""
 
     host: str
     before: ModuleEntry | None
@@ -65,7 +65,7 @@ class RegistryWrote:
 
 @dataclass(frozen=True, slots=True)
 class ModuleAdmitted:
-    """The central system `host` let a module in."""
+    """The central system `host` let a module in, on whichever machine."""
 
     host: str
     entry: ModuleEntry

@@ -1,7 +1,9 @@
-"""A central system in a simulated world, on a machine and a registry that fail."""
+"""Central systems in a simulated world, on machines and registries that fail; perhaps two with one registry."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -30,10 +32,24 @@ there on the same machine says so at once, and each look costs as much as a mess
 
 
 class Registry(MemoryRegistry):
-    """A registry that sometimes does not answer, and whose every write is seen. It outlives its machine."""
+    """A registry as one machine sees it: sometimes it does not answer, and every write is seen. It outlives machines.
 
-    def __init__(self, machine: Machine) -> None:
+    Args:
+        machine: that sees it.
+        seen: the same one, as another machine sees it; None: it is a new one.
+
+    Attributes:
+        name: of the registry, whichever machine sees it.
+        spared: it answers whatever happens, to people who set the machine up.
+
+    """
+
+    def __init__(self, machine: Machine, seen: Registry | None = None) -> None:
         super().__init__()
+        self.name = machine.name
+        if seen is not None:
+            vars(self).update(vars(seen))  # the tables are the same ones
+        self.spared = False
         self._machine = machine
         self._chance = machine.chance.of("registry")
 
@@ -55,12 +71,14 @@ class Registry(MemoryRegistry):
         if not cut or self._chance.happens(0.5):
             before = self.module(change.entry.serial)
             super().commit(change, at=at)
-            machine.world.see(RegistryWrote(machine.name, before, change.entry, change))
+            machine.world.see(RegistryWrote(self.name, before, change.entry, change))
         if cut:
             machine.lose_power()
             raise PowerCut
 
     def _check_answers(self) -> None:
+        if self.spared:
+            return
         self._machine.check_power()
         if self._machine.world.befalls(Trouble.REGISTRY_AWAY, self._chance, self._machine.name):
             raise RegistryAway("the registry does not answer", who="registry", got="a simulated failure")
@@ -84,25 +102,29 @@ class Door:
 
 
 class Host:
-    """A central system.
+    """A central system on one machine.
+
+    Args:
+        beside: another one, whose registry and key it has as well.
 
     Attributes:
         registry: its registry.
-        doors: its ports; operators work at the first one.
-        request: for a certificate, DER.
+        doors: its ports.
 
     """
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, beside: Host | None = None) -> None:
         self.world = world
         self.machine = Machine(world, name)
-        self.registry = Registry(self.machine)
+        self.registry: Registry = Registry(self.machine, None if beside is None else beside.registry)
         self.store = InMemory(self.machine, lambda record, vault: None)
         self._draws = self.machine.chance.of("draws").draw
         self._money = self.machine.chance.of("money")
         self.machine.on = True  # until the world begins, nothing runs on it
         self.doors: list[Door] = []
-        self.request = self.add_door(None).central.establish(name.capitalize().replace("-", " "))
+        if beside is not None:
+            self.store.copy(beside.store)
+        self.add_door(None)
 
     @property
     def central(self) -> Central:
@@ -117,20 +139,33 @@ class Host:
         self.doors.append(Door(address, certificate, *self._at_work(address, certificate)))
         return self.doors[-1]
 
-    def show(self, door: Door, certificate: bytes) -> None:
-        """Show this certificate there from now on; what is installed stands at the first door."""
-        if door is self.doors[0]:
-            self.store.spared = True
-            self.central.install(certificate)
-            self.store.spared = False
+    def trust(self, customer: bytes) -> None:
+        """Admit the modules of this customer, whose certificate this is, DER."""
+        with self._spared():
+            self.central.trust(self.world.root, customer, actor="operator")
+
+    def show(self, door: int, certificate: bytes) -> None:
+        """Show this certificate at that port from now on; what is installed stands at the first one."""
+        if door == 0:
+            with self._spared():
+                self.central.install(certificate)
         else:
-            door.certificate = certificate
+            self.doors[door].certificate = certificate
             self.machine.lose_power(killed=True)  # its program was begun with the other one
 
     def nudge(self) -> None:
         """Something was written into the registry."""
         for door in self.doors:
             door.program.nudge()
+
+    @contextmanager
+    def _spared(self) -> Iterator[None]:
+        """People set it up, also while its program does not run."""
+        before, self.store.spared, self.registry.spared = self.store.spared, True, True
+        try:
+            yield
+        finally:
+            self.store.spared, self.registry.spared = before, False
 
     def _at_work(self, address: Address, certificate: bytes | None) -> tuple[Central, CentralProgram]:
         central = Central(
@@ -162,4 +197,80 @@ class Host:
     def _show(self, note: object) -> None:
         self.machine.note(note)
         if isinstance(note, ModuleContacted):
-            self.world.see(ModuleAdmitted(self.machine.name, note.entry))
+            self.world.see(ModuleAdmitted(self.registry.name, note.entry))
+
+
+class Hosts:
+    """The central system of a customer: one host or, where the seed says so, two, and a module that calls gets either.
+
+    Attributes:
+        request: for a certificate of their key, DER.
+
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        first = Host(world, name)
+        self.request = first.central.establish(name.capitalize().replace("-", " "))
+        self._all = [first]
+        if world.chance.of(f"beside {name}").happens(world.plan.paired):
+            self._all.append(Host(world, f"{name}b", first))
+        self._name(0)
+
+    def _name(self, door: int) -> None:
+        """Whoever calls the first one there gets any."""
+        if len(self._all) > 1:
+            places = tuple(each.doors[door].address.place for each in self._all)
+            self._world.network.names[places[0]] = places
+
+    @property
+    def _at_hand(self) -> Host:
+        """That at which operators work: the first that runs."""
+        return next((each for each in self._all if each.machine.on), self._all[0])
+
+    @property
+    def on(self) -> bool:
+        """Whether any of them runs."""
+        return self._at_hand.machine.on
+
+    @property
+    def central(self) -> Central:
+        """That at which operators work."""
+        return self._at_hand.central
+
+    @property
+    def registry(self) -> Registry:
+        """The registry, from where operators work."""
+        return self._at_hand.registry
+
+    def add_door(self, certificate: bytes) -> int:
+        """One more port at each; its number."""
+        for host in self._all:
+            host.add_door(certificate)
+        door = len(self._all[0].doors) - 1
+        self._name(door)
+        return door
+
+    def address_of(self, door: int) -> Address:
+        """Where modules call."""
+        return self._all[0].doors[door].address
+
+    def trust(self, customer: bytes) -> None:
+        """Admit the modules of this customer, whose certificate this is, DER."""
+        for host in self._all:
+            host.trust(customer)
+
+    def show(self, door: int, certificate: bytes) -> None:
+        """Show this certificate at that port from now on."""
+        for host in self._all:
+            host.show(door, certificate)
+
+    def nudge(self) -> None:
+        """Something was written into the registry where operators work; another host finds it by itself."""
+        self._at_hand.nudge()
+
+    def open(self, nursery: trio.Nursery) -> None:
+        """Business begins."""
+        for host in self._all:
+            host.machine.on = False
+            self._world.switch_on(host.machine, host.run, nursery)

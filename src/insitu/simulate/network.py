@@ -33,6 +33,7 @@ class Network:
 
     Attributes:
         places: the machine that listens at each place.
+        names: the places that a name stands for, where it stands for several.
         serial: the places at the end of a serial line.
         private: the places that nobody else can get at.
         heard: messages of all links, for whoever is in them.
@@ -44,12 +45,18 @@ class Network:
         self.world = world
         self.chance = world.chance.of("network")
         self.places: dict[str, Machine] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
         self.serial: set[str] = set()
         self.private: set[str] = set()
         self.heard: deque[bytes] = deque(maxlen=HEARD)
         self.secluded: dict[str, float] = {}
         self._lines = 0
         self._ends: dict[str, list[End]] = {}
+
+    def resolve(self, where: Address) -> Address:
+        """Where a call to this address goes: one of the places that it stands for; see `links.lay_memory_lines`."""
+        places = self.names.get(where.place)
+        return where if places is None else Address(where.kind, self.chance.one_of(places))
 
     async def lay(self, where: Address) -> tuple[trio.abc.Stream, trio.abc.Stream]:
         """A line from here to `where`: the end here, the end there; see `links.lay_memory_lines`."""

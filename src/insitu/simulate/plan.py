@@ -154,6 +154,7 @@ class Plan:
         networked: share of the banks with a unit in the network, and of their modules that call it.
         racing: share of these that a technician visits as well.
         shared: share of the hosts that serve two banks, each with a card of its own.
+        paired: share of the hosts beside which stands another with the same registry.
 
     """
 
@@ -171,6 +172,7 @@ class Plan:
     networked: float = 0.0
     racing: float = 0.0
     shared: float = 0.0
+    paired: float = 0.0
 
     @classmethod
     def drawn(
@@ -204,6 +206,7 @@ class Plan:
             networked=chance.one_of((0.0, 0.5, 1.0)),
             racing=chance.one_of((0.0, 0.5, 1.0)),
             shared=chance.one_of((0.0, 0.0, 1.0)),
+            paired=chance.one_of((0.0, 0.0, 1.0)),
         )
 
     def of(self, trouble: Trouble) -> float:

@@ -154,7 +154,7 @@ def _settled(world: World) -> list[Bank]:
         others = modules // 2 if chance.happens(world.plan.shared) else 0
         banks.append(Bank(world, len(banks) + 1, modules - others))
         if others:
-            banks.append(Bank(world, len(banks) + 1, others, banks[-1].host))
+            banks.append(Bank(world, len(banks) + 1, others, banks[-1].hosts))
     return banks
 
 

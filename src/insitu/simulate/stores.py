@@ -14,7 +14,8 @@ from typing import Final
 
 import trio
 
-from ..protocol.engine import KeyHandle
+from ..protocol.engine import KeyHandle, given
+from ..protocol.keys.software import SoftwareKeyStore
 from ..protocol.keys.vault import MemoryVault, SealedVault, Vault
 from ..protocol.stores.atomic import ErasureFailed, StoreFailed, StoreUncertain
 from ..protocol.stores.counter import FileCounter
@@ -127,6 +128,20 @@ class InMemory(Store):
     def __init__(self, machine: Machine, written: Written, name: str = "store") -> None:
         super().__init__(machine, written, name)
         self._vault = _WatchedMemory(self)
+
+    def copy(self, other: InMemory) -> None:
+        """Take what lies in the other one, keys and all, as whoever copies a file does."""
+        theirs, ours = other._vault.storage, self._vault.storage
+        assert isinstance(theirs, SoftwareKeyStore)  # noqa: S101 - as all vaults in memory have
+        assert isinstance(ours, SoftwareKeyStore)  # noqa: S101
+        for label in other._vault.durable:
+            pair, secret = theirs.find(label), theirs.find_secret(label)
+            if pair is not None:
+                ours.restore_sealed(label, pair.public.kind, theirs.private_bytes_for_sealing(label))
+            elif secret is not None:
+                key = theirs.secret_bytes_for_sealing(label)
+                ours.restore_sealed_secret(label, secret.usage, secret.algorithm, key)
+        self._vault.commit(given(other._vault.record), other._vault.durable)
 
     @property
     def can_lie(self) -> bool:

@@ -30,7 +30,7 @@ class World(Surroundings):
         """See Surroundings."""
         super().__init__(plan, clock, also)
         self.network = Network(self)
-        lay_memory_lines(self.network.lay)
+        lay_memory_lines(self.network.lay, self.network.resolve)
         self.machines: list[Machine] = []
         maker = self.chance.of("manufacturer")
         vault = MemoryVault(maker.of("keys").draw, repeatable=True)
