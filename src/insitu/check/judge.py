@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..protocol.engine import InsituError
 from ..protocol.messages import ModuleRecord
-from . import calling, delivering, enrolling, keying, listing, lost_card, standing, syncing
+from . import calling, delivering, enrolling, keying, listing, lost_card, office_rules, standing, syncing
 from . import invariants as personal
 from . import work_invariants as work
 from .calling import Calling
@@ -19,7 +19,9 @@ from .keying import Keying
 from .listing import Listing
 from .lost_card import LostCard
 from .memory import CheckedVault
+from .office import Office
 from .operating import Operating
+from .parties import Done
 from .personalizing import Personalizing
 from .scenario import Scenario
 from .standing import Standing
@@ -37,6 +39,7 @@ class Rules:
         of_a_state, of_a_move: the invariants; each says what is wrong, or nothing.
         depends: what of a state they look at.
         of_the_module: those of what the first party keeps, where that is a module that was delivered.
+        of_an_answer: of what a desk did with what it was asked.
         not_held: of a move, and known not to hold: they count only where they are asked for by name.
 
     """
@@ -46,6 +49,7 @@ class Rules:
     of_a_move: tuple[Callable[[Any, Move, Any], str], ...]
     depends: Callable[[State], Hashable]
     of_the_module: tuple[Callable[[ModuleRecord, CheckedVault], str], ...] = personal.OF_THE_MODULE
+    of_an_answer: tuple[Callable[[Done, dict[str, bytes]], str], ...] = ()
     not_held: tuple[Callable[[Any, Move, Any], str], ...] = ()
 
 
@@ -71,6 +75,11 @@ RULES: Final[dict[type[Scenario], Rules]] = {
     Calling: Rules(calling.SeenCalling, calling.OF_A_STATE, (), calling.depends, of_the_module=()),
     Keying: Rules(keying.SeenKeying, keying.OF_A_STATE, (), keying.depends, of_the_module=()),
     ByToken: Rules(personal.Seen, personal.OF_A_STATE, personal.OF_A_MOVE, personal.depends),
+    Office: Rules(
+        *(office_rules.SeenAtDesks, office_rules.OF_A_STATE, office_rules.OF_A_MOVE, office_rules.depends),
+        of_the_module=(),
+        of_an_answer=office_rules.OF_AN_ANSWER,
+    ),
     Standing: Rules(standing.SeenByStanding, standing.OF_A_STATE, standing.OF_A_MOVE, standing.depends),
 }
 """By the kind of world."""
@@ -95,7 +104,7 @@ class Judge:
         asked_for = (each for each in rules.not_held if only is not None)
         self._of_a_move = list(filter(counts, (*rules.of_a_move, *asked_for)))
         self._of_the_module = list(filter(counts, rules.of_the_module))
-        self._of_a_session = list(filter(counts, personal.OF_A_SESSION))
+        self._of_a_session = list(filter(counts, (*personal.OF_A_SESSION, *rules.of_an_answer)))
         self._modules: dict[int, Violation | None] = {}
         self._states: dict[Hashable, Violation | None] = {}
         self._moves: dict[Hashable, Violation | None] = {}
@@ -166,6 +175,8 @@ def _first(every: Iterable[Callable[..., str]], *seen: object) -> Violation | No
 
 def invariants() -> Iterator[tuple[str, str]]:
     """Name of each, and the first line of what it says."""
-    every = dict.fromkeys(each for rules in RULES.values() for each in (*rules.of_a_state, *rules.of_a_move))
+    every = dict.fromkeys(
+        each for rules in RULES.values() for each in (*rules.of_a_state, *rules.of_a_move, *rules.of_an_answer)
+    )
     for each in (*personal.OF_THE_MODULE, *every, s13_both_ends_want_the_same, *personal.OF_A_SESSION):
         yield each.__name__, (each.__doc__ or "").split("\n", 1)[0]

@@ -23,7 +23,7 @@ from ..protocol.messages import RECORD_LIMITS, CardRecord, decode_record
 from ..protocol.parties import card_people
 from ..protocol.parties.card_data import SIGNING
 from ..protocol.parties.card_record import log_of
-from ..protocol.stores.card_log import Intent
+from ..protocol.stores.card_log import Intent, ListIntent
 from ..protocol.stores.memory_registry import MemoryRegistry
 from .values import canonical
 
@@ -191,7 +191,7 @@ class CheckedVault(OwnVault):
         self._check()
         if key.label == SIGNING and self._record is not None:
             log = log_of(decode_record(CardRecord, self._record, **RECORD_LIMITS))
-            self.early |= not any(isinstance(each.what, Intent) and each.what.to_be_signed == message for each in log)
+            self.early |= not any(_announces(each.what, message) for each in log)
         return super().sign(key, message)
 
     def fork(self) -> CheckedVault:
@@ -231,6 +231,13 @@ class CheckedVault(OwnVault):
             self.writes_left -= 1
         if self.told:
             self.amiss = "a desk told what it only then wrote"
+
+
+def _announces(what: object, message: bytes) -> bool:
+    """Whether an entry of a card's log says that this is about to be signed."""
+    if isinstance(what, ListIntent):
+        return what.digest == sha256(message).digest()
+    return isinstance(what, Intent) and what.to_be_signed == message
 
 
 class CheckedRegistry(MemoryRegistry):

@@ -27,8 +27,10 @@ from ..protocol.engine import STAY, Effects, Persist, Row, StateError, Table, Ta
 from ..protocol.messages import NumberMaker, TrustOption
 from ..protocol.parties.card import CARD
 from ..protocol.parties.card_enrolling import CARD_ENROLLING
+from ..protocol.parties.card_syncing import CARD_SYNCING
 from ..protocol.parties.central import CENTRAL
 from ..protocol.parties.central_enrolling import CENTRAL_ENROLLING
+from ..protocol.parties.central_syncing import CENTRAL_SYNCING
 from ..protocol.parties.keypad import KEYPAD
 from ..protocol.parties.manufacturer import MANUFACTURER
 from ..protocol.parties.mobile import MOBILE
@@ -46,7 +48,7 @@ from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
 from .state import Limits, State, Variant
-from .themes import THEMES
+from .themes import LOGS, OFFICE, THEMES
 from .work_course import WorkCourse
 
 AnyTable = Table[Any, Any]
@@ -59,6 +61,8 @@ WORKING_STATES: Final = 1000
 
 THEMED_STATES: Final = 1500
 """At most so many of a world that was not made for mutants."""
+OFFICE_STATES: Final = 400
+"""At most so many at a desk, where all that may be asked is asked in each."""
 
 
 class World(Protocol):
@@ -197,13 +201,16 @@ _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a k
 _TOKENS: Final = tuple(Themed("tokens", name) for name in ("revoked meanwhile", "failing key memory"))
 _CALLS: Final = (Themed("calls", "crashes"),)
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
+_LOGS: Final = tuple(Themed("logs", name) for name in LOGS)
+_OFFICE: Final = tuple(Themed("office", name, OFFICE_STATES) for name in OFFICE)
+_BOOKS: Final = _OFFICE[-1:]
 _NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
 _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
 WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "module": (MODULE, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL), *_DELIVERY)),
     "unit": (UNIT, (*map(Option, (_T.CERTIFICATES, _T.PHYSICAL, _T.SHIPPED_KEY)), _NETWORKED)),
-    "card": (CARD, (Option(_T.TICKET), Option(_T.CERTIFICATES), *_STANDING)),
-    "manufacturer": (MANUFACTURER, _DELIVERY[:1]),
+    "card": (CARD, (Option(_T.TICKET), Option(_T.CERTIFICATES), *_STANDING, *_OFFICE[:-1], *_LOGS[:1])),
+    "manufacturer": (MANUFACTURER, (*_BOOKS, *_DELIVERY[:1])),
     "proof-module": (MODULE_PROOF, (Option(_T.SHIPPED_KEY),)),
     "proof-unit": (UNIT_PROOF, (Option(_T.SHIPPED_KEY),)),
     "pake-module": (MODULE_PAKE, (Option(_T.SECRET), Option(_T.TAN))),
@@ -221,6 +228,8 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "mobile-called": (CALLED, _CALLS),
     "card-enrolling": (CARD_ENROLLING, _ENROLLING),
     "central-enrolling": (CENTRAL_ENROLLING, _ENROLLING),
+    "card-syncing": (CARD_SYNCING, _LOGS),
+    "central-syncing": (CENTRAL_SYNCING, _LOGS),
 }
 """Tables by name, and the worlds that use them."""
 

@@ -118,6 +118,7 @@ class Search:
                 if found is None and self.live:
                     report.liveness += 1
                     found = liveness.stuck(after)
+            found = found or judge.sessions()
             if found is not None:
                 report.violation = found
                 report.trace = (*self._way_to(state), move)

@@ -26,6 +26,9 @@ from .invariants import s11_only_a_key_that_the_module_made_is_certified
 from .keying import Keyed, Keying
 from .listing import Listing, Lists, s5_a_unit_turns_away_whom_a_list_names_that_came_meanwhile
 from .lost_card import LostCard, s5_what_a_thief_certified_is_refused
+from .office import Asking, Office
+from .office_lists import Books, Certifying, Revoking, Ticketing
+from .office_people import Furnishing, People, Token
 from .operating import Budget, Operating
 from .personalizing import Personalizing
 from .scenario import Scenario
@@ -263,6 +266,25 @@ ENROLLING: Final[dict[str, Callable[[], MutualEnrolling]]] = {
 }
 """Worlds in which card and central system enrol each other."""
 
+A = Asking
+OFFICE: Final[dict[str, Callable[[], Office]]] = {
+    "a card is taken into use": lambda: Office(Furnishing(), {A.CRASHES: 1, A.FAILURES: 1}),
+    "its people change": lambda: Office(People(), {A.CRASHES: 1, A.PROPOSED: 1, A.WRONG: 1}),
+    "they say wrong PINs": lambda: Office(
+        People(("UNLOCK bob",)), {A.CRASHES: 1, A.FAILURES: 1, A.PROPOSED: 1, A.WRONG: 2, A.DONE: 1}
+    ),
+    "they take back what they said": lambda: Office(
+        People(("RENEW alice", "REMOVE bob")), {A.PROPOSED: 1, A.WITHDRAWN: 2}
+    ),
+    "two changes at once": lambda: Office(People(("RENEW alice", "REMOVE bob")), {A.PROPOSED: 2}),
+    "its signing key is in a token": lambda: Office(Token(), {A.CRASHES: 1, A.PROPOSED: 1, A.WRONG: 1, A.DONE: 2}),
+    "it certifies": lambda: Office(Certifying(), {A.CRASHES: 1, A.FAILURES: 1, A.PROPOSED: 1, A.WITHDRAWN: 1}),
+    "it revokes": lambda: Office(Revoking(), {A.CRASHES: 1, A.FAILURES: 1, A.PROPOSED: 2}),
+    "it gives out tickets": lambda: Office(Ticketing(), {A.CRASHES: 1, A.FAILURES: 1, A.PROPOSED: 1, A.DONE: 3}),
+    "the manufacturer's books": lambda: Office(Books(), {A.CRASHES: 1, A.FAILURES: 1, A.DONE: 4}),
+}
+"""Worlds at the desks of a card and of a manufacturer."""
+
 
 def _failing(option: TrustOption) -> Callable[[], Personalizing]:
     """One key operation fails, of module, unit or card, wherever there is one."""
@@ -297,6 +319,7 @@ THEMES: Final[dict[str, Theme]] = {
     "calls": Theme("mobile and unit", CALLS),
     "tokens": Theme("unit in the field", TOKENS),
     "enrolling": Theme("card and central system", ENROLLING),
+    "office": Theme("card and manufacturer", OFFICE),
     "failing-keys": Theme("unit and module", FAILING),
 }
 """By name, which stands in the place of a trust option."""
