@@ -61,7 +61,9 @@ WORKING_STATES: Final = 1000
 
 THEMED_STATES: Final = 1500
 """At most so many of a world that was not made for mutants."""
-OFFICE_STATES: Final = 400
+LOGS_STATES: Final = 400
+"""At most so many where a log is brought: what is not seen by then, the ordinary course of that theme says."""
+OFFICE_STATES: Final = 300
 """At most so many at a desk, where all that may be asked is asked in each."""
 
 
@@ -201,7 +203,7 @@ _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a k
 _TOKENS: Final = tuple(Themed("tokens", name) for name in ("revoked meanwhile", "failing key memory"))
 _CALLS: Final = (Themed("calls", "crashes"),)
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
-_LOGS: Final = tuple(Themed("logs", name) for name in LOGS)
+_LOGS: Final = tuple(Themed("logs", name, LOGS_STATES) for name in LOGS)
 _OFFICE: Final = tuple(Themed("office", name, OFFICE_STATES) for name in OFFICE)
 _BOOKS: Final = _OFFICE[-1:]
 _NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
@@ -209,7 +211,7 @@ _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
 WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "module": (MODULE, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL), *_DELIVERY)),
     "unit": (UNIT, (*map(Option, (_T.CERTIFICATES, _T.PHYSICAL, _T.SHIPPED_KEY)), _NETWORKED)),
-    "card": (CARD, (Option(_T.TICKET), Option(_T.CERTIFICATES), *_STANDING, *_OFFICE[:-1], *_LOGS[:1])),
+    "card": (CARD, (*_OFFICE[:-1], *_LOGS[:1], *_STANDING)),
     "manufacturer": (MANUFACTURER, (*_BOOKS, *_DELIVERY[:1])),
     "proof-module": (MODULE_PROOF, (Option(_T.SHIPPED_KEY),)),
     "proof-unit": (UNIT_PROOF, (Option(_T.SHIPPED_KEY),)),
@@ -235,6 +237,9 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
 
 
 # Mutants -----------------------------------------------------------------------------------------------------------
+
+
+_DROPPED: Final = "guard dropped"
 
 
 @dataclass(frozen=True)
@@ -266,7 +271,7 @@ class Mutant:
         table, _ = WORLDS[self.table]
         rows = list(table.rows)
         before = rows[self.row]
-        if self.what == "guard dropped":
+        if self.what == _DROPPED:
             rows[self.row] = replace(before, when=_always())
         elif self.what == "Persist last":
             assert before.do is not None  # noqa: S101 - such a mutant is made of rows with an action only
@@ -301,7 +306,7 @@ def mutants_of(name: str, how: Taken) -> Iterator[Mutant]:
     table, _ = WORLDS[name]
     for number, row in enumerate(table.rows):
         if number in how.refusing:
-            yield Mutant(name, number, "guard dropped")
+            yield Mutant(name, number, _DROPPED)
         if number in how.rows:
             yield from (Mutant(name, number, f"to {state.name}") for state in _elsewhere(table, row))
         if number in how.persisting:
@@ -409,7 +414,8 @@ class Taken(NamedTuple):
         rows: all of them.
         persisting: that persist before they do something else.
         refusing: whose guard had to refuse something.
-        where: by number, the worlds in which it was taken, or its guard had to refuse something.
+        where: by number, the worlds in which it was taken.
+        refused: by number, the worlds in which its guard had to refuse something.
 
     """
 
@@ -417,6 +423,11 @@ class Taken(NamedTuple):
     persisting: frozenset[int]
     refusing: frozenset[int]
     where: Mapping[int, tuple[World, ...]]
+    refused: Mapping[int, tuple[World, ...]]
+
+    def worlds(self, mutant: Mutant) -> tuple[World, ...]:
+        """Those that can tell it from its table: a dropped guard only those in which it refuses something."""
+        return (self.refused if mutant.what == _DROPPED else self.where)[mutant.row]
 
 
 def taken(name: str) -> Taken:
@@ -430,10 +441,12 @@ def taken(name: str) -> Taken:
     for world in worlds:
         world.scenario()  # how it begins is not part of it
     fired: set[int] = set()
-    where: dict[int, dict[World, None]] = {}
+    where: dict[int, list[World]] = {}
+    refused: dict[int, list[World]] = {}
     persisting: set[int] = set()
     refusing: set[int] = set()
     here: set[int] = set()
+    refused_here: set[int] = set()
 
     def watched(number: int, row: Row[Any]) -> Row[Any]:
         def do(data: Any, event: Any) -> tuple[Any, Effects]:  # noqa: ANN401 - of any table
@@ -453,7 +466,7 @@ def taken(name: str) -> Taken:
             finally:
                 if not admitted:
                     refusing.add(number)
-                    here.add(number)
+                    refused_here.add(number)
             return admitted
 
         return replace(row, do=do, when=row.when and when)
@@ -462,15 +475,18 @@ def taken(name: str) -> Taken:
     with pins_remembered(), instead(table, rows):
         for world in worlds:
             here.clear()
+            refused_here.clear()
             scenario = world.scenario()
             why = world.goes_wrong(scenario, Liveness(scenario))
             if why:
                 raise StateError("a course is wrong without any fault", who="check", expected="none", got=why)
             Search(scenario, most=world.states, begin=world.begins(scenario)).run()
             for number in here:
-                where.setdefault(number, {})[world] = None
-    found = {number: tuple(each) for number, each in where.items()}
-    return Taken(frozenset(fired), frozenset(persisting), frozenset(refusing), found)
+                where.setdefault(number, []).append(world)
+            for number in refused_here:
+                refused.setdefault(number, []).append(world)
+    found, held = ({number: tuple(each) for number, each in every.items()} for every in (where, refused))
+    return Taken(frozenset(fired), frozenset(persisting), frozenset(refusing), found, held)
 
 
 def explained() -> dict[str, str]:
@@ -530,6 +546,6 @@ def score(names: Iterator[str] | list[str], *, told: Callable[[Tried], None] = l
         how = taken(name)
         result.beyond += beyond(name, how)
         for mutant in mutants_of(name, how):
-            result.outcomes.append(tried(mutant, how.where[mutant.row]))
+            result.outcomes.append(tried(mutant, how.worlds(mutant)))
             told(result.outcomes[-1])
     return result

@@ -8,7 +8,7 @@ office_lists.py); what must hold stands in office_rules.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -107,7 +107,7 @@ class Asked:
     notes: tuple[object, ...] = field(repr=False)
 
 
-class Business(Protocol):
+class Business(Hashable, Protocol):
     """A kind of business at the desks."""
 
     def begins(self, start: Beginning) -> tuple[CheckedVault, CheckedVault]:

@@ -1,4 +1,4 @@
-"""What is asked of a card that certifies, lists and gives out tickets, and of the manufacturer: in the worlds of office.py."""
+"""What is asked of a card that certifies, revokes and gives out tickets, and of the manufacturer (office.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..protocol.engine import given
 from ..protocol.keys.profile import SERIAL_NUMBER_BYTES, serial_number
 from ..protocol.keys.public import compress
 from ..protocol.keys.requests import draft_request
-from ..protocol.messages import IDENTITY, CardRole, Job, ListJob, StandingJob, TicketInStock
+from ..protocol.messages import IDENTITY, CardRecord, CardRole, Job, ListJob, StandingJob, TicketInStock
 from ..protocol.parties.card_data import (
     Approve,
     CertificateWanted,
@@ -60,6 +60,14 @@ def _established(start: Beginning) -> CheckedVault:
 def _job(role: CardRole, subject: str, public: bytes | None = None) -> Job:
     number = numbered(f"{role.name} {subject} {public is None}")
     return Job(number, role, subject, bytes(32), 365, NOW + DAY, approvals=(), public_key=public)
+
+
+def _approved_by_all(job: Job | ListJob, proposed: object, record: CardRecord, ask: Callable[[Order], Desks]) -> None:
+    """It is proposed, and both people approve it."""
+    ask(Order("clerk", "proposed, at the end", proposed))
+    for name in PINS:
+        approved = Approve(job.number, digest_of(job), name, pin_of(record, name), NOW)
+        ask(Order(name, f"{name}, at the end", approved))
 
 
 @dataclass(frozen=True)
@@ -123,11 +131,8 @@ class Certifying:
 
     def ends_well(self, seen: Desks, ask: Callable[[Order], Desks]) -> str:
         """See Business."""
-        record, job = given(seen.record), replace(_job(CardRole.UNIT, "at the end", compress(_OTHER)))
-        ask(Order("clerk", "a job, at the end", JobProposed(job, NOW)))
-        for name in PINS:
-            approved = Approve(job.number, digest_of(job), name, pin_of(record, name), NOW)
-            ask(Order(name, f"{name}, at the end", approved))
+        record, job = given(seen.record), _job(CardRole.UNIT, "at the end", compress(_OTHER))
+        _approved_by_all(job, JobProposed(job, NOW), record, ask)
         wanted = CertificateWanted(job.number, _OTHER, NOW)
         after = given(ask(Order("clerk", "a certificate, at the end", wanted)).record)
         return "" if len(after.log) == len(record.log) + 2 else "the card cannot certify any more"
@@ -164,13 +169,13 @@ class Revoking:
                 "clerk", f"{called} is to be signed, too late", ListWanted(job.number, LATE), wrong="out of date"
             )
         other = replace(job, number=numbered("another list"))
-        for text, wrong in (
+        for text, refused in (
             ("whose approvals he wrote himself", replace(other, approvals=tuple(PINS))),
             ("of the number after the next", replace(other, list_number=following + 1)),
             ("of what the card never made", replace(other, added=(bytes(15) + b"\1",))),
             ("of one certificate twice", replace(other, added=(issued[1], issued[1]))),
         ):
-            yield Order("thief", f"a list {text}", ListProposed(wrong, NOW), wrong=text)
+            yield Order("thief", f"a list {text}", ListProposed(refused, NOW), wrong=text)
         if following > 1:
             again = replace(other, added=tuple(issued[:1]))
             yield Order("thief", "a list of what is revoked", ListProposed(again, NOW), wrong="it is revoked")
@@ -189,10 +194,7 @@ class Revoking:
         record = given(seen.record)
         number = last_list(log_of(record)) + 1
         job = replace(self._list(number, ()), number=numbered(f"list {number} at the end"), days=30)
-        ask(Order("clerk", "a list, at the end", ListProposed(job, NOW)))
-        for name in PINS:
-            approved = Approve(job.number, digest_of(job), name, pin_of(record, name), NOW)
-            ask(Order(name, f"{name}, at the end", approved))
+        _approved_by_all(job, ListProposed(job, NOW), record, ask)
         after = given(ask(Order("clerk", "it is signed, at the end", ListWanted(job.number, NOW))).record)
         return "" if after.crl not in (None, record.crl) else "the card cannot revoke any more"
 
@@ -230,12 +232,15 @@ class Ticketing:
 
     def ends_well(self, seen: Desks, ask: Callable[[Order], Desks]) -> str:
         """See Business: SN-1 may show its ticket, again and again, if nobody was first."""
-        main = given(seen.card.find_secret(TICKETS))
-        claim = claims(seen.start)[OWN]
-        before = given(seen.record)
-        after = given(ask(Order("module", "at the end", TicketPresented(claim, main, NOW))).record)
+        before, main = given(seen.record), given(seen.card.find_secret(TICKETS))
+        shown = TicketPresented(claims(seen.start)[OWN], main, NOW)
+        after = given(ask(Order("module", "at the end", shown)).record)
         is_logged = len(after.log) > len(before.log) or any(b'"kind":"ticket"' in line for line in before.log)
-        return "" if is_logged else "a good ticket is worth nothing"
+        job = replace(_job(CardRole.TICKETS, "1"), number=numbered("tickets at the end"))
+        _approved_by_all(job, JobProposed(job, NOW), after, ask)
+        ordered = given(ask(Order("clerk", "a ticket, at the end", TicketsWanted(job.number, NOW))).record)
+        is_ordered = last_ticket(log_of(ordered)) > last_ticket(log_of(after))
+        return "" if is_logged and is_ordered else "a good ticket is worth nothing, or there are no more"
 
 
 OWN: Final = "the ticket of SN-1"

@@ -36,7 +36,8 @@ from .office import NEW_PINS, Asking, Desks, Order, approvals, knows, numbered, 
 from .world import BANKS, DAY, NOW, PINS, POLICY, Beginning, Maker, card_of
 
 NAME: Final = BANKS[0]
-TOKEN: Final = "pkcs11:token=signing"
+SIGNER: Final = "pkcs11:token=signing"
+"""Where the signing key is, where it is not with the record."""
 HOST: Final = "Host"
 _WRONG_PIN: Final = b"0000-wrong"
 LATE: Final = NOW + 2 * DAY
@@ -112,12 +113,12 @@ class Furnishing:
     def _taken_into_use(self) -> Iterator[Order]:
         alone, twice = _BOTH[:1], (_BOTH[0], person("Alice ", b"2580-again"))
         yield Order("clerk", "alice and bob take it into use", Furnish(NAME, _BOTH, POLICY))
-        yield Order("clerk", "both hold a token's PIN", Furnish(NAME, _BOTH, None, TOKEN))
+        yield Order("clerk", "both hold a token's PIN", Furnish(NAME, _BOTH, None, SIGNER))
         for text, people, policy, token in (
             ("one alone", alone, POLICY, None),
             ("one person under two names", twice, POLICY, None),
-            ("three with a token", (*_BOTH, _CAROL), None, TOKEN),
-            ("a token and a standing policy", _BOTH, POLICY, TOKEN),
+            ("three with a token", (*_BOTH, _CAROL), None, SIGNER),
+            ("a token and a standing policy", _BOTH, POLICY, SIGNER),
         ):
             yield Order("thief", f"to be taken into use: {text}", Furnish(NAME, people, policy, token), wrong=text)
 
@@ -236,11 +237,11 @@ class People:
             yield Order("thief", f"approval of {called}: {wrong}", event, wrong=wrong)
         for name in (each.name for each in record.people):
             if name in job.approvals:
-                event = ApprovalWithdrawn(job.number, name)
-                yield Order(name, f"{name} withdraws from {called}", event, step=Asking.WITHDRAWN)
+                wrong, step = "", Asking.WITHDRAWN
             else:
-                nothing = ApprovalWithdrawn(job.number, name)
-                yield Order(name, f"{name} withdraws from {called}", nothing, wrong="did not approve it")
+                wrong, step = "did not approve it", None
+            withdrawn = ApprovalWithdrawn(job.number, name)
+            yield Order(name, f"{name} withdraws from {called}", withdrawn, wrong=wrong, step=step)
 
     def _pins(self, record: CardRecord) -> Iterator[Order]:
         mine, new = pin_of(record, "alice"), person("alice", NEW_PINS["alice"])
@@ -284,7 +285,7 @@ class Token:
 
     def begins(self, start: Beginning) -> tuple[CheckedVault, CheckedVault]:
         """See Business."""
-        card = furnished(NAME, _BOTH, TOKEN)
+        card = furnished(NAME, _BOTH, SIGNER)
         card_of(card).ask(certificate(card, _makers()["Acme Modules"]))
         card.restart()
         return card, start.office.fork().vault

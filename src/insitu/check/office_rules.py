@@ -33,7 +33,7 @@ from ..protocol.parties.card_data import (
     TicketTaken,
 )
 from ..protocol.parties.card_people_data import ApprovalsOutlived, HalvesTaken, PeopleWanted, PinChanged
-from ..protocol.parties.card_record import digest_of, log_of
+from ..protocol.parties.card_record import all_jobs, digest_of, log_of
 from ..protocol.stores.card_log import (
     Intent,
     ListIntent,
@@ -106,7 +106,7 @@ def _asked(done: Done) -> Asked | None:
 
 
 def _jobs(record: CardRecord | None) -> dict[bytes, AnyJob]:
-    every = () if record is None else (*record.jobs, *record.lists, *record.standing, *record.changes)
+    every: tuple[AnyJob, ...] = () if record is None else all_jobs(record)
     return {each.number: each for each in every}
 
 
@@ -175,12 +175,18 @@ def l13_a_wrong_pin_is_counted(done: Done, _: Mapping[str, bytes]) -> str:
             return f"{after.failures} wrong PINs of {person.name}, and it ought to be {expected}"
         if said and is_counted is answer.is_right:
             return "a wrong PIN is told, and the right one was said, or the other way round"
-    if isinstance(event, Approve) and answer.asked.refused and who is not None and who.failures < LOCKED:
-        job = _jobs(answer.before).get(event.number)
-        may = job is not None and event.at <= job.expires and event.digest == digest_of(replace(job, approvals=()))
-        if may and not answer.is_right and len(given(job).approvals) < 2 and who.name not in given(job).approvals:
-            return "a wrong PIN that nobody counts"
-    return ""
+    return "a wrong PIN that nobody counts" if _is_uncounted(answer) else ""
+
+
+def _is_uncounted(answer: Answer) -> bool:
+    """Whether a wrong PIN was refused of somebody who may try: for an open job, as it was shown."""
+    event, who = answer.event, answer.who
+    if not isinstance(event, Approve) or not answer.asked.refused or who is None or who.failures >= LOCKED:
+        return False
+    job = _jobs(answer.before).get(event.number)
+    if job is None or answer.is_right or len(job.approvals) > 1 or who.name in job.approvals:
+        return False
+    return event.at <= job.expires and event.digest == digest_of(replace(job, approvals=()))
 
 
 def l13_nothing_that_takes_two_is_done_by_one(done: Done, _: Mapping[str, bytes]) -> str:
@@ -264,7 +270,7 @@ def _standing(record: CardRecord) -> set[bytes]:
 
 
 def a4_a_ticket_is_one_modules(done: Done, _: Mapping[str, bytes]) -> str:
-    """A4: whose it is the log says from the first time on; a wrong one is turned down, and nothing is used up for it."""
+    """A4: whose it is the log says from the first time on; a wrong one is turned down, and nothing used up for it."""
     answer = _of_a_card(done)
     if answer is None or not isinstance(answer.event, TicketPresented) or answer.asked.refused:
         return ""
@@ -329,7 +335,7 @@ class SeenAtDesks:
 
 
 def l6_a_card_is_certified_for_its_own_key(seen: SeenAtDesks) -> str:
-    """L6, L12: root or central system stand behind the name and the signing key of this card, and its keys are there."""
+    """L6, L12: root or central system stand behind name and signing key of this card, and its keys are there."""
     record = seen.record
     if record is None:
         return f"a blank card holds {', '.join(sorted(seen.card.durable))}" if seen.card.durable else ""
