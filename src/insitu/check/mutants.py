@@ -48,7 +48,7 @@ from .personalizing import Personalizing
 from .scenario import Scenario
 from .search import Search
 from .state import Limits, State, Variant
-from .themes import LOGS, OFFICE, THEMES
+from .themes import OFFICE, THEMES
 from .work_course import WorkCourse
 
 AnyTable = Table[Any, Any]
@@ -173,9 +173,9 @@ class Themed:
         return scenario.initial()
 
     def goes_wrong(self, scenario: Scenario, liveness: Liveness) -> str:
-        """See World; its own search looks at what is on the way."""
+        """See World; its own search looks at what is on the way to a good end."""
         stuck = Liveness(scenario).stuck(scenario.initial())
-        return stuck.what if stuck else scenario.goes_wrong()
+        return stuck.what if stuck else scenario.goes_wrong(liveness.settled)
 
 
 def _working(*budgets: Budget, runs: tuple[int, int, int] = (2, 2, 0), talk: int | None = None) -> Working:
@@ -203,7 +203,7 @@ _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a k
 _TOKENS: Final = tuple(Themed("tokens", name) for name in ("revoked meanwhile", "failing key memory"))
 _CALLS: Final = (Themed("calls", "crashes"),)
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
-_LOGS: Final = tuple(Themed("logs", name, LOGS_STATES) for name in LOGS)
+_LOGS: Final = tuple(Themed("logs", name, LOGS_STATES) for name in ("crashes", "failing key memory"))
 _OFFICE: Final = tuple(Themed("office", name, OFFICE_STATES) for name in OFFICE)
 _BOOKS: Final = _OFFICE[-1:]
 _NETWORKED: Final = Option(_T.CERTIFICATES, variant=Variant.NETWORKED)
@@ -211,7 +211,7 @@ _CONVEYED: Final = tuple(Option(_T.CONVEYED, maker) for maker in NumberMaker)
 WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "module": (MODULE, (Option(_T.CERTIFICATES), Option(_T.PHYSICAL), *_DELIVERY)),
     "unit": (UNIT, (*map(Option, (_T.CERTIFICATES, _T.PHYSICAL, _T.SHIPPED_KEY)), _NETWORKED)),
-    "card": (CARD, (*_OFFICE[:-1], *_LOGS[:1], *_STANDING)),
+    "card": (CARD, (*_OFFICE[:-1], *_LOGS[1:], *_STANDING)),
     "manufacturer": (MANUFACTURER, (*_BOOKS, *_DELIVERY[:1])),
     "proof-module": (MODULE_PROOF, (Option(_T.SHIPPED_KEY),)),
     "proof-unit": (UNIT_PROOF, (Option(_T.SHIPPED_KEY),)),

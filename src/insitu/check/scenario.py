@@ -94,8 +94,8 @@ class Scenario(ABC):
     def facts_of(self, place: int, note: object) -> Iterator[Fact]:
         """What happened, from what was shown, asked or sent (a message) at this place."""
 
-    def goes_wrong(self) -> str:
-        """What is wrong with the course that people take here step by step, where there is one; empty: nothing."""
+    def goes_wrong(self, settle: Callable[[State], State | str]) -> str:
+        """What is wrong with the course that people take, where there is one; empty: nothing. `settle`: see below."""
         return ""
 
     @abstractmethod

@@ -142,7 +142,7 @@ class Standing(Personalizing):
     def _counting(self, state: State, number: bytes) -> State | None:
         return self.people(state, 1, ("force", number), partial(_brings_into_force, number))
 
-    def goes_wrong(self) -> str:
+    def goes_wrong(self, settle: Callable[[State], State | str]) -> str:
         """See Scenario: the ordinary course of a standing approval.
 
         Once two people agreed, one certificate comes of it, and no second; withdrawn, it gives none. Policy admits no

@@ -35,7 +35,7 @@ from .memory import CheckedRegistry, fresh_pair
 from .parties import Done, Party
 from .scenario import CRASHES, Scenario
 from .state import IDLE, NOBODY, Fact, Local, Move, Place, Slot, State
-from .world import BANKS, NOW, Beginning, Store, approve, beginning, card_of
+from .world import BANKS, DAY, NOW, Beginning, Store, approve, beginning, card_of
 
 _CARD, _CENTRAL, _COPY = range(3)
 """Which store is whose."""
@@ -53,6 +53,8 @@ class Brought(IntEnum):
     """The thief copies the card's store."""
     RESTORED = 3
     """He puts the copy back."""
+    FAILURES = 4
+    """Key memory of one of them fails at one operation."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,13 @@ class Syncing(Scenario):
             Place("central, line 1", reader, _CENTRAL, runs[1]),
             Place("central, line 2", reader, _CENTRAL, runs[2]),
         )
-        super().__init__(start, places, Intruder(start, TrustOption.CERTIFICATES, frozenset()), (Purpose.SYNC,))
+        super().__init__(
+            start,
+            places,
+            Intruder(start, TrustOption.CERTIFICATES, frozenset()),
+            (Purpose.SYNC,),
+            failures=Brought.FAILURES,
+        )
         self.budget = budget
 
     def initial(self) -> State:
@@ -164,11 +172,25 @@ class Syncing(Scenario):
         return card_of(self.start.units[BANKS[0]].vault.fork()).customer.fingerprint
 
     def consequences(self, before: State, after: State, place: int, local: Local) -> State:
-        """See Scenario: what the card has ever written, by the digest of its last entry."""
+        """See Scenario: what the card has ever written, by the digest of its last entry; who told how it ended wrongly.
+
+        A card that offered its log does not know that nothing was read; a central system ends in doubt that notes it.
+        """
+        last = local.done.last
+        if last is not None and self._is_misjudged(before, after, place, last):
+            after = after._replace(facts=self.happened(after.facts, (("misjudged", self.places[place].name),)))
         if place != _CARD:
             return after
         log = self.log(after)
         return after._replace(facts=self.happened(after.facts, tuple(("wrote", each.digest) for each in log)))
+
+    def _is_misjudged(self, before: State, after: State, place: int, last: CheckedSession) -> bool:
+        if place == _CARD:
+            number = before.slots[place].end
+            was = None if number == IDLE else self.ends[number].session.state
+            return was is CardSyncingState.OFFERED and last.state is CardSyncingState.FAILED
+        doubts = [self.registry(state).card_log(self.issuer).doubt for state in (before, after)]
+        return (last.state is CentralSyncingState.DOUBTED) != (not doubts[0] and bool(doubts[1]))
 
     def at(self, state: State) -> int:
         """See Scenario."""
@@ -201,7 +223,42 @@ class Syncing(Scenario):
                 self.less(state._replace(stores=stores, facts=facts), Brought.RESTORED),
             )
 
-    # Liveness
+    # The ordinary course, and liveness
+
+    def goes_wrong(self, settle: Callable[[State], State | str]) -> str:
+        """See Scenario: a log is read, then a shorter one, another, and one of after the central system's own time."""
+        first = self.initial()
+        certified = self.people(first, 0, ("course", 1), _certifying("module of the course"))
+        once = None if certified is None else self._brought(certified, settle)
+        if certified is None or once is None or len(self._lines(once)) <= len(self._lines(first)):
+            return "a log is not read"
+        early = self.people(first, 0, ("course", "early"), _certifying("module of the course", NOW + 2 * DAY))
+        behind = None if early is None else self._brought(early, settle)
+        if behind is None or self._lines(behind):
+            return "a log is read that is dated after the time of who reads it"
+        restored = once._replace(facts=self.happened(once.facts, (("restored",),)))
+        shorter = self._with(restored, _CARD, first.stores[_CARD])
+        other = self.people(shorter, 0, ("course", 2), _certifying("another module of the course"))
+        for each in (shorter, other):
+            read = None if each is None else self._brought(each, settle)
+            if read is None or not self.registry(read).card_log(self.issuer).doubt:
+                return "a log that is not what was read is not noticed"
+        return ""
+
+    def _brought(self, state: State, settle: Callable[[State], State | str]) -> State | None:
+        """The card comes once more, and all goes its way; None: it does not."""
+        slots = tuple(Slot(IDLE, NOBODY, (), (), 1) for _ in state.slots)
+        joined = self.joined(state._replace(slots=slots), 1)
+        settled = None if joined is None else settle(joined)
+        return settled if isinstance(settled, State) else None
+
+    def _with(self, state: State, which: int, store: int) -> State:
+        stores = list(state.stores)
+        stores[which] = store
+        return state._replace(stores=tuple(stores))
+
+    def _lines(self, state: State) -> tuple[bytes, ...]:
+        return tuple(all_lines(self.registry(state), self.issuer))
 
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
         """See Scenario: the card comes once more, and is read to its end, or in doubt if its log is another by now."""
@@ -222,11 +279,11 @@ class Syncing(Scenario):
         return ""
 
 
-def _certifying(subject: str) -> Callable[[Party, Store], Done]:
-    """People approve a job, and it is done at once."""
+def _certifying(subject: str, clock: int = NOW) -> Callable[[Party, Store], Done]:
+    """People approve a job, and it is done at once. `clock`: of the card's computer."""
 
     def do(party: Party, store: Store) -> Done:
-        card: Card = card_of(store.vault)
+        card: Card = card_of(store.vault, lambda: clock)
         public = fresh_pair(subject)[1].public
         made = card.certify(approve(card, CardRole.MODULE, subject.upper().replace(" ", "-")), public)
         store.vault.restart()
@@ -317,6 +374,12 @@ def l12_a_receipt_is_for_what_was_read(seen: SeenInLogs) -> str:
     return "" if is_so else f"a receipt for {receipt.entries} entries, and {len(seen.lines)} were read"
 
 
+def l12_how_it_ended_is_told_as_it_is(seen: SeenInLogs) -> str:
+    """L12: a card that offered its log does not call it unread; a central system that is in doubt has noted why."""
+    who = next((fact[1] for fact in seen.facts if fact[0] == "misjudged"), "")
+    return f"{who} says of a session that it ended otherwise" if who else ""
+
+
 def l12_each_certificate_is_in_the_log(seen: SeenInLogs) -> str:
     """L12, S6: what left the card its log has, or the central system, if nobody put back an older copy."""
     return "a certificate is in no log" if seen.unlogged and not seen.was_restored else ""
@@ -331,6 +394,7 @@ OF_A_STATE: Final = (
     l12_what_is_read_the_card_wrote,
     l12_a_card_is_in_doubt_for_a_reason,
     l12_a_receipt_is_for_what_was_read,
+    l12_how_it_ended_is_told_as_it_is,
     l12_each_certificate_is_in_the_log,
 )
 OF_A_MOVE: Final = (l12_what_was_read_stays,)

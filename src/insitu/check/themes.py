@@ -221,6 +221,7 @@ _AT_THE_BENCH: Final = (
 
 LOGS: Final[dict[str, Callable[[], Syncing]]] = {
     "crashes": lambda: Syncing({Brought.CERTIFIED: 1, Brought.CRASHES: 1}, runs=(2, 2, 0)),
+    "failing key memory": lambda: Syncing({Brought.CERTIFIED: 1, Brought.FAILURES: 1}, runs=(1, 1, 0)),
     "two lines": lambda: Syncing({Brought.CERTIFIED: 1}, runs=(2, 1, 1)),
     "an older copy of the card": lambda: Syncing(
         {Brought.CERTIFIED: 2, Brought.COPIES: 1, Brought.RESTORED: 1}, runs=(2, 2, 0)
