@@ -26,8 +26,9 @@ from ..protocol.parties.card_data import (
     TicketPresented,
     TicketsWanted,
 )
-from ..protocol.parties.card_log_data import HeadWanted
-from ..protocol.parties.card_record import digest_of, job_of, log_of
+from ..protocol.parties.card_log_data import HeadWanted, ReceiptCame
+from ..protocol.parties.card_record import customer_of, digest_of, job_of, log_of
+from ..protocol.parties.log_heads import LogReceipt, message_to_sign, signed
 from ..protocol.parties.manufacturer import (
     CustomerRequested,
     Establish,
@@ -60,6 +61,14 @@ def _established(start: Beginning) -> CheckedVault:
 def _job(role: CardRole, subject: str, public: bytes | None = None) -> Job:
     number = numbered(f"{role.name} {subject} {public is None}")
     return Job(number, role, subject, bytes(32), 365, NOW + DAY, approvals=(), public_key=public)
+
+
+def _receipt(seen: Desks) -> ReceiptCame:
+    """For as many entries as there are, of which the last is another."""
+    host, key = fresh_pair("a central system at the desk")
+    record = given(seen.record)
+    receipt = LogReceipt("Host", customer_of(record).fingerprint, len(record.log), bytes(31) + b"\1", NOW)
+    return ReceiptCame(signed(receipt.payload, host.sign(key, message_to_sign(receipt.payload))), key.public)
 
 
 def _approved_by_all(job: Job | ListJob, proposed: object, record: CardRecord, ask: Callable[[Order], Desks]) -> None:
@@ -112,6 +121,7 @@ class Certifying:
         yield Order("thief", "a certificate of no job", nothing, wrong="nobody was asked")
         yield from self._by_standing(seen)
         yield Order("clerk", "the head of the log", HeadWanted(NOW))
+        yield Order("thief", "a receipt for another log", _receipt(seen), wrong="it is for another log")
 
     def _by_standing(self, seen: Desks) -> Iterator[Order]:
         record, job = given(seen.record), _STANDING
