@@ -48,6 +48,7 @@ class Frame:
         taken: the name of the event that it is, by state; FAILED in all others.
         wrong: the actions that find it wrong.
         holds: the guards that hold.
+        limited: guards that hold so many times in a handshake, and not again.
         frame: makes it, as the peer would now; None where there is none, and nothing happens then.
         do: what happens instead.
         silent: nobody is told.
@@ -58,6 +59,7 @@ class Frame:
     taken: Mapping[str, str] = field(default_factory=dict)
     wrong: frozenset[str] = frozenset()
     holds: frozenset[str] = frozenset()
+    limited: Mapping[str, int] = field(default_factory=dict)
     frame: Callable[[Shaking], bytes | None] = lambda _: None
     do: Callable[[Shaking], None] | None = None
     silent: bool = False
@@ -71,6 +73,7 @@ class Shaking:
         option: whose credentials are proved.
         letters: its alphabet.
         asks: the guard that tells how it proves itself.
+        led: words through which it is led, so that what its actions do is recorded.
 
     """
 
@@ -78,6 +81,7 @@ class Shaking:
     option: TrustOption
     letters: tuple[Frame, ...]
     asks: frozenset[str]
+    led: tuple[tuple[str, ...], ...] = (("no message",), ("an error",))
 
     def __init__(self) -> None:
         self.world = World()
@@ -240,7 +244,7 @@ class UnitResponds(Shaking):
             {"LISTENING": "Message1Received"},
             frozenset({"read_message_1"}),
             frozenset({"suite_is_agreed"}),
-            lambda me: me.first(option=me.shown),  # type: ignore[attr-defined]
+            frame=lambda me: me.first(option=me.shown),  # type: ignore[attr-defined]
         ),
         Frame("message 3", {"ANSWERED": "Message3Received"}, frame=lambda me: me.say()),  # type: ignore[attr-defined]
         Frame(
@@ -361,13 +365,13 @@ class HandshakePromise:
         self._done: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         for moment in recorder.moments:
             self._note(moment.arrow.row.do, moment.step.effects)
-        begin = self._begin(player.table.initial.name)
-        states: dict[str, MealyState[str, str]] = {}
+        begin = self._begin(player.table.initial.name), 0
+        states: dict[tuple[str, int], MealyState[str, str]] = {}
         waiting = [begin]
         while waiting:
             at = waiting.pop()
             if at not in states:
-                states[at] = MealyState(at)
+                states[at] = MealyState(f"{at[0]}, {at[1]} tries")
                 waiting += [self._answer(at, letter)[0] for letter in player.letters]
         for at, state in states.items():
             for letter in player.letters:
@@ -390,39 +394,41 @@ class HandshakePromise:
 
     def _begin(self, state: str) -> str:
         """The initiator has begun before anything is heard."""
-        return self._follow(state, ["Started"], frozenset(), frozenset())[0] if state == "READY" else state
+        return self._follow((state, 0), ["Started"], Frame(""))[0][0] if state == "READY" else state
 
-    def _answer(self, at: str, letter: Frame) -> tuple[str, str]:
+    def _answer(self, before: tuple[str, int], letter: Frame) -> tuple[tuple[str, int], str]:
+        at, tries = before
         if at in ("ESTABLISHED", "FAILED"):
-            return at, NOTHING
+            return before, NOTHING
         if letter.silent:
-            return "FAILED", CLOSED
+            return ("FAILED", 0), CLOSED
         if letter.do is None and not self._is_said(at, letter):
-            return at, NOTHING
-        event = letter.taken.get(at, FAILED)
-        then, said = self._follow(at, [event], letter.holds | self._player.asks, letter.wrong)
+            return before, NOTHING
+        (then, tries), said = self._follow(before, [letter.taken.get(at, FAILED)], letter)
         ended = {"ESTABLISHED": (OPEN,), "FAILED": (CLOSED,)}.get(then, ())
-        return then, ", ".join((*said, *ended)) or NOTHING
+        return (then, 0 if ended else tries), ", ".join((*said, *ended)) or NOTHING
 
     def _is_said(self, at: str, letter: Frame) -> bool:
         """Whether the peer can say it by then: message_3 has to wait for message_2."""
         return not (letter.name.startswith("message 3") and at == "LISTENING")
 
-    def _follow(
-        self, state: str, events: list[str], holds: frozenset[str], wrong: frozenset[str]
-    ) -> tuple[str, tuple[str, ...]]:
-        said: tuple[str, ...] = ()
+    def _follow(self, at: tuple[str, int], events: list[str], letter: Frame) -> tuple[tuple[str, int], tuple[str, ...]]:
+        """Where it leads, with how often guards have held that hold so often only."""
+        state, tries = at
+        wrong, said = letter.wrong, ()
         while events:
             event = events.pop(0)
-            arrow = self._arrow(state, event, holds)
+            left = {guard for guard, times in letter.limited.items() if tries < times}
+            arrow = self._arrow(state, event, letter.holds | self._player.asks | left)
             if arrow is None or arrow.row.do.__name__ in wrong:
                 events, wrong = [FAILED], frozenset()
                 continue
+            tries += arrow.row.when is not None and arrow.row.when.__name__ in left
             state = arrow.target.name
             sends, asks = self._done[arrow.row.do.__name__]
             said += sends
             events += [ASKED[ask] for ask in asks]
-        return state, said
+        return (state, tries), said
 
     def _arrow(self, state: str, event: str, holds: frozenset[str]) -> Any:
         for arrow in self._player.table.arrows:
