@@ -101,6 +101,15 @@ def test_two_customers_at_one_host_one_of_whom_loses_a_card():
     assert not any("host-2" in line for line in told)
 
 
+def test_a_counter_that_is_replaced_works_whatever_disks_do():
+    """Found in a long run (seed 900054): an operator's new counter could fail, and then nobody replaced it any more."""
+    plan = Plan.drawn(2, modules=1, hours=0.2, faults="none")
+    troubles = {Trouble.OLD_COPY: 60.0, Trouble.WRITE_ERROR: 0.3}
+    verdict = run_world(replace(plan, sealed=1.0, guarded=1.0, strengths=troubles))
+    assert verdict.violation == ""
+    assert verdict.injected[Trouble.OLD_COPY] >= 5
+
+
 def test_two_hosts_with_one_registry_serve_the_same_modules():
     told: list[str] = []
     plan = Plan.drawn(2, modules=2, hours=0.05, faults="none")

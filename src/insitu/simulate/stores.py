@@ -272,10 +272,10 @@ class InFile(Store):
         return True
 
     def replace_counter(self, generation: int) -> None:
-        """An operator puts another counter in the place of one that does not agree with the store."""
+        """An operator puts another counter in the place of one that does not agree with the store: one that works."""
         self._token = CrashDisk()
-        self._prepare()
         self.counter = FileCounter.create(COUNTER, generation, files=self._token)
+        self._prepare()
 
     def check_medium(self) -> None:
         """After a write: nothing that was replaced is still on the medium (S3)."""
