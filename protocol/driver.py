@@ -363,15 +363,13 @@ class _Driver:
         """Send one flight; what follows if that cannot be done. After that, nothing more is sent."""
         if not frames or self._gone:
             return []
+        reason = "the other side does not read"
         try:
-            with trio.fail_after(SEND_SECONDS):
+            with trio.move_on_after(SEND_SECONDS):
                 await self._channel.send_frames(frames)
-        except trio.TooSlowError:
-            reason = "the other side does not read"
+                return []
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             reason = str(error) or "link broken"
-        else:
-            return []
         self._gone = True
         return self._session.lost(reason)
 

@@ -47,6 +47,16 @@ def test_an_exchange_with_a_side_that_is_not_quicker():
     assert there.finish(said) == key
 
 
+def test_what_was_encoded_is_recognized_and_the_same_element():
+    element = group.Base.scalarmult(7919)
+    with quicker_points():
+        data = element.to_bytes()
+        assert group.bytes_to_element(data) is element
+    read = group.bytes_to_element(data)
+    assert read is not element
+    assert (read, read.to_bytes()) == (element, data)
+
+
 def test_what_is_no_element_is_refused_as_before():
     here = SPAKE2_A(b"secret")
     here.start()

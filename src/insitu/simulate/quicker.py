@@ -2,7 +2,9 @@
 
 The group is that of the library `spake2`, and so are doubling and addition. It begins anew with each multiplication,
 bit by bit; here the multiples of its three fixed points are kept, so that a product is a sum of sixty of them, and of
-other points four bits are taken at once. Its time depends on secrets, as the library's does: for worlds, not the field.
+other points four bits are taken at once. Whether what comes is an element of the group, the library finds out by a
+product; of what was encoded in this very world that is known. Time depends on secrets here, as it does in the library:
+for worlds, not the field.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate, repeat
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
 from spake2 import ed25519_basic as group
@@ -23,11 +25,14 @@ _DIGIT: Final = 4
 _LARGEST: Final = (1 << _DIGIT) - 1
 _ZERO: Final[Point] = group.Zero.XYTZ
 _tables: Final[dict[Point, list[list[Point]]]] = {}
+_encoded: Final[dict[bytes, Any]] = {}
+"""The elements of this world, by their encoding."""
+_decoded: Final = group.bytes_to_element
 
 
 @contextmanager
 def quicker_points() -> Iterator[None]:
-    """Points are multiplied by `multiple` in here."""
+    """Points are multiplied by `multiple` in here, and elements that were encoded in here are recognized."""
     if not _tables:
         for each in (group.Base, ParamsEd25519.M, ParamsEd25519.N):
             _tables[each.XYTZ] = _table(each.XYTZ)
@@ -35,8 +40,25 @@ def quicker_points() -> Iterator[None]:
         patch.object(group, "scalarmult_element", multiple),
         patch.object(group, "scalarmult_element_safe_slow", multiple),
         patch.object(group, "inv", inverse),
+        patch.object(group.Element, "to_bytes", encode),
+        patch.object(group, "bytes_to_element", decode),
     ):
-        yield
+        try:
+            yield
+        finally:
+            _encoded.clear()
+
+
+def encode(element: Any) -> bytes:  # noqa: ANN401 - the library has no types
+    """The bytes of an element, which is remembered."""
+    data: bytes = group.encodepoint(group.xform_extended_to_affine(element.XYTZ))
+    _encoded[data] = element
+    return data
+
+
+def decode(data: bytes) -> Any:  # noqa: ANN401
+    """The element of which these are the bytes; errors are the library's."""
+    return _encoded[data] if data in _encoded else _decoded(data)
 
 
 def inverse(number: int) -> int:
