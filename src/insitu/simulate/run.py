@@ -7,6 +7,7 @@ without any, in which every module must come to operate and serve a customer.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from .world import World
 PATIENCE_SECONDS: Final = 2 * 3600.0
 """Simulated seconds in which all must finish once nothing goes wrong any more."""
 LOOK_SECONDS: Final = 10.0
+LITTER: Final = 50_000
+"""New objects after which Python looks for circles among them: seventy times as many as usual; there are hardly any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,12 @@ def run_world(plan: Plan, also: Callable[[str], None] | None = None) -> Verdict:
 
 @contextmanager
 def repeatable(seed: int) -> Iterator[None]:
-    """Runs of trio repeat in here: the scheduler draws by seed, and there are no threads. PINs cost little."""
+    """Runs of trio repeat in here: the scheduler draws by seed, and there are no threads. PINs cost little.
+
+    So does garbage: what is in no circle goes at once in any case.
+    """
     scheduler: Any = trio._core._run  # noqa: SLF001 - what trio has for this
-    state = scheduler._r.getstate()  # noqa: SLF001
+    state, litter = scheduler._r.getstate(), gc.get_threshold()  # noqa: SLF001
     with (
         patch.object(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         patch.object(trio.to_thread, "run_sync", _run_in_place),
@@ -88,9 +94,11 @@ def repeatable(seed: int) -> Iterator[None]:
         quicker_points(),
     ):
         scheduler._r.seed(seed)  # noqa: SLF001
+        gc.set_threshold(LITTER, *litter[1:])
         try:
             yield
         finally:
+            gc.set_threshold(*litter)
             scheduler._r.setstate(state)  # noqa: SLF001
 
 
