@@ -8,6 +8,7 @@ from mobile_site import Keeper, Site, quiet, served, together
 from trio.testing import wait_all_tasks_blocked
 from world import SERIAL, World
 
+from insitu.protocol.driver import SEND_SECONDS
 from insitu.protocol.engine import ProtocolError, UsageError
 from insitu.protocol.messages import (
     Conveyance,
@@ -146,6 +147,15 @@ async def _unplug(site: Site) -> None:
     await trio.sleep(1)
     assert site.port._present is not None
     site.port._present.cancel()
+
+
+async def test_an_end_that_takes_nothing_is_not_waited_for(autojump_clock):
+    """Found in a simulated world (seed 901042): whoever stood there with the mobile never plugged it in again."""
+    here, _ = memory_pair(1)
+    mobile = AtMobile(here)
+    with pytest.raises(LinkBroken, match="takes nothing any more"):
+        await mobile.send(Verdict(SERIAL))
+    assert trio.current_time() == SEND_SECONDS
 
 
 async def test_a_port_that_is_lost_is_opened_again(autojump_clock, monkeypatch):

@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from ..protocol.channel.trust.conveyed import NumberCame, WordCame
-from ..protocol.driver import Order
+from ..protocol.driver import SEND_SECONDS, Order
 from ..protocol.engine import InsituError, ProtocolError, UsageError
 from ..protocol.messages import LONGEST_PASSAGE, Conveyance, Message, Passage, encode_message
 from ..protocol.parties.mobile import at_module, from_module
@@ -74,7 +74,10 @@ class _Messages:
 
     async def send(self, message: Message) -> None:
         async with self._one:
-            await self._channel.send_frame(encode_message(message))
+            with trio.move_on_after(SEND_SECONDS):
+                await self._channel.send_frame(encode_message(message))
+                return
+        raise LinkBroken("the other end of the local link takes nothing any more", who="local link")
 
     async def receive(self) -> bytes | None:
         return await self._channel.receive_frame(LONGEST_FRAME)
