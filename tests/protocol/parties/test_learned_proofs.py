@@ -13,22 +13,23 @@ from proof_players import PROVERS, ModuleHasMobile, ModuleProvesKey, UnitAsksFor
 from pump import personalize
 from recorder import Recorder
 from taken_away import Unguarded
+from token_players import IN_TOKENS, ModuleBringsToken, UnitExpectsToken, met, plug_in
 from world import World
 
-from insitu.protocol.channel.trust import conveyed, mutual, pake
+from insitu.protocol.channel import proofs as statements
+from insitu.protocol.channel.proofs import Side
+from insitu.protocol.channel.trust import conveyed, mutual, pake, token
 from insitu.protocol.messages import NumberMaker, TrustOption
 from insitu.shell.card import Card
 
 Patch = pytest.MonkeyPatch
-ALL = (*PROVERS, *BY_TAN)
+ALL = (*PROVERS, *BY_TAN, *IN_TOKENS)
 
 
 @pytest.fixture(scope="module")
 def proofs() -> dict[str, Recorder]:
     """What each stage's table did while modules were personalized by each option, by the name of the table."""
-    recorders = {
-        player.stage.name: Recorder(player.stage) for player in (*PROVERS, *BY_TAN) if player.stage is not None
-    }
+    recorders = {player.stage.name: Recorder(player.stage) for player in ALL if player.stage is not None}
     with ExitStack() as watched:
         for recorder in recorders.values():
             watched.enter_context(recorder.watching())
@@ -38,6 +39,9 @@ def proofs() -> dict[str, Recorder]:
                 world.equip(option)
                 world.courier.maker = maker
                 personalize(world, option)
+        with_token = World()
+        plug_in(with_token)
+        met(with_token).start().finish()
     return recorders
 
 
@@ -97,6 +101,19 @@ def looks_at_no_ticket(patch: Patch) -> type[Player]:
     return UnitAsksForTicket
 
 
+def weighs_no_proof_of_a_token(patch: Patch) -> type[Player]:
+    """The unit goes on with a module whose token has another key, and proves itself to it."""
+    patch.setattr(token, "UNIT_TOKEN", Unguarded(token.UNIT_TOKEN, mutual.the_mac_is_right))
+    return UnitExpectsToken
+
+
+def makes_both_proofs_alike(patch: Patch) -> type[Player]:
+    """Whose proof it is does not stand in it: the module takes its own, sent back."""
+    possession = statements.possession_of_secret
+    patch.setattr(statements, "possession_of_secret", lambda *about: possession(*about[:2], Side.UNIT, about[3]))
+    return ModuleBringsToken
+
+
 @pytest.mark.parametrize(
     ("break_it", "word"),
     [
@@ -107,8 +124,13 @@ def looks_at_no_ticket(patch: Patch) -> type[Player]:
         ),
         (knows_no_secret, "a proof of nothing: Proof, GenerateKeyPair (the table promises: fault UNTRUSTED, closed)"),
         (looks_at_no_ticket, "another's ticket: GenerateKeyPair (the table promises: fault UNTRUSTED, closed)"),
+        (
+            weighs_no_proof_of_a_token,
+            "a proof as the unit: Proof, GenerateKeyPair (the table promises: fault UNTRUSTED, closed)",
+        ),
+        (makes_both_proofs_alike, "its own proof: - (the table promises: fault UNTRUSTED, closed)"),
     ],
-    ids=["guard", "another channel", "secret", "card"],
+    ids=["guard", "another channel", "secret", "card", "token", "sent back"],
 )
 def test_a_broken_stage_is_told_apart(
     break_it: Any, word: str, recorded: dict[str, Recorder], proofs: dict[str, Recorder], monkeypatch: Patch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from intruder import Intruder, Trap
-from pump import Line, NoStream, PowerCut, Side, personalize
+from pump import NoStream, PowerCut, Side, personalize
+from token_players import TAN, met, plug_in
 from world import DAY, NOW, SERIAL, World, memory
 
 from insitu.protocol.channel import proofs
@@ -24,30 +25,13 @@ from insitu.protocol.engine import (
 )
 from insitu.protocol.keys.tans import TanForm
 from insitu.protocol.keys.vault import MemoryVault
-from insitu.protocol.messages import CardRole, FaultNotice, PakeShare, Proof, Purpose, TrustOption
+from insitu.protocol.messages import CardRole, FaultNotice, PakeShare, Proof, Purpose
 from insitu.protocol.parties.module_data import ModuleState
 from insitu.protocol.stores import tans as rules
 from insitu.protocol.stores.tans import TanGone, wrong_attempts
 from insitu.shell.module import Module
 
-TAN = TrustOption.TAN
 GUESS = b"\x5a" * 32
-
-
-def plug_in(world: World, *, form: TanForm | None = None) -> MemoryVault:
-    """The unit issues a TAN, and the module's operator brings a token with it."""
-    world.book().issue(SERIAL, form, not_after=NOW + DAY)
-    token = memory("token")
-    world.book().take_to_seal(SERIAL, token)
-    about = world._about(SERIAL)
-    world.module = Module(world.vault(SERIAL), token=token, now=world.module_clock, **about)  # type: ignore[arg-type]
-    world.approved(CardRole.MODULE, SERIAL)
-    return token
-
-
-def met(world: World) -> Line:
-    module = Side("module", world.module.meet_unit(NoStream(), TAN))  # type: ignore[arg-type]
-    return Line(module, Side("unit", world.new_unit().personalize(NoStream(), SERIAL, TAN)))  # type: ignore[arg-type]
 
 
 def issued(world: World) -> int:
