@@ -28,7 +28,7 @@ from ..protocol.parties.card_data import (
 )
 from ..protocol.parties.card_log_data import HeadWanted, ReceiptCame
 from ..protocol.parties.card_record import customer_of, digest_of, job_of, log_of
-from ..protocol.parties.log_heads import LogReceipt, message_to_sign, signed
+from ..protocol.parties.log_heads import LogHead, LogReceipt, message_to_sign, signed
 from ..protocol.parties.manufacturer import (
     CustomerRequested,
     Establish,
@@ -141,7 +141,10 @@ class Certifying:
 
     def ends_well(self, seen: Desks, ask: Callable[[Order], Desks]) -> str:
         """See Business."""
-        record, job = given(seen.record), _job(CardRole.UNIT, "at the end", compress(_OTHER))
+        record = given(ask(Order("clerk", "the head of the log, at the end", HeadWanted(NOW))).record)
+        if record.log and LogHead.read(given(record.head), None).entries < len(record.log):
+            return "the head of the log is signed no more"
+        job = _job(CardRole.UNIT, "at the end", compress(_OTHER))
         _approved_by_all(job, JobProposed(job, NOW), record, ask)
         wanted = CertificateWanted(job.number, _OTHER, NOW)
         after = given(ask(Order("clerk", "a certificate, at the end", wanted)).record)
