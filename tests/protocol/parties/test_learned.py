@@ -15,7 +15,7 @@ from networked_players import QUEUED, UnitWithQueue
 from recorder import Recorder
 from sync_players import SYNCING, CardBringsLog, CentralReadsLog, CentralReadsOn
 from taken_away import Unguarded
-from timed_players import IN_TIME, CentralInTime, ModuleAtWorkInTime, UnitInTime
+from timed_players import IN_TIME, CentralInTime, ModuleAtWorkInTime, ModuleInTime, UnitInTime
 from wire_players import PLAYERS, ModuleBeforeCentral, ModuleBeforeUnit, Player, UnitBeforeModule
 
 from insitu.protocol.engine import StartTimer, StopTimer, Table
@@ -39,9 +39,12 @@ from insitu.shell.visit import Visit
 
 Patch = pytest.MonkeyPatch
 ALL = (*PLAYERS, *QUEUED, *SYNCING, *IN_TIME)
+SLOWER = (CentralReadsOn, ModuleInTime, CentralInTime)
+"""Learned where there is time for the W-method as well, and only there."""
+long = pytest.mark.long
 
 
-@pytest.mark.parametrize("player", ALL, ids=lambda player: player.__name__)
+@pytest.mark.parametrize("player", [each for each in ALL if each not in SLOWER], ids=lambda player: player.__name__)
 def test_what_is_learned_is_what_the_table_promises(player: type[Player], recorded: dict[str, Recorder]):
     found = learned(player, Promise(player, recorded[player.table.name]))
     assert found.difference == ""
@@ -154,10 +157,18 @@ def wait_for_the_busy(patch: Patch) -> type[Player]:
         (ask_nobody, "my key: fault UNAVAILABLE, closed (the table promises: ApprovalAwaited)"),
         (hand_over_anything, "more than there is: LogPart (the table promises: fault UNTRUSTED, closed)"),
         (believe_any_log, "the rest, disordered: LogRead, closed (the table promises: fault UNTRUSTED, closed)"),
-        (let_logs_shrink, "it is shorter: LogWanted (the table promises: fault UNTRUSTED, closed)"),
-        (never_lose_patience, "the wait for person is over: - (the table promises: fault TIMEOUT, closed)"),
+        pytest.param(
+            let_logs_shrink, "it is shorter: LogWanted (the table promises: fault UNTRUSTED, closed)", marks=long
+        ),
+        pytest.param(
+            never_lose_patience,
+            "the wait for person is over: - (the table promises: fault TIMEOUT, closed)",
+            marks=long,
+        ),
         (hear_no_answer, "the wait for peer is over: fault TIMEOUT, closed (the table promises: -)"),
-        (wait_for_the_busy, "the wait for command is over: fault TIMEOUT, closed (the table promises: -)"),
+        pytest.param(
+            wait_for_the_busy, "the wait for command is over: fault TIMEOUT, closed (the table promises: -)", marks=long
+        ),
     ],
     ids=[
         *("guard", "destination", "refusal", "queue", "any part", "any log", "a shorter log"),
