@@ -13,6 +13,7 @@ from insitu.check.search import Search
 from insitu.protocol.engine import TableError
 from insitu.protocol.messages import TrustOption
 from insitu.protocol.parties.module import MODULE
+from insitu.protocol.parties.tables import TABLES
 from insitu.protocol.parties.unit import UNIT
 from insitu.protocol.parties.work import WORK
 
@@ -105,6 +106,10 @@ def test_every_explained_survivor_is_still_a_mutant_of_a_row_that_is_there():
     for name, reason in explained().items():
         assert name.rsplit(": ", 1)[0] in there, name
         assert len(reason) > 40
+
+
+def test_every_table_of_the_product_has_mutants():
+    assert {table.name for table, _ in WORLDS.values()} == {table.name for table in TABLES}
 
 
 def test_which_rows_a_world_takes():

@@ -1,8 +1,8 @@
 """Channels in symbols: what EDHOC and the records achieve, without their arithmetic.
 
-This is the one place where the check abstracts from what runs in production. That the handshake and the records do
-achieve it is shown elsewhere: by the models in ProVerif, by the vectors of RFC 9529, by the tests of channel/. What is
-assumed is, and nothing more:
+This is the one place where the check abstracts from what runs in production; edhoc.py has worlds in which the
+handshake is the product's. That handshake and records do achieve it is shown elsewhere: by the models in ProVerif, by
+the vectors of RFC 9529, by the tests of channel/. What is assumed is, and nothing more:
 
 - a credential is accepted only from whoever holds the key in it, which the frame says and nobody can falsify;
 - both ends of a channel have the same transcript, hence the same exporter value, and no other channel has it;
@@ -14,6 +14,7 @@ the product's own terms (channel/trust), which run here as they are.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Any, Final, Self
 
@@ -63,7 +64,37 @@ def content_of(frame: bytes) -> tuple[Any, ...]:
 # Handshake ---------------------------------------------------------------------------------------------------
 
 
-class SymbolicHandshake(Handshake):
+class CheckedHandshake(Handshake, ABC):
+    """One side of a handshake that can be gone on with from the same place more than once.
+
+    Attributes:
+        terms: what is pinned.
+        name: of this end, unlike that of any other.
+        purpose: of the initiator.
+        purposes: that the responder admits; None: this is the initiator.
+
+    """
+
+    terms: Terms
+    name: str
+    purpose: Purpose
+    purposes: Collection[Purpose] | None
+
+    @abstractmethod
+    def fork(self) -> CheckedHandshake:
+        """The same once more, from here."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+
+    @abstractmethod
+    def expects(self, frame: bytes) -> bool:
+        """Whether it is the message that comes next, made for this handshake."""
+
+
+class SymbolicHandshake(CheckedHandshake):
     """One side of a handshake; four frames, as EDHOC has them.
 
     Args:
@@ -87,8 +118,8 @@ class SymbolicHandshake(Handshake):
         self.initiator = purposes is None
         self.opened: ChannelOpened | None = None
         self.error: InsituError = ProtocolError("the handshake has not ended", who="channel")
-        self._purpose = purpose
-        self._purposes = purposes or ()
+        self.purpose = purpose
+        self.purposes = purposes
         self._stage = "ready"
         self._transcript = b""
         self._items: tuple[Ead, ...] = ()
@@ -130,7 +161,7 @@ class SymbolicHandshake(Handshake):
         """See Handshake."""
         if not self.initiator:
             return []
-        self._items = (intended(self.terms, self._purpose),)
+        self._items = (intended(self.terms, self.purpose),)
         return self._sent("offered", "message 1", self.name, int(self.terms.method), self._items)
 
     def answer(self, event: object, at: int) -> list[Effect]:
@@ -176,7 +207,7 @@ class SymbolicHandshake(Handshake):
     def _respond(self, frame: bytes, method: int, items: tuple[Ead, ...]) -> list[Effect]:
         if method != self.terms.method:
             raise ProtocolError("method", who="channel", expected=self.terms.method, got=method)
-        admission(self.terms, self._purposes)(items)
+        admission(self.terms, self.purposes or ())(items)
         self._items = items
         own = self.name, self.terms.own.id_cred, self.terms.key.public
         return self._sent("answered", "message 2", digest(frame), *own)
@@ -289,7 +320,7 @@ class CheckedSession(Session[Any, Any]):
 
     def renew(self) -> None:
         """Have own copies of the parts that change."""
-        if isinstance(self._handshake, SymbolicHandshake):
+        if isinstance(self._handshake, CheckedHandshake):
             self._handshake = self._handshake.fork()
         if isinstance(self._records, SymbolicRecords):
             self._records = self._records.fork()
@@ -297,10 +328,14 @@ class CheckedSession(Session[Any, Any]):
             self._stage = self._stage.fork()
 
     @property
-    def handshake(self) -> SymbolicHandshake:
+    def handshake(self) -> CheckedHandshake:
         """Of this side."""
-        assert isinstance(self._handshake, SymbolicHandshake)  # noqa: S101 - nothing else is put in
+        assert isinstance(self._handshake, CheckedHandshake)  # noqa: S101 - nothing else is put in
         return self._handshake
+
+    def shake(self, handshake: CheckedHandshake) -> None:
+        """Have another one, before it began."""
+        self._handshake = handshake
 
     @property
     def records(self) -> SymbolicRecords | None:

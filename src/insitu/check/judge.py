@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from ..protocol.engine import InsituError
 from ..protocol.messages import ModuleRecord
-from . import calling, delivering, enrolling, keying, listing, lost_card, office_rules, standing, syncing
+from . import calling, delivering, edhoc, enrolling, keying, listing, lost_card, office_rules, standing, syncing
 from . import invariants as personal
 from . import work_invariants as work
 from .calling import Calling
 from .delivering import ByMadeKey, Delivering
+from .edhoc import Shaking
 from .enrolling import MutualEnrolling
 from .invariants import Violation, s13_both_ends_want_the_same
 from .keying import Keying
@@ -72,6 +73,7 @@ RULES: Final[dict[type[Scenario], Rules]] = {
     MutualEnrolling: Rules(
         *(enrolling.SeenEnrolling, enrolling.OF_A_STATE, enrolling.OF_A_MOVE, enrolling.depends), of_the_module=()
     ),
+    Shaking: Rules(personal.Seen, edhoc.OF_A_STATE, personal.OF_A_MOVE, personal.depends),
     Calling: Rules(calling.SeenCalling, calling.OF_A_STATE, (), calling.depends, of_the_module=()),
     Keying: Rules(keying.SeenKeying, keying.OF_A_STATE, (), keying.depends, of_the_module=()),
     ByToken: Rules(personal.Seen, personal.OF_A_STATE, personal.OF_A_MOVE, personal.depends),

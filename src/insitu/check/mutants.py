@@ -18,6 +18,7 @@ from functools import wraps
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, Protocol
 
+from ..protocol.channel.edhoc import INITIATOR, RESPONDER
 from ..protocol.channel.trust.conveyed import MODULE_CONVEYED, UNIT_CONVEYED
 from ..protocol.channel.trust.mutual import MODULE_PROOF, UNIT_PROOF
 from ..protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE
@@ -201,6 +202,7 @@ _DELIVERY: Final = (
 )
 _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a key of either", "failing key memory"))
 _TOKENS: Final = tuple(Themed("tokens", name) for name in ("revoked meanwhile", "failing key memory"))
+_HANDSHAKES: Final = tuple(Themed("handshakes", name) for name in ("what an intruder offers", "failing key memory"))
 _CALLS: Final = (Themed("calls", "crashes"),)
 _STANDING: Final = tuple(Themed("standing", name) for name in ("what people agree to", "withdrawn", "over"))
 _LOGS: Final = tuple(Themed("logs", name, LOGS_STATES) for name in ("crashes", "failing key memory"))
@@ -225,6 +227,8 @@ WORLDS: Final[dict[str, tuple[AnyTable, tuple[World, ...]]]] = {
     "mobile": (MOBILE, _CONVEYED),
     "module-at-work": (WORK, _AT_WORK),
     "central": (CENTRAL, _AT_WORK),
+    "initiator": (INITIATOR, _HANDSHAKES),
+    "responder": (RESPONDER, _HANDSHAKES),
     "keypad": (KEYPAD, (Themed("keypad", "an operator"),)),
     "mobile-calling": (CALLING, _CALLS),
     "mobile-called": (CALLED, _CALLS),

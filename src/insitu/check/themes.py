@@ -20,6 +20,7 @@ from .delivering import (
     s7_no_two_modules_have_a_number_or_a_key_in_common,
     s11_an_identity_is_for_a_key_that_a_module_made,
 )
+from .edhoc import Shaking
 from .enrolling import Enrolling, MutualEnrolling, Stolen
 from .intruder import Power
 from .invariants import s11_only_a_key_that_the_module_made_is_certified
@@ -246,6 +247,16 @@ TOKENS: Final[dict[str, Callable[[], ByToken]]] = {
 }
 """Worlds with a TAN that is a key in a token."""
 
+HANDSHAKES: Final[dict[str, Callable[[], Shaking]]] = {
+    "what an intruder offers": lambda: Shaking(O.CERTIFICATES, made=3),
+    "one signs": lambda: Shaking(O.CERTIFICATES_ONE_WAY),
+    "neither signs": lambda: Shaking(O.PHYSICAL),
+    "two units": lambda: Shaking(O.CERTIFICATES, second=1, made=0),
+    "one after the other": lambda: Shaking(O.CERTIFICATES, module=2, first=2, made=0),
+    "failing key memory": lambda: Shaking(O.PHYSICAL, failures=1, made=0),
+}
+"""Worlds with real handshakes."""
+
 CALLS: Final[dict[str, Callable[[], Calling]]] = {
     "crashes": lambda: Calling(crashes=1, runs=(2, 2, 0)),
     "two lines": lambda: Calling(runs=(1, 1, 1)),
@@ -316,6 +327,7 @@ THEMES: Final[dict[str, Theme]] = {
     "delivery": Theme("manufacturer", DELIVERY, _AT_THE_BENCH),
     "lost-card": Theme("central system", LOST, (_UNNOTICED,)),
     "logs": Theme("card and central system", LOGS, (_UNREAD,)),
+    "handshakes": Theme("module and unit", HANDSHAKES),
     "keypad": Theme("operator at a module", KEYPAD),
     "calls": Theme("mobile and unit", CALLS),
     "tokens": Theme("unit in the field", TOKENS),

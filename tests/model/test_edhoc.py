@@ -1,0 +1,74 @@
+"""The model checker with real handshakes: whom an end met was there, and nobody is talked down."""
+
+from __future__ import annotations
+
+import pytest
+
+from insitu.check.edhoc import EdhocHandshake, Shaking
+from insitu.check.mutants import Fate, Mutant, tried
+from insitu.check.search import Search
+from insitu.check.themes import HANDSHAKES
+from insitu.check.trace import mermaid
+from insitu.protocol.channel.edhoc import INITIATOR, RESPONDER, initiator
+from insitu.protocol.engine import ProtocolError
+from insitu.protocol.messages import TrustOption
+
+
+def test_a_handshake_by_certificates_to_the_end():
+    report = Search(Shaking(TrustOption.CERTIFICATES, made=0)).run()
+    assert report.violation is None, mermaid(report.trace, report.violation)
+    assert report.complete
+    assert report.liveness == report.states - 1
+
+
+def test_together_the_worlds_have_each_way_to_prove_oneself():
+    """All that our options pin."""
+    methods = set()
+    for make in HANDSHAKES.values():
+        world = make()
+        joined = world.joined(world.initial(), 1)
+        assert joined is not None
+        methods |= {world.ends[slot.end].session.handshake.terms.method for slot in joined.slots[:2]}
+    assert methods == {0, 1, 3}
+
+
+def test_it_is_the_products_handshake_gone_on_with_from_the_same_place_twice():
+    world = Shaking(TrustOption.CERTIFICATES)
+    joined = world.joined(world.initial(), 1)
+    assert joined is not None
+    unit = world.ends[joined.slots[1].end].session
+    offer = world.frames[joined.slots[1].inbox[0]]
+    one, other = unit.fork(), unit.fork()
+    assert isinstance(one.handshake, EdhocHandshake)
+    assert one.handshake is not other.handshake
+    assert repr(one.receive(offer, 0)) == repr(other.receive(offer, 0))
+    assert one.identity == other.identity != unit.identity
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "guard", "invariant"),
+    [
+        ("responder", RESPONDER, "suite_is_agreed", "s13_nobody_is_talked_down"),
+        ("responder", RESPONDER, "another_try_is_left", "a_handshake_is_where_it_says"),
+        ("initiator", INITIATOR, "another_suite_is_left", "a_row_finds_what_it_needs"),
+    ],
+)
+def test_what_notices_a_guard_that_is_missing(name, table, guard, invariant):
+    number = next(n for n, row in enumerate(table.rows) if row.when is not None and row.when.__name__ == guard)
+    outcome = tried(Mutant(name, number, "guard dropped"))
+    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, invariant)
+
+
+def test_a_module_that_takes_anything_for_message_4_is_noticed(monkeypatch):
+    unseal = initiator.unseal
+
+    def lenient(*about):
+        try:
+            return unseal(*about)
+        except ProtocolError:
+            return b""
+
+    monkeypatch.setattr(initiator, "unseal", lenient)
+    report = Search(Shaking(TrustOption.CERTIFICATES), live=False).run()
+    assert report.violation is not None
+    assert report.violation.invariant == "s10_whom_an_end_met_was_there"
