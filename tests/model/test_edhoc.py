@@ -10,6 +10,7 @@ from insitu.check.search import Search
 from insitu.check.themes import HANDSHAKES
 from insitu.check.trace import mermaid
 from insitu.protocol.channel.edhoc import INITIATOR, RESPONDER, initiator
+from insitu.protocol.channel.edhoc.proofs import Statement
 from insitu.protocol.engine import ProtocolError
 from insitu.protocol.messages import TrustOption
 
@@ -70,5 +71,13 @@ def test_a_module_that_takes_anything_for_message_4_is_noticed(monkeypatch):
 
     monkeypatch.setattr(initiator, "unseal", lenient)
     report = Search(Shaking(TrustOption.CERTIFICATES), live=False).run()
+    assert report.violation is not None
+    assert report.violation.invariant == "s10_whom_an_end_met_was_there"
+
+
+def test_a_side_that_verifies_no_signature_is_noticed(monkeypatch):
+    """Certificates can be read by anybody."""
+    monkeypatch.setattr(Statement, "verify", lambda *_: None)
+    report = Search(Shaking(TrustOption.CERTIFICATES, made=0), live=False).run()
     assert report.violation is not None
     assert report.violation.invariant == "s10_whom_an_end_met_was_there"

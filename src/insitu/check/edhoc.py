@@ -2,9 +2,10 @@
 
 They are those of personalizing.py with as few sessions as can be, but for the handshakes. Frames are the bytes that
 would be on the wire: the intruder drops, doubles, reorders and reflects them, brings old ones to any session that runs,
-makes error messages and changes what message 1 offers, and shakes hands himself at either end. The stages of a
-handshake can be used once and are never copied: whoever goes on from the same place does all of it once more, with the
-same entropy. The records after it are still symbols, named by the exporter value of their channel.
+makes error messages and changes what message 1 offers, and shakes hands himself at either end, also with certificates
+of the honest that he read, and no key to them. The stages of a handshake can be used once and are never copied: whoever
+goes on from the same place does all of it once more, with the same entropy. The records after it are still symbols,
+named by the exporter value of their channel.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from ..protocol.engine import (
 )
 from ..protocol.messages import Intent, Purpose, TrustOption
 from ..protocol.ports import Ports, perform
+from ..shell.module import Module
 from . import invariants as personal
 from .attacks import WITHSTOOD
 from .channel import CheckedHandshake, CheckedSession, Frame, SymbolicRecords
@@ -50,7 +52,7 @@ from .parties import ModuleParty, UnitParty
 from .personalizing import Personalizing
 from .state import IDLE, Fact, Limits, Local, Move, State
 from .values import canonical, digest
-from .world import BANKS, NOW, SERIAL, Loot, Store
+from .world import BANKS, NOW, SERIAL, Beginning, Loot, Store, card_of, now
 
 BEST: Final = 3
 """The suite that both sides like best."""
@@ -317,6 +319,16 @@ class _Intruder(Intruder):
         return lambda frame: _answer_to(mine, loot, frame)
 
 
+def _copied(start: Beginning, own: Loot) -> Iterator[Loot]:
+    """Certificates of the honest, which anybody can read, and no key to them but his own."""
+    unit, identity = (
+        card_of(start.units[BANKS[0]].vault.fork()),
+        Module(start.module.vault.fork(), now=now).record.identity,
+    )
+    yield Loot("a copy of the unit's certificates", own.vault, own.key, (unit.unit, unit.customer.der))
+    yield Loot(f"a copy of the identity of {SERIAL}", own.vault, own.key, (given(identity),))
+
+
 def _answer_to(mine: Handshake, loot: Loot, frame: Frame) -> Frame | None:
     try:
         return _spoken(mine, loot, mine.receive(bytes(frame), NOW))
@@ -363,6 +375,7 @@ class Shaking(Personalizing):
         intruder = _Intruder(start, option, self.powers)
         begun = given(self._begun(super().initial(), 0, IDLE))[0].slots[0]
         intruder.method = self.ends[begun.end].session.handshake.terms.method
+        intruder.loot += _copied(self.start, intruder.own)
         self.intruder = intruder
         self._made = made
 
