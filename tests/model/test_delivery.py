@@ -26,6 +26,23 @@ def test_two_modules_to_the_end():
     assert report.liveness == report.states - 1
 
 
+def test_modules_without_identity_or_key_and_key_memory_that_fails_to_the_end():
+    world = Delivering({B.TRIES: 2, B.PLAIN: 1, B.FAILURES: 1})
+    report = Search(world).run()
+    assert report.violation is None, mermaid(report.trace, report.violation)
+    assert report.complete
+    vaults = [world.stores[number].vault for number in range(len(world.stores))]
+    delivered = {vault.durable & {IDENTITY, MANUFACTURED} for vault in vaults if vault.record is not None}
+    assert delivered == {frozenset(), frozenset({IDENTITY}), frozenset({IDENTITY, MANUFACTURED})}
+
+
+def test_an_identity_that_nobody_wanted_or_that_is_missing_is_noticed():
+    with instead(MODULE, unguarded(MODULE, "identity_is_wanted")):
+        report = Search(Delivering({B.TRIES: 1, B.PLAIN: 1})).run()
+    assert report.violation is not None
+    assert report.violation.what == "a blank module cannot be delivered any more, with no identity"
+
+
 def test_a_certificate_of_somebody_else_that_passes_is_noticed():
     with instead(MODULE, unguarded(MODULE, "identity_is_ours")):
         report = Search(Delivering({B.TRIES: 1, B.PRESENTED: 1}), live=False).run()

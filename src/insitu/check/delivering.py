@@ -33,7 +33,7 @@ from ..protocol.parties.module_data import MANUFACTURED, IdentityMade
 from ..shell.module import Module
 from . import invariants as personal
 from .intruder import Intruder
-from .memory import CheckedVault, PowerCut, fresh_pair
+from .memory import CheckedVault, Failing, PowerCut, fresh_pair
 from .operating import again
 from .parties import ModuleParty, UnitParty
 from .personalizing import Personalizing
@@ -61,6 +61,10 @@ class Bench(IntEnum):
     """Somebody at the bench has his own key certified as the module's."""
     RESTORED = 4
     """Somebody puts back the manufacturer's books as they were at first."""
+    PLAIN = 5
+    """A module is to have no identity, or no key for its first bank."""
+    FAILURES = 6
+    """Key memory of the module fails as it makes a key."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class Delivering(Scenario):
         self.budget = budget
         self._tried: dict[tuple[tuple[int, ...], _Try], list[tuple[str, tuple[int, ...], tuple[Fact, ...]]]] = {}
         self._again: dict[int, bool] = {}
+        self._ways: dict[tuple[tuple[int, ...], int, str], frozenset[str] | None] = {}
 
     def initial(self) -> State:
         """See Scenario."""
@@ -169,12 +174,15 @@ class Delivering(Scenario):
         module.draw_as(f"device {what.device}, try {what.run}")
         facts: list[Fact] = []
         cut = ""
+        module.failing = Failing(_FAILING.index(what.how)) if what.how in _FAILING else None
         try:
             self._deliver(what, module, office, facts)
         except PowerCut:
             cut = "cut"
         except InsituError:
             pass  # what is durable by then, is
+        finally:
+            module.failing = None
         return cut, tuple(self.store_number(fork.restarted()) for fork in forks), tuple(facts)
 
     def _deliver(self, what: _Try, vault: CheckedVault, office: Maker, facts: list[Fact]) -> None:
@@ -194,27 +202,53 @@ class Delivering(Scenario):
             return office.ticket(what.serial, made.key.public)
 
         module = Module(vault, now=now, steady=lambda: 0)
-        module.initialize(what.serial, office.root, certify, manufactured_key=True, ticket=ticket)
+        if what.how == _BARE:
+            facts.append(("bare", what.device))
+            module.initialize(what.serial, office.root, None)
+            return
+        with_key = what.how != _KEYLESS
+        module.initialize(what.serial, office.root, certify, manufactured_key=with_key, ticket=ticket)
 
     def ends_well(self, state: State, settle: Callable[[State], State | str]) -> str:
         """See Scenario: what is blank can be delivered, and the first module, if it is SN-1, be personalized."""
         for device in (0, 1):
             if self.record(state, device) is None:
-                _, stores, _ = self._outcomes(state.stores, _Try(device, SPARE, "", 99))[0]
-                if self.record(state._replace(stores=stores), device) is None:
-                    return "a blank module cannot be delivered any more"
+                for how, wanted in _WANTED.items():
+                    if self._delivered_as(state, device, how) != wanted:
+                        return f"a blank module cannot be delivered any more{how and f', with {how}'}"
         first = self.record(state, 0)
-        if first is not None:
+        if first is not None and first.identity is not None:
             store = state.stores[0]
             if store not in self._again:
                 self._again[store] = again(self.stores[store], self.start.units[BANKS[0]]) is not None
             return "" if self._again[store] else "a delivered module cannot be personalized"
         return ""
 
+    def _delivered_as(self, state: State, device: int, how: str) -> frozenset[str] | None:
+        """The keys of a blank module once it is delivered; None: it is not."""
+        about = state.stores, device, how
+        if about not in self._ways:
+            _, stores, _ = self._tried_once(state.stores, _Try(device, SPARE, how, 99), {})
+            is_delivered = self.record(state._replace(stores=stores), device) is not None
+            self._ways[about] = self.stores[stores[device]].vault.durable if is_delivered else None
+        return self._ways[about]
+
 
 _OF_ANOTHER_MAKER: Final = "a certificate of another manufacturer's"
 _OF_ANOTHER_KEY: Final = "a certificate for the key of somebody at the bench"
-_WRONGLY: Final = {_OF_ANOTHER_MAKER: Bench.SWAPPED, _OF_ANOTHER_KEY: Bench.PRESENTED}
+_BARE: Final = "no identity"
+_KEYLESS: Final = "no key for its first bank"
+_FAILING: Final = ("key memory that fails at its first key", "key memory that fails at its second key")
+_WANTED: Final = {"": frozenset({IDENTITY, MANUFACTURED}), _BARE: frozenset[str](), _KEYLESS: frozenset({IDENTITY})}
+"""The keys of a module that is delivered so."""
+_WRONGLY: Final = {
+    _OF_ANOTHER_MAKER: Bench.SWAPPED,
+    _OF_ANOTHER_KEY: Bench.PRESENTED,
+    _BARE: Bench.PLAIN,
+    _KEYLESS: Bench.PLAIN,
+    **dict.fromkeys(_FAILING, Bench.FAILURES),
+}
+"""What else happens than that a module is delivered with all that it may have."""
 
 
 # What must hold at the bench ---------------------------------------------------------------------------------------
@@ -247,23 +281,27 @@ def l1_a_module_is_delivered_whole_or_blank(seen: SeenAtBench) -> str:
         if vault.record is None and vault.durable:
             return f"a blank module holds {', '.join(sorted(vault.durable))}"
     for record, vault in seen.modules:
+        if record.identity is None:
+            if vault.durable or not any(fact[0] == "bare" for fact in seen.facts):
+                return f"{record.serial} is delivered without the identity that it ought to have"
+            continue
         identity = verify_issued(
             given(record.identity), seen.scenario.start.root, Role.IDENTITY, now=NOW, subject=record.serial
         )
         if record.condition is not ModuleCondition.DELIVERED or identity.public != given(vault.find(IDENTITY)).public:
             return f"{record.serial} is delivered with an identity that is not its own"
-        if vault.durable != record.lasting | {MANUFACTURED}:
+        if vault.durable not in (_WANTED[""], _WANTED[_KEYLESS]):
             return f"{record.serial} holds {', '.join(sorted(vault.durable))}"
     return ""
 
 
 def s7_no_two_modules_have_a_number_or_a_key_in_common(seen: SeenAtBench) -> str:
-    """S7: neither serial number nor key nor ticket."""
-    modules = seen.modules
+    """S7: neither serial number nor key nor ticket; of a module without identity nobody vouches for its number."""
+    modules = [each for each in seen.modules if each[0].identity is not None]
     if len(modules) < 2:
         return ""
     (one, mine), (other, theirs) = modules
-    keys = [{given(vault.find(label)).public.data for label in (IDENTITY, MANUFACTURED)} for vault in (mine, theirs)]
+    keys = [{given(vault.find(label)).public.data for label in vault.durable} for vault in (mine, theirs)]
     if one.serial == other.serial or keys[0] & keys[1]:
         return f"two modules are {one.serial}" if one.serial == other.serial else "two modules have a key in common"
     return "two modules have one ticket" if given(one.ticket).number == given(other.ticket).number else ""
@@ -274,6 +312,8 @@ def l1_whatever_left_is_in_the_books(seen: SeenAtBench) -> str:
     books = seen.scenario.books(seen.state)
     booked = [(each.subject, each.number) for each in books.identities]
     for record, _ in seen.modules:
+        if record.identity is None:
+            continue
         identity = verify_issued(given(record.identity), seen.scenario.start.root, Role.IDENTITY, now=NOW)
         if (record.serial, identity.serial_number.to_bytes(SERIAL_NUMBER_BYTES, "big")) not in booked:
             return f"the books do not have the identity of {record.serial}"

@@ -181,6 +181,11 @@ class CheckedVault(OwnVault):
         if self.failing is not None and self.failing.fails():
             raise KeyStoreError("key memory is gone", who="keys")
 
+    def generate(self, label: str, kind: KeyKind, salt: bytes) -> KeyHandle:
+        """See KeyStore."""
+        self._check()
+        return super().generate(label, kind, salt)
+
     def use(self, key: SecretHandle, operation: SecretOperation) -> bytes:
         """See KeyStore."""
         self._check()

@@ -198,6 +198,7 @@ _AT_WORK: Final = (
 )
 _DELIVERY: Final = (
     Themed("delivery", "at the bench"),
+    Themed("delivery", "some of them plain"),
     Themed("delivery", "a key made for the first bank, side by side"),
 )
 _ENROLLING: Final = tuple(Themed("enrolling", name) for name in ("crashes", "a key of either", "failing key memory"))

@@ -413,8 +413,8 @@ def l1_the_books_have_everything_once(seen: SeenAtDesks) -> str:
     return "" if once and ours.issuperset(revoked) else "the books have something twice, or what is not theirs"
 
 
-def s5_no_older_list_takes_the_place_of_a_newer(before: SeenAtDesks, move: object, after: SeenAtDesks) -> str:
-    """S5: of the manufacturer's lists that a card was given, and of those that it makes."""
+def s5_a_card_keeps_the_newest_list_that_it_was_given(before: SeenAtDesks, move: object, after: SeenAtDesks) -> str:
+    """S5: of those of the manufacturer, in whichever order they come, and whatever is cut short."""
     was, now = before.record, after.record
     if was is None or now is None or now.root is None:
         return ""
@@ -440,7 +440,7 @@ OF_A_STATE: Final = (
     s5_a_list_has_all_that_is_revoked_and_none_is_older,
     l1_the_books_have_everything_once,
 )
-OF_A_MOVE: Final = (s5_no_older_list_takes_the_place_of_a_newer, what_is_in_the_log_stays)
+OF_A_MOVE: Final = (s5_a_card_keeps_the_newest_list_that_it_was_given, what_is_in_the_log_stays)
 
 
 def depends(state: State) -> Hashable:

@@ -194,6 +194,7 @@ _HELD: Final = (
 
 DELIVERY: Final[dict[str, Callable[[], Scenario]]] = {
     "at the bench": lambda: Delivering({Bench.CRASHES: 2, Bench.TRIES: 4, Bench.SWAPPED: 1}),
+    "some of them plain": lambda: Delivering({Bench.CRASHES: 1, Bench.TRIES: 3, Bench.PLAIN: 1, Bench.FAILURES: 1}),
     "a key made for the first bank, side by side": lambda: ByMadeKey(
         O.CERTIFICATES, limits=Limits(module=1, first=1, second=1)
     ),
