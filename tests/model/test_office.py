@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from guards import unguarded
 
 from insitu.check.mutants import Mutant, Themed, instead, tried
-from insitu.check.office import MAKER, Asking, Office, record_of
+from insitu.check.office import MAKER, Asking, Business, Office, record_of
 from insitu.check.office_lists import Books, Certifying, Revoking, Ticketing
 from insitu.check.office_people import Furnishing, People, Token
 from insitu.check.search import Search
@@ -54,7 +56,7 @@ def test_people_are_locked_and_unlocked_and_change():
         (MANUFACTURER, "serial_is_unused", Books(), "l1_the_books_have_everything_once"),
     ],
 )
-def test_a_guard_that_is_missing_is_noticed(table: Table, guard: str, business, invariant: str):
+def test_a_guard_that_is_missing_is_noticed(table: Table[Any, Any], guard: str, business: Business, invariant: str):
     budget = {A.PROPOSED: 1, A.WRONG: 1, A.DONE: 2}
     Office(business, budget).initial()
     with instead(table, unguarded(table, guard)):
