@@ -27,6 +27,7 @@ from .card_people import change_pin, people
 from .common import (
     DIRECTORY,
     PATH,
+    WAIT,
     Group,
     Teller,
     about,
@@ -247,7 +248,7 @@ def withdraw(store: Place, passphrase_file: Path | None, passphrase_hook: str | 
 @click.option("--link", required=True, help="tcp:HOST:PORT where insitu central enroll-card waits.")
 @click.option("--central", required=True, help="SHA-256 of the central system's key, learned over another path.")
 @click.option("--request", type=PATH, required=True, help="Where to write the central system's request (PEM).")
-@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach it.")
+@click.option("--wait", type=WAIT, default=0.0, help="Seconds to go on trying to reach it.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def enroll(
     store: Place,
@@ -287,7 +288,7 @@ def enroll(
 @store_options()
 @click.option("--link", required=True, help="tcp:HOST:PORT where insitu central serve --card-listen waits.")
 @click.option("--central", help="SHA-256 of the central system's key; without it, the one that this card certified.")
-@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach it.")
+@click.option("--wait", type=WAIT, default=0.0, help="Seconds to go on trying to reach it.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def sync(
     store: Place,

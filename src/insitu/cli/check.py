@@ -71,6 +71,10 @@ def check(
     Exit code 1: an invariant does not hold, a known attack was not found, or a planted fault is not noticed and nobody
     has explained why it is harmless.
     """
+    if mutants and (option or variant or large or trace is not None or depth is not None):
+        raise UsageError("mutants have worlds of their own", who="check", expected="no more than --table and --json")
+    if table and not mutants:
+        raise UsageError("no mutants", who="check", expected="--mutants", got="--table")
     if mutants:
         _plant(list(table or TABLES), as_json=as_json)
         return
@@ -84,6 +88,9 @@ def check(
             if trace is not None:
                 trace.write_text(finding.diagram, encoding="utf-8")
             raise InvariantBroken("the check found a fault", who="check", got=finding.line())
+    if not findings:
+        got = f"--option {', '.join(option)} --variant {', '.join(variant)}"
+        raise UsageError("nobody has such worlds", who="check", expected="an option that these units have", got=got)
     if not as_json:
         say(summary(findings))
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
@@ -45,6 +46,21 @@ _LINK_ERRORS: Final = f"{__name__.rsplit('.', 2)[0]}.transports.errors"
 
 PATH: Final = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY: Final = click.Path(path_type=Path, file_okay=False)
+
+
+class Number(click.FloatRange):
+    """A number within a range; what is none (`nan`) is within no range, and `inf` is no time that anybody has."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """See click.ParamType."""
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+WAIT: Final = Number(0, 3600)
+"""Seconds to go on trying for somebody at the other end."""
 
 
 # Errors and signals ------------------------------------------------------------------------------------------

@@ -32,6 +32,8 @@ from .common import (
     FILE_ONLY,
     OPTIONS,
     PATH,
+    WAIT,
+    Number,
     emit,
     open_book,
     open_store,
@@ -91,11 +93,11 @@ COURSES: Final = {
 @click.option("--book-passphrase-file", type=PATH, help="File of mode 0600 or 0400 that unseals the book.")
 @click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
 @click.option("--mobile", help="The module's local link for mobiles (--trust conveyed), which is served from here.")
-@click.option("--seconds", type=click.FloatRange(0.1), help="How long; 60 without --runs.")
+@click.option("--seconds", type=Number(0.1), help="How long; 60 without --runs.")
 @click.option("--runs", type=click.IntRange(1), help="How many sessions.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same gives the same changes to messages.")
-@click.option("--patience", type=click.FloatRange(1), default=40.0, show_default=True, help="Seconds for one session.")
-@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
+@click.option("--patience", type=Number(1), default=40.0, show_default=True, help="Seconds for one session.")
+@click.option("--wait", type=WAIT, default=0.0, help="Seconds to go on trying for the module.")
 @click.option(
     "--out",
     type=DIRECTORY,

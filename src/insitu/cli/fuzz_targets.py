@@ -14,7 +14,7 @@ from ..fuzz import fuzz as run_fuzz
 from ..fuzz import replay as run_replay
 from ..fuzz.totals import add_report, told_time, totals
 from ..protocol.engine import UsageError
-from .common import DIRECTORY, PATH, say
+from .common import DIRECTORY, PATH, Number, say
 from .fuzz_device import module_under_test, read_input
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,7 +44,7 @@ def list_targets(*, as_json: bool) -> None:
 def _options(command: F) -> F:
     """What a run over any number of targets takes."""
     options = (
-        click.option("--seconds", type=click.FloatRange(0.1), help="How long for a target; 10 without --runs."),
+        click.option("--seconds", type=Number(0.1), help="How long for a target; 10 without --runs."),
         click.option("--runs", type=click.IntRange(1), help="How many inputs for a target."),
         click.option("--seed", type=int, default=0, show_default=True, help="The same gives the same (built-in)."),
         click.option(
@@ -84,7 +84,7 @@ def _command(target: Target) -> click.Command:
 
 @click.command("all")
 @_options
-@click.option("--total", type=click.FloatRange(1), help="How long for all of them together, instead of --seconds.")
+@click.option("--total", type=Number(1), help="How long for all of them together, instead of --seconds.")
 def every(total: float | None, as_json: bool, **about: Any) -> None:  # noqa: ANN401 - _options
     """Give inputs to one target after the other."""
     if total is not None:

@@ -24,6 +24,7 @@ from ..shell.serving import while_serving
 from ..transports.links import Address
 from .common import (
     PATH,
+    WAIT,
     Group,
     Teller,
     check_place,
@@ -84,9 +85,7 @@ def init(
     "--operator", help="tcp:127.0.0.1:PORT of a simulated network, to call by telephone instead (--sim-file)."
 )
 @click.option("--sim-file", type=PATH, help="What that knows us by: a file of mode 0600 or 0400.")
-@click.option(
-    "--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying to reach the module."
-)
+@click.option("--wait", type=WAIT, default=0.0, help="Seconds to go on trying to reach the module.")
 @click.option("--json", "as_json", is_flag=True, help="Notes as JSON, one object a line.")
 def convey_number(
     serial: str,

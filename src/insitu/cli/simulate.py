@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from itertools import count, islice
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..protocol.engine import UsageError
 from ..simulate.plan import LEVELS, Plan, Trouble
-from .common import say
+from .common import Number, say
 
 if TYPE_CHECKING:
     from ..simulate.many import Total
     from ..simulate.run import Verdict
+
+HOURS: Final = Number(0, 10_000, min_open=True)
+"""Of simulated time, up to more than a year: a world remembers what happened in it."""
 
 
 @click.command()
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     help="How many worlds, of as many seeds; one, unless something else ends it.",
 )
 @click.option("--modules", type=click.IntRange(1), default=25, show_default=True, help="In each world.")
-@click.option("--hours", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="With troubles.")
+@click.option("--hours", type=HOURS, default=1.0, show_default=True, help="With troubles.")
 @click.option(
     "--faults",
     type=click.Choice(LEVELS),
@@ -64,16 +68,21 @@ def simulate(
     Exit code 0: nothing forbidden happened, and all finished. Exit code 1: something did, a fault of this program; the
     command that shows it again is printed.
     """
-    from ..simulate.many import Total, run_worlds
-    from ..simulate.run import run_world
+    from ..simulate.many import Total, run_worlds, timed
     from ..simulate.shrink import shrink as shrunk
 
+    if trace and (seeds, lives, seconds, jobs, as_json) != (None, None, None, 1, False):
+        raise UsageError(
+            "--trace shows one world",
+            who="simulate",
+            expected="no --seeds, --lives, --seconds, --jobs or --json with it",
+        )
     left = frozenset(each for each in Trouble if each.value in without)
     first = 1 if seeds is None and lives is None and seconds is None else seeds
     plans = (Plan.drawn(each, modules=modules, hours=hours, faults=faults, without=left) for each in count(seed))
     total = Total()
     if trace:
-        total.add(run_world(next(plans), say), 0.0)
+        total.add(*timed(next(plans), say))
     else:
         wanted = run_worlds(islice(plans, first), total, jobs=jobs, lives=lives or inf, seconds=seconds or inf)
         for verdict, cpu in wanted:

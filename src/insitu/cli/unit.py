@@ -29,6 +29,7 @@ from .common import (
     FILE_ONLY,
     OPTIONS,
     PATH,
+    WAIT,
     Group,
     Teller,
     about,
@@ -79,7 +80,7 @@ def unit() -> None:
 @call_options()
 @click.option("--no-identity", is_flag=True, help="The module has no identity to prove (--trust secret).")
 @click.option("--out", type=PATH, help="Where to write the module's certificate (PEM).")
-@click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, help="Seconds to go on trying for the module.")
+@click.option("--wait", type=WAIT, default=0.0, help="Seconds to go on trying for the module.")
 @click.option("--read-back/--no-read-back", default=None, help="Meet the module once more at the end, and compare.")
 @click.option(
     "--yes",

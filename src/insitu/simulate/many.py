@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from math import inf
@@ -47,10 +47,10 @@ class Total:
             self.violated.append(verdict)
 
 
-def timed(plan: Plan) -> tuple[Verdict, float]:
-    """A world's verdict, and the processor seconds that it took."""
+def timed(plan: Plan, also: Callable[[str], None] | None = None) -> tuple[Verdict, float]:
+    """A world's verdict, and the processor seconds that it took; `also` gets each line of the trace."""
     began = time.process_time()
-    verdict = run_world(plan)
+    verdict = run_world(plan, also)
     return verdict, time.process_time() - began
 
 
