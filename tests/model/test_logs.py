@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from insitu.check.mutants import instead
 from insitu.check.search import Search
 from insitu.check.syncing import Brought, Syncing
@@ -20,6 +22,7 @@ OLDER = {B.CERTIFIED: 1, B.RESTORED: 1}
 """The copy is of the beginning."""
 
 
+@pytest.mark.long
 def test_a_card_that_certifies_and_comes_once_to_the_end():
     report = Search(Syncing({B.CERTIFIED: 1, B.CRASHES: 1}, runs=(1, 1, 0))).run()
     assert report.violation is None, mermaid(report.trace, report.violation)
@@ -45,6 +48,7 @@ def test_a_reader_that_doubts_a_sound_card_is_noticed(monkeypatch):
     assert report.violation.invariant == "l12_a_card_is_in_doubt_for_a_reason"
 
 
+@pytest.mark.long
 def test_a_reader_that_takes_a_shorter_log_is_noticed():
     rows = tuple(row for row in CENTRAL_SYNCING.rows if row.when is None or row.when.__name__ != "its_log_got_shorter")
     with instead(CENTRAL_SYNCING, rows):

@@ -22,9 +22,9 @@ WEAKNESSES = [
 
 @pytest.mark.parametrize(("theme", "name"), WORLDS)
 def test_nothing_is_wrong_in_the_beginning(theme: str, name: str):
-    report = Search(THEMES[theme].worlds[name](), most=150).run()
+    report = Search(THEMES[theme].worlds[name](), most=60).run()
     assert report.violation is None, mermaid(report.trace, report.violation)
-    assert report.complete or report.states >= 150
+    assert report.complete or report.states >= 60
     assert report.liveness == report.states - 1
 
 
