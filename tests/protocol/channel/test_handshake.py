@@ -373,7 +373,9 @@ def test_a_farewell_can_be_said_at_any_time_and_once(both, who, frames):
     assert (end.opened is not None) is stands
 
 
-def test_before_the_end_there_is_no_session(both):
+def test_before_the_end_there_is_no_session(both, monkeypatch):
+    """And nobody is asked for a proof in a channel that is not open."""
+    monkeypatch.setattr(type(both[0].handshake._terms), "stage", lambda terms, opened: pytest.fail("asked too early"))
     with pytest.raises(ProtocolError, match="has not ended"):
         _ = both[0].handshake.established
     assert both[0].handshake.stage() is None

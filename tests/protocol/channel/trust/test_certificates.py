@@ -8,8 +8,9 @@ from world import DAY, NOW, SERIAL, YEAR, World
 from insitu.protocol.channel.edhoc import X5T, Kid, X5Chain
 from insitu.protocol.channel.trust import ModuleByIdentity, UnitByCertificate
 from insitu.protocol.engine import KeyKind, ProtocolError, UsageError
-from insitu.protocol.keys.certificates import CertificateRefused, Role, trusted_root
+from insitu.protocol.keys.certificates import CertificateRefused, Role, trusted_root, verify_issued
 from insitu.protocol.keys.port import KeyMismatch
+from insitu.protocol.keys.revocation import read_crl
 from insitu.protocol.messages import CardRole, TrustOption
 
 
@@ -48,6 +49,23 @@ def test_a_session_never_brings_its_own_anchor(module, world: World):
     for chain in (own, (*own, other.root), (world.card.unit, other.customer), (other.card.unit, world.customer)):
         with pytest.raises(ProtocolError):
             module.judge(X5Chain(chain), NOW)
+
+
+def test_a_unit_whose_customer_is_revoked_is_none(module, world: World):
+    """S5: by the manufacturer's list that the module was given."""
+    chain = X5Chain((world.card.unit, world.customer))
+    innocent = replace(module, crl=read_crl(world.revocations(1, 1 << 126), module.root))
+    assert innocent.judge(chain, NOW) == module.judge(chain, NOW)
+    told = replace(module, crl=read_crl(world.revocations(2, world.card.customer.serial_number), module.root))
+    with pytest.raises(ProtocolError, match="revoked"):
+        told.judge(chain, NOW)
+
+
+def test_the_list_that_a_module_keeps_is_what_it_judges_by(module, world: World):
+    assert module.crl is None
+    held = world.revocations(1)
+    record = replace(world.module.record, crl=held)
+    assert ModuleByIdentity.of(record, world.vault(SERIAL).find("identity")).crl == read_crl(held, module.root)
 
 
 def test_only_a_unit_is_a_unit(module, world: World):
@@ -145,6 +163,17 @@ def test_only_an_identity_by_our_manufacturer_counts(unit, world: World):
             pytest.fail(f"{what}: {unit.judge(X5Chain((der,)), NOW)}")
     with pytest.raises(ProtocolError, match="x5chain of 1"):
         unit.judge(X5Chain((world.module.record.identity, world.root)), NOW)
+
+
+def test_a_revoked_identity_is_refused(unit, world: World):
+    """S5: by the manufacturer's list that the unit was given."""
+    identity = world.module.record.identity
+    number = verify_issued(identity, unit.root, Role.IDENTITY, now=NOW).serial_number
+    claim = X5Chain((identity,))
+    innocent = replace(unit, crl=read_crl(world.revocations(1, 1 << 126), unit.root))
+    assert innocent.judge(claim, NOW) == unit.judge(claim, NOW)
+    with pytest.raises(ProtocolError, match="revoked"):
+        replace(unit, crl=read_crl(world.revocations(2, number), unit.root)).judge(claim, NOW)
 
 
 def test_an_expired_identity_is_refused(unit, world: World):
