@@ -251,7 +251,7 @@ def test_what_is_no_sign1(data, reason):
 
 
 def test_critical_headers_that_are_understood():
-    protected = encode({1: -7, 2: [1, 3], 3: 0})
+    protected = encode({1: -7, 2: [1, 2, 3, 4, 5], 3: 0, 4: b"key", 5: bytes(13)})
     key = SIGNERS[ES256]
     data = sign1(protected, {}, b"x", key.sign(cose.sig_structure(protected, b"", b"x")))
     assert Sign1.decode(data).verify(key.public) == b"x"

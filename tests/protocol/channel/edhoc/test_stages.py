@@ -143,6 +143,15 @@ def test_frozen(held):
         held.something_else = 1
 
 
+@pytest.mark.parametrize("held", everything(), ids=lambda held: type(held).__name__)
+def test_a_stage_is_itself_only(held):
+    """Not what it holds: nobody compares secrets by comparing stages."""
+    if isinstance(held, Stage):
+        twin = type(held)(**{name: getattr(held, name) for name in inspect.signature(type(held)).parameters})
+        assert twin != held
+        assert len({twin, held}) == 2
+
+
 def test_states_without_an_end_accept_every_way_to_stop():
     for table, states in ((INITIATOR, InitiatorState), (RESPONDER, ResponderState)):
         for state in states:
