@@ -221,13 +221,16 @@ def test_the_holder_of_another_key_is_refused(method, side):
 
 
 @pytest.mark.parametrize("kind", ["x5chain", "x5t", "kccs"])
-def test_a_look_up_that_finds_another_credential_is_refused(kind):
-    setting = Setting(Method.SIGNATURES, 3, "kid", kind)
-    other = Setting(Method.SIGNATURES, 3, "kid", kind, seed="other")
+@pytest.mark.parametrize("side", ["initiator", "responder"])
+def test_a_look_up_that_finds_another_credential_is_refused(side, kind):
+    setting = Setting(Method.SIGNATURES, 3, kind, kind)
+    other = Setting(Method.SIGNATURES, 3, kind, kind, seed="other")
     initiator, responder = setting.initiator(), setting.responder()
-    initiator.find = lambda _: CredentialFound(other.responder_credential)
+    liar, judge = (initiator, responder) if side == "initiator" else (responder, initiator)
+    found = other.initiator_credential if liar is initiator else other.responder_credential
+    judge.find = lambda _: CredentialFound(found)
     run(initiator, responder)
-    assert "expected the one that ID_CRED identifies" in str(initiator.error)
+    assert "expected the one that ID_CRED identifies" in str(judge.error)
 
 
 @pytest.mark.parametrize("side", ["initiator", "responder"])

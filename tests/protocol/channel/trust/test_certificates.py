@@ -6,7 +6,7 @@ import pytest
 from world import DAY, NOW, SERIAL, YEAR, World
 
 from insitu.protocol.channel.edhoc import X5T, Kid, X5Chain
-from insitu.protocol.channel.trust import ModuleByIdentity, UnitByCertificate
+from insitu.protocol.channel.trust import ModuleByIdentity, UnitByCertificate, certificates
 from insitu.protocol.engine import KeyKind, ProtocolError, UsageError
 from insitu.protocol.keys.certificates import CertificateRefused, Role, trusted_root, verify_issued
 from insitu.protocol.keys.port import KeyMismatch
@@ -197,6 +197,14 @@ def test_a_unit_with_a_clock_notices_at_once_that_its_own_certificates_do_not_ho
     assert UnitByCertificate.of(*about, now=NOW) == UnitByCertificate.of(*about)
     with pytest.raises(CertificateRefused, match="not valid at that time"):
         UnitByCertificate.of(*about, now=NOW + years * YEAR)
+
+
+def test_a_unit_with_a_clock_looks_at_each_of_its_certificates(world: World, monkeypatch):
+    looked_at: list[tuple[bytes, int]] = []
+    monkeypatch.setattr(certificates, "check_time", lambda each, now: looked_at.append((each.der, now)))
+    card = world.card
+    UnitByCertificate.of(card.root, card.customer, card.unit, card.authentication, SERIAL, now=NOW)
+    assert looked_at == [(card.customer.der, NOW), (card.unit, NOW)]
 
 
 def test_the_roots_are_those_of_delivery_and_installation(module, unit, world: World):

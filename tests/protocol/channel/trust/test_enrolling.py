@@ -6,11 +6,12 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from world import DAY, NOW, World
+from world import DAY, NOW, YEAR, World
 
 from insitu.protocol.channel.edhoc import Kccs, Kid, X5Chain, write_ccs
 from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.channel.trust import CardEnrolling, CentralEnrolling, CentralSyncing
+from insitu.protocol.channel.trust import enrolling as enrolling_module
 from insitu.protocol.channel.trust.operating import SKEW_SECONDS
 from insitu.protocol.engine import KeyHandle, KeyKind, ProtocolError
 from insitu.protocol.keys.certificates import CertificateRefused, Role, fingerprint_text, key_digest, trusted_root
@@ -44,6 +45,16 @@ def syncing(world: World, host: KeyHandle) -> CentralSyncing:
 @pytest.fixture
 def claim(world: World) -> X5Chain:
     return X5Chain((world.card.unit, world.customer))
+
+
+def test_a_card_looks_at_each_of_its_certificates(world: World, host: KeyHandle, monkeypatch):
+    looked_at: list[bytes] = []
+    monkeypatch.setattr(enrolling_module, "check_time", lambda each, now: looked_at.append(each.der))
+    about = world.card.customer, world.card.unit, world.card.authentication, key_digest(host.public)
+    CardEnrolling.of(*about, now=NOW)
+    assert looked_at == [world.card.customer.der]
+    with pytest.raises(CertificateRefused, match="not valid at that time"):
+        CardEnrolling.of(*about, now=NOW - 10 * YEAR)
 
 
 def test_all_sign_and_nothing_follows_in_the_channel(world: World, host, card, enrolling, syncing, claim):

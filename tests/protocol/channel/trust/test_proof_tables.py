@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from world import SERIAL, World
+from world import NOW, SERIAL, World
 
 from insitu.protocol.channel import proofs
+from insitu.protocol.channel.edhoc import Kccs, write_ccs
 from insitu.protocol.channel.opened import ChannelOpened, Peer
 from insitu.protocol.channel.proofs import Side
 from insitu.protocol.channel.trust.attempts import (
@@ -35,6 +36,7 @@ from insitu.protocol.channel.trust.conveyed import (
 )
 from insitu.protocol.channel.trust.mutual import mutual_stage
 from insitu.protocol.channel.trust.pake import MODULE_PAKE, UNIT_PAKE, ModulePakeState, PakeData, UnitPakeState
+from insitu.protocol.channel.trust.shipped_key import ByShippedKey
 from insitu.protocol.channel.trust.stage import ProofStage
 from insitu.protocol.channel.trust.token import token_stage
 from insitu.protocol.engine import (
@@ -44,6 +46,7 @@ from insitu.protocol.engine import (
     KeyKind,
     KeyOperationFailed,
     LookUp,
+    ProtocolError,
     Prove,
     Refused,
     SecretAlgorithm,
@@ -52,6 +55,7 @@ from insitu.protocol.engine import (
     SecretUsed,
     Send,
     Show,
+    StartPake,
     StartTimer,
     StopTimer,
     UseSecret,
@@ -199,6 +203,25 @@ def test_an_exchange_that_is_barred_ends(table: Any, state: Any):
     assert (step.state, list(step.effects)) == (state.REFUSED, [Close(Fault.UNAVAILABLE, "too many")])
     with pytest.raises(Refused):
         table.step(state.REFUSED, step.data, AttemptAdmitted())
+
+
+def test_a_secret_that_is_found_only_now_is_the_one_of_the_exchange(opened: ChannelOpened):
+    """A TAN, which the unit's book has only for the attempt that it counts."""
+    early, late = (replace(KEY, label=label) for label in ("early", "late"))
+    data = PakeData(Side.UNIT, TrustOption.TAN, SERIAL, opened=opened, password=early)
+    for admitted, begun_with in ((AttemptAdmitted(), early), (AttemptAdmitted(late), late)):
+        step = UNIT_PAKE.step(UnitPakeState.COUNTING, data, admitted)
+        assert [each.password for each in step.effects if isinstance(each, StartPake)] == [begun_with]
+
+
+def test_whom_a_key_was_shipped_to_the_other_side_says_and_only_a_unit_knows_a_serial_number(world: World):
+    key = world.vault("x").generate("k", KeyKind.P256, b"")
+    own, other = (Kccs(write_ccs(key.public, subject=name)) for name in (SERIAL, "SN-2"))
+    module, unit = ByShippedKey.module(SERIAL, key, KEY), ByShippedKey.unit("unit 1", key, KEY, SERIAL)
+    assert [terms.judge(own, NOW)[1].name for terms in (module, unit)] == [SERIAL, SERIAL]
+    assert module.judge(other, NOW)[1].name == "SN-2"
+    with pytest.raises(ProtocolError, match="serial number"):
+        unit.judge(other, NOW)
 
 
 # A number on two ways, in whichever order it comes
