@@ -70,6 +70,11 @@ Outcome: TypeAlias = list[Effect | Transmit]
 class Timed(Protocol):
     """Data of a party whose table wants to know how late it is."""
 
+    @property
+    def at(self) -> int:
+        """The time of the last event, unix seconds."""
+        ...
+
     def at_time(self, at: int) -> Self:
         """The same, at `at` (unix seconds)."""
         ...
@@ -307,8 +312,8 @@ class Session(Generic[S, D]):
         """One step of the stage of proof or of the party; if a message cannot be sealed, nothing has changed."""
         if self._stage is not None:
             return self._prove(self._stage, event, at)
-        if self._timed:
-            self.data = cast("D", cast("Timed", self.data).at_time(at))
+        if self._timed and (timed := cast("Timed", self.data)).at != at:
+            self.data = cast("D", timed.at_time(at))
         step = self._table.step(self.state, self.data, event)
         out, close = self._sealed(step.effects)
         self._before = self.state, self.data

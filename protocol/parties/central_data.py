@@ -173,8 +173,8 @@ class CentralData:
     unlogged: bool = False
 
     def at_time(self, at: int) -> CentralData:
-        """The same, perhaps later."""
-        return self if at == self.at else replace(self, at=at)
+        """The same, later."""
+        return replace(self, at=at)
 
     @property
     def held(self) -> ModuleEntry:

@@ -258,8 +258,8 @@ class WorkData:
     using: int | None = None
 
     def at_time(self, at: int) -> WorkData:
-        """The same, perhaps later."""
-        return self if at == self.at else replace(self, at=at)
+        """The same, later."""
+        return replace(self, at=at)
 
     @property
     def at_rest(self) -> WorkData:

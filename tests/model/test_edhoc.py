@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from insitu.check.edhoc import EdhocHandshake, Shaking
-from insitu.check.mutants import Fate, Mutant, tried
 from insitu.check.search import Search
 from insitu.check.themes import HANDSHAKES
 from insitu.check.trace import mermaid
-from insitu.protocol.channel.edhoc import INITIATOR, RESPONDER, initiator
+from insitu.protocol.channel.edhoc import initiator
 from insitu.protocol.channel.edhoc.proofs import Statement
 from insitu.protocol.engine import ProtocolError
 from insitu.protocol.messages import TrustOption
@@ -44,20 +41,6 @@ def test_it_is_the_products_handshake_gone_on_with_from_the_same_place_twice():
     assert one.handshake is not other.handshake
     assert repr(one.receive(offer, 0)) == repr(other.receive(offer, 0))
     assert one.identity == other.identity != unit.identity
-
-
-@pytest.mark.parametrize(
-    ("name", "table", "guard", "invariant"),
-    [
-        ("responder", RESPONDER, "suite_is_agreed", "s13_nobody_is_talked_down"),
-        ("responder", RESPONDER, "another_try_is_left", "a_handshake_is_where_it_says"),
-        ("initiator", INITIATOR, "another_suite_is_left", "a_row_finds_what_it_needs"),
-    ],
-)
-def test_what_notices_a_guard_that_is_missing(name, table, guard, invariant):
-    number = next(n for n, row in enumerate(table.rows) if row.when is not None and row.when.__name__ == guard)
-    outcome = tried(Mutant(name, number, "guard dropped"))
-    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, invariant)
 
 
 def test_a_module_that_takes_anything_for_message_4_is_noticed(monkeypatch):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from insitu.check.enrolling import Enrolling, MutualEnrolling, Stolen
-from insitu.check.mutants import Fate, Mutant, instead, tried
+from insitu.check.mutants import Mutant, instead
 from insitu.check.search import Search
 from insitu.check.themes import ENROLLING
 from insitu.check.trace import mermaid
@@ -15,7 +13,6 @@ from insitu.protocol.channel.trust import CentralEnrolling
 from insitu.protocol.engine import given
 from insitu.protocol.parties.card import CARD, two_people_approved_exactly_this
 from insitu.protocol.parties.card_data import CardData, CertificateWanted
-from insitu.protocol.parties.card_enrolling import CARD_ENROLLING
 from insitu.protocol.parties.central_enrolling import CENTRAL_ENROLLING
 
 E = Enrolling
@@ -36,19 +33,6 @@ def test_together_the_worlds_have_all_that_may_happen():
     assert {each for world in worlds for each in world.budget} == set(Enrolling)
     assert {each for world in worlds for each in world.stolen} == set(Stolen)
     assert all(place.runs for place in worlds[1].places)
-
-
-@pytest.mark.parametrize(
-    ("name", "table", "guard", "invariant"),
-    [
-        ("card-enrolling", CARD_ENROLLING, "request_is_for_its_key", "l14_people_are_asked_for_the_key_that_was_meant"),
-        ("central-enrolling", CENTRAL_ENROLLING, "card_means_us", "l14_the_card_said_so_in_that_channel"),
-    ],
-)
-def test_what_notices_a_guard_that_is_missing(name, table, guard, invariant):
-    number = next(n for n, row in enumerate(table.rows) if row.when is not None and row.when.__name__ == guard)
-    outcome = tried(Mutant(name, number, "guard dropped"))
-    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, invariant)
 
 
 def test_an_answer_that_leaves_before_the_key_is_entered_is_noticed():

@@ -29,6 +29,7 @@ def row_of(table: str, guard: str) -> int:
         ("module", "chain_is_complete", "guard dropped", Fate.CAUGHT),
         ("unit", "a_known_module_proves_possession", "guard dropped", Fate.CAUGHT),
         ("proof-unit", "the_mac_is_right", "guard dropped", Fate.CAUGHT),
+        ("token-unit", "the_mac_is_right", "guard dropped", Fate.CAUGHT),
         ("unit", "it_wants_personalization", "to AWAITING_CONFIRMATION", Fate.REFUSED),
         ("unit", "people_are_to_approve_it", "guard dropped", Fate.STUCK),
         ("central", "a_reset_is_due", "guard dropped", Fate.CAUGHT),
@@ -46,6 +47,21 @@ def test_what_notices_a_fault(table, guard, what, fate):
     outcome = tried(Mutant(table, row_of(table, guard), what))
     assert (outcome.fate, bool(outcome.by)) == (fate, True)
     assert WORLDS[table][0].rows is before
+
+
+@pytest.mark.parametrize(
+    ("table", "guard", "invariant"),
+    [
+        ("responder", "suite_is_agreed", "s13_nobody_is_talked_down"),
+        ("responder", "another_try_is_left", "a_handshake_is_where_it_says"),
+        ("initiator", "another_suite_is_left", "a_row_finds_what_it_needs"),
+        ("card-enrolling", "request_is_for_its_key", "l14_people_are_asked_for_the_key_that_was_meant"),
+        ("central-enrolling", "card_means_us", "l14_the_card_said_so_in_that_channel"),
+    ],
+)
+def test_by_what_a_guard_that_is_missing_is_noticed(table, guard, invariant):
+    outcome = tried(Mutant(table, row_of(table, guard), "guard dropped"))
+    assert (outcome.fate, outcome.by) == (Fate.CAUGHT, invariant)
 
 
 @pytest.mark.parametrize("world", dict.fromkeys(world for _, worlds in WORLDS.values() for world in worlds), ids=str)

@@ -6,7 +6,7 @@ part of its store here, and gone when it crashes; what a central system keeps is
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -92,7 +92,7 @@ class _Module(Module):
         return work
 
 
-class _ByProgram(ABC):
+class _ByProgram(Party):
     """A party that is met by a program of its own."""
 
     @abstractmethod
@@ -116,9 +116,6 @@ class WorkParty(_ByProgram):
         """Of the module with this store."""
         memory = store.memory if isinstance(store.memory, Memory) else Memory()
         return _Module(store.vault, entropy=Repeated("at work"), now=now, steady=lambda: 0).works(memory, show)
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
 
     def leave(self, store: Store, session: CheckedSession) -> Store:
         """See Party: the program remembers."""
@@ -186,9 +183,6 @@ class CentralParty(_ByProgram):
         """Of the central system with this store."""
         about: dict[str, Any] = {"decide": decide, "entropy": Repeated("central"), "now": now, "blocking": False}
         return _Central(store.vault, given(store.registry), certificate=self.start.central[self.bank], **about)
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
 
     def leave(self, store: Store, session: CheckedSession) -> Store:
         """See Party."""

@@ -31,7 +31,9 @@ from ..protocol.progress import SessionEnded
 from .channel import CheckedSession, SymbolicHandshake
 from .intruder import Intruder, Sayings
 from .memory import CheckedVault, fresh_pair
+from .parties import Party
 from .scenario import Scenario
+from .seen import SeenState
 from .state import IDLE, NOBODY, Fact, Local, Place, Slot, State
 from .world import SERIAL, STOLEN, Loot, Store, beginning
 
@@ -49,16 +51,8 @@ def word_for(said: NumberConveyed) -> Verdict:
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """What both parties have in common."""
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
-
-    def leave(self, store: Store, session: CheckedSession) -> Store:
-        """See Party."""
-        store.vault.restart()
-        return store
+class _Ends(Party):
+    """What both parties have in common: a key of their own."""
 
     def own(self, store: Store) -> KeyHandle:
         """The key of who has this store."""
@@ -194,16 +188,10 @@ class Calling(Scenario):
 
 
 @dataclass(frozen=True)
-class SeenCalling:
+class SeenCalling(SeenState):
     """A state, for the invariants."""
 
     scenario: Calling
-    state: State
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
 
 def a9_what_is_asked_a_mobile_conveyed(seen: SeenCalling) -> str:
@@ -232,8 +220,7 @@ def a9_a_mobile_has_the_word_for_what_it_brought(seen: SeenCalling) -> str:
 
 def a9_a_call_ends_where_it_says(seen: SeenCalling) -> str:
     """A9: answered is where the word was given and taken, in good order."""
-    untrue = sorted(f"{fact[1]} is over in {fact[2]}, and that is not so" for fact in seen.facts if fact[0] == "untrue")
-    return next(iter(untrue), "")
+    return seen.untrue_end
 
 
 OF_A_STATE: Final = (

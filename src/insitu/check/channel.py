@@ -23,7 +23,7 @@ from ..protocol.channel.edhoc.ead import Ead
 from ..protocol.channel.handshake import C_I, C_R, Handshake, admission, intended, intent_of
 from ..protocol.channel.opened import ChannelOpened, Peer
 from ..protocol.channel.records import Records
-from ..protocol.channel.trust import Terms
+from ..protocol.channel.trust import ProofStage, Terms
 from ..protocol.engine import Close, Effect, Fault, InsituError, ProtocolError, PublicKey, Send
 from ..protocol.messages import Message, Purpose, decode_message
 from ..protocol.session import Session
@@ -67,36 +67,6 @@ def content_of(frame: bytes) -> tuple[Any, ...]:
 class CheckedHandshake(Handshake, ABC):
     """One side of a handshake that can be gone on with from the same place more than once.
 
-    Attributes:
-        terms: what is pinned.
-        name: of this end, unlike that of any other.
-        purpose: of the initiator.
-        purposes: that the responder admits; None: this is the initiator.
-
-    """
-
-    terms: Terms
-    name: str
-    purpose: Purpose
-    purposes: Collection[Purpose] | None
-
-    @abstractmethod
-    def fork(self) -> CheckedHandshake:
-        """The same once more, from here."""
-
-    @property
-    @abstractmethod
-    def identity(self) -> Hashable:
-        """What makes it the same as another."""
-
-    @abstractmethod
-    def expects(self, frame: bytes) -> bool:
-        """Whether it is the message that comes next, made for this handshake."""
-
-
-class SymbolicHandshake(CheckedHandshake):
-    """One side of a handshake; four frames, as EDHOC has them.
-
     Args:
         terms: what is pinned.
         name: of this end, unlike that of any other.
@@ -115,27 +85,18 @@ class SymbolicHandshake(CheckedHandshake):
     ) -> None:
         self.terms = terms
         self.name = name
+        self.purpose = purpose
+        self.purposes = purposes
         self.initiator = purposes is None
         self.opened: ChannelOpened | None = None
         self.error: InsituError = ProtocolError("the handshake has not ended", who="channel")
-        self.purpose = purpose
-        self.purposes = purposes
-        self._stage = "ready"
-        self._transcript = b""
-        self._items: tuple[Ead, ...] = ()
-        self._met: Peer | None = None
         self._facts: Facts | None = None
 
-    def fork(self) -> SymbolicHandshake:
+    def fork(self) -> Self:
         """The same once more, from here."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         return other
-
-    @property
-    def identity(self) -> Hashable:
-        """What makes it the same as another."""
-        return self.name, self._stage, self._transcript, canonical(self._met), canonical(self.opened)
 
     @property
     def facts(self) -> Facts:
@@ -144,14 +105,37 @@ class SymbolicHandshake(CheckedHandshake):
             raise self.error
         return self._facts
 
+    def stage(self) -> ProofStage | None:
+        """See Handshake."""
+        return None if self.opened is None else self.terms.stage(self.opened)
+
+    @property
+    @abstractmethod
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+
+    @abstractmethod
+    def expects(self, frame: bytes) -> bool:
+        """Whether it is the message that comes next, made for this handshake."""
+
+
+class SymbolicHandshake(CheckedHandshake):
+    """One side of a handshake; four frames, as EDHOC has them. Its arguments are those of CheckedHandshake."""
+
+    _stage = "ready"
+    _transcript = b""
+    _items: tuple[Ead, ...] = ()
+    _met: Peer | None = None
+
+    @property
+    def identity(self) -> Hashable:
+        """What makes it the same as another."""
+        return self.name, self._stage, self._transcript, canonical(self._met), canonical(self.opened)
+
     @property
     def channel(self) -> bytes:
         """What names the channel, at both ends of it and of no other."""
         return self._transcript
-
-    def stage(self) -> Any:  # noqa: ANN401 - as Handshake
-        """See Handshake."""
-        return None if self.opened is None else self.terms.stage(self.opened)
 
     def records(self) -> Records:
         """See Handshake."""

@@ -38,6 +38,7 @@ from .operating import again
 from .parties import ModuleParty, UnitParty
 from .personalizing import Personalizing
 from .scenario import CRASHES, Scenario
+from .seen import SeenState
 from .state import Fact, Limits, Move, Place, State
 from .world import BANKS, NOW, SERIAL, Maker, Store, beginning, now
 
@@ -255,11 +256,10 @@ _WRONGLY: Final = {
 
 
 @dataclass(frozen=True)
-class SeenAtBench:
+class SeenAtBench(SeenState):
     """A state, for the invariants."""
 
     scenario: Delivering
-    state: State
 
     @property
     def modules(self) -> list[tuple[ModuleRecord, CheckedVault]]:
@@ -267,11 +267,6 @@ class SeenAtBench:
         kept = ((self.scenario.record(self.state, device), device) for device in (0, 1))
         stores = self.scenario.stores
         return [(record, stores[self.state.stores[device]].vault) for record, device in kept if record is not None]
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
 
 def l1_a_module_is_delivered_whole_or_blank(seen: SeenAtBench) -> str:

@@ -10,7 +10,7 @@ named by the exporter value of their channel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
@@ -19,13 +19,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..protocol.channel.cose import octets
-from ..protocol.channel.edhoc import Credential, ErrorCode, ErrorMessage, Facts, IdCred, X5Chain
+from ..protocol.channel.edhoc import Credential, ErrorCode, ErrorMessage, IdCred, X5Chain
 from ..protocol.channel.edhoc.ead import encode_ead
 from ..protocol.channel.edhoc.messages import read_message_1, write_message_1
 from ..protocol.channel.handshake import Handshake
 from ..protocol.channel.opened import ChannelOpened, Peer
 from ..protocol.channel.records import Records
-from ..protocol.channel.trust import ProofStage, Terms
+from ..protocol.channel.trust import ProofStage
 from ..protocol.channel.trust.terms import SUITES, anybody, fresh_credential
 from ..protocol.engine import (
     Close,
@@ -35,7 +35,6 @@ from ..protocol.engine import (
     KeyHandle,
     KeyKind,
     KeyOperation,
-    ProtocolError,
     PublicKey,
     Send,
     given,
@@ -90,39 +89,23 @@ class _Real(Handshake):
 class EdhocHandshake(CheckedHandshake):
     """One side of a real handshake, gone on with from the same place by doing all once more.
 
-    Args:
-        terms: what is pinned.
-        name: of this end, from which its entropy follows.
-        purpose: of the initiator.
-        purposes: that the responder admits; None: this is the initiator.
-
+    Its arguments are those of CheckedHandshake; from its name its entropy follows.
     """
 
-    def __init__(
-        self, terms: Terms, name: str, *, purpose: Purpose, purposes: Collection[Purpose] | None = None
-    ) -> None:
-        self.terms = terms
-        self.name = name
-        self.purpose = purpose
-        self.purposes = purposes
-        self.initiator = purposes is None
-        self.opened: ChannelOpened | None = None
-        self.error: InsituError = ProtocolError("the handshake has not ended", who="channel")
-        self._inputs: tuple[tuple[str, object, int], ...] = ()
-        self._sent = self._received = b""
-        self._facts: Facts | None = None
-        self._refused = False
-        self._real: _Real | None = None
+    _inputs: tuple[tuple[str, object, int], ...] = ()
+    _sent = _received = b""
+    _refused = False
+    _real: _Real | None = None
 
     @classmethod
     def instead_of(cls, other: CheckedHandshake) -> EdhocHandshake:
         """With the same terms."""
         return cls(other.terms, other.name, purpose=other.purpose, purposes=other.purposes)
 
-    def fork(self) -> EdhocHandshake:
+    def fork(self) -> Self:
         """See CheckedHandshake."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self) | {"_real": None})
+        other = super().fork()
+        vars(other)["_real"] = None
         return other
 
     @property
@@ -154,17 +137,6 @@ class EdhocHandshake(CheckedHandshake):
     def received(self) -> bytes:
         """The frame that it received last."""
         return self._received
-
-    @property
-    def facts(self) -> Facts:
-        """See Handshake."""
-        if self._facts is None:
-            raise self.error
-        return self._facts
-
-    def stage(self) -> ProofStage | None:
-        """See Handshake."""
-        return None if self.opened is None else self.terms.stage(self.opened)
 
     def records(self) -> Records:
         """See Handshake."""

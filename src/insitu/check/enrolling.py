@@ -52,6 +52,7 @@ from .intruder import Intruder, Power, Sayings
 from .memory import CheckedRegistry, CheckedVault, Repeated, fresh_pair
 from .parties import Done, Party
 from .scenario import CRASHES, Scenario
+from .seen import SeenState
 from .state import IDLE, NOBODY, Fact, Local, Move, Place, Slot, State
 from .world import BANKS, PINS, Beginning, Loot, Store, approve, beginning, card_of, now
 
@@ -102,7 +103,7 @@ class Approved:
 
 
 @dataclass(frozen=True)
-class CardParty:
+class CardParty(Party):
     """The card of the first bank, which people told whose key the central system's is."""
 
     central: bytes
@@ -116,21 +117,13 @@ class CardParty:
         data = CardEnrollingData(own, card.customer.der)
         return CheckedSession(CARD_ENROLLING, CardEnrollingState.READY, data, handshake)
 
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
-
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
         return Ports(card_of(store.vault).keys)
 
-    def leave(self, store: Store, session: CheckedSession) -> Store:
-        """See Party."""
-        store.vault.restart()
-        return store
-
 
 @dataclass(frozen=True)
-class CentralParty:
+class CentralParty(Party):
     """The central system, whose operator was told which card is meant."""
 
     start: Beginning
@@ -149,9 +142,6 @@ class CentralParty:
         handshake = SymbolicHandshake(terms, name, purposes=frozenset({Purpose.ENROLL}))
         data = CentralEnrollingData(own, key)
         return CheckedSession(CENTRAL_ENROLLING, CentralEnrollingState.LISTENING, data, handshake)
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
@@ -459,16 +449,10 @@ def asked_of(record: bytes) -> tuple[tuple[bytes, tuple[str, ...], bytes], ...]:
 
 
 @dataclass(frozen=True)
-class SeenEnrolling:
+class SeenEnrolling(SeenState):
     """A state, for the invariants."""
 
     scenario: MutualEnrolling
-    state: State
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
     @property
     def issuers(self) -> tuple[Issuer, ...]:
@@ -502,8 +486,7 @@ def l14_who_is_told_that_it_is_enrolled_is(seen: SeenEnrolling) -> str:
 
 def l14_a_side_is_where_it_says(seen: SeenEnrolling) -> str:
     """L14: FAILED says that nothing was entered, UNCONFIRMED that it may have been, ENROLLED that it was."""
-    untrue = sorted(f"{fact[1]} is over in {fact[2]}, and that is not so" for fact in seen.facts if fact[0] == "untrue")
-    return next(iter(untrue), "")
+    return seen.untrue_end
 
 
 def l14_people_are_asked_for_the_key_that_was_meant(seen: SeenEnrolling) -> str:

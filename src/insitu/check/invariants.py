@@ -27,7 +27,8 @@ from .channel import CheckedSession
 from .memory import CheckedVault
 from .parties import Done
 from .personalizing import JOBS, Personalizing
-from .state import Fact, Move, State, Variant
+from .seen import SeenState
+from .state import Move, State, Variant
 from .values import canonical
 from .world import BANKS, SERIAL, card_of
 
@@ -81,7 +82,7 @@ def issued_by(record: bytes) -> tuple[Issued, ...]:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(SeenState):
     """A state, for the invariants: what parties keep, and what has happened.
 
     Attributes:
@@ -93,7 +94,6 @@ class Seen:
     """
 
     scenario: Personalizing
-    state: State
 
     @property
     def record(self) -> ModuleRecord:
@@ -108,11 +108,6 @@ class Seen:
             bank: issued_by(given(self.scenario.stores[store].vault.record))
             for bank, store in zip(BANKS, stores, strict=False)
         }
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
     @property
     def jobs(self) -> int:

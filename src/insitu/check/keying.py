@@ -31,6 +31,7 @@ from ..protocol.progress import KeysAwaited, KeysRefused
 from .intruder import Intruder
 from .parties import ModuleParty
 from .scenario import CRASHES, Scenario
+from .seen import SeenState
 from .state import Fact, Move, Place, State
 from .values import Pool, canonical
 from .world import BANKS, beginning
@@ -187,11 +188,10 @@ class Keying(Scenario):
 
 
 @dataclass(frozen=True)
-class SeenKeying:
+class SeenKeying(SeenState):
     """A state, for the invariants."""
 
     scenario: Keying
-    state: State
 
     @property
     def pad(self) -> Pad:

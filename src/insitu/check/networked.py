@@ -24,7 +24,7 @@ from ..shell.visit import Queue, Rules, Visit
 from ..shell.whoever import ForWhoever
 from .channel import CheckedSession, SymbolicHandshake
 from .memory import CheckedVault, Repeated
-from .parties import MOBILE, named
+from .parties import MOBILE, Party, named
 from .values import canonical
 from .world import PINS, SERIAL, Beginning, Store, book_of, now
 
@@ -84,7 +84,7 @@ class Company:
 
 
 @dataclass(frozen=True)
-class NetworkedUnit:
+class NetworkedUnit(Party):
     """The unit of a bank in the network."""
 
     option: TrustOption
@@ -132,11 +132,6 @@ class NetworkedUnit:
                 session.begin_anew(UnitState.READY, visit.data(serial))
 
             session.handshake.terms = terms.taken_up(found)
-
-    def leave(self, store: Store, session: CheckedSession) -> Store:
-        """See Party."""
-        store.vault.restart()
-        return store
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""

@@ -46,7 +46,8 @@ from ..protocol.stores.card_log import (
 from .memory import CheckedVault
 from .office import CARD, Asked, Office, books_of, knows, record_of
 from .parties import Done
-from .state import Fact, State
+from .seen import SeenState
+from .state import State
 
 LOCKED: Final = 5
 """Wrong PINs in a row (L13)."""
@@ -307,11 +308,10 @@ OF_AN_ANSWER: Final[tuple[Callable[[Done, Mapping[str, bytes]], str], ...]] = (
 
 
 @dataclass(frozen=True)
-class SeenAtDesks:
+class SeenAtDesks(SeenState):
     """A state, for the invariants."""
 
     scenario: Office
-    state: State
 
     @property
     def card(self) -> CheckedVault:
@@ -327,11 +327,6 @@ class SeenAtDesks:
     def books(self) -> ManufacturerRecord | None:
         """The manufacturer's."""
         return books_of(self.scenario.desks(self.state).maker.record)
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
 
 def l6_a_card_is_certified_for_its_own_key(seen: SeenAtDesks) -> str:

@@ -7,11 +7,12 @@ leaves is told too: after each frame that was sent, each note that was shown and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..protocol.engine import (
     Close,
@@ -95,9 +96,10 @@ class Done:
     last: CheckedSession | None = None
 
 
-class Party(Protocol):
+class Party(ABC):
     """A kind of party: how its sessions begin, and what surrounds them."""
 
+    @abstractmethod
     def begin(self, store: Store, name: str) -> CheckedSession:
         """A session called `name`, from what is durable.
 
@@ -105,19 +107,18 @@ class Party(Protocol):
             InsituError: there is no reason for one, or something is missing.
 
         """
-        ...
 
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """`session`, which was forked, goes on with `store`, which was forked."""
-        ...
-
+    @abstractmethod
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """Its ports."""
-        ...
+
+    def take_up(self, store: Store, session: CheckedSession) -> None:  # noqa: B027 - most parties have nothing to do
+        """`session`, which was forked, goes on with `store`, which was forked: nothing is kept besides."""
 
     def leave(self, store: Store, session: CheckedSession) -> Store:
-        """`store`, which was forked, when the session is over."""
-        ...
+        """`store`, which was forked, when the session is over: what is not durable is gone."""
+        store.vault.restart()
+        return store
 
 
 def begin(party: Party, store: Store, name: str, at: int = NOW) -> Done:
@@ -265,7 +266,7 @@ class _Module(Module):
 
 
 @dataclass(frozen=True)
-class ModuleParty:
+class ModuleParty(Party):
     """Module SN-1, which wants to be personalized or reports that it is.
 
     Attributes:
@@ -287,14 +288,6 @@ class ModuleParty:
     def begin(self, store: Store, name: str) -> CheckedSession:
         """See Party."""
         return self.program(store).session(self.option, name)
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
-
-    def leave(self, store: Store, session: CheckedSession) -> Store:
-        """See Party."""
-        store.vault.restart()
-        return store
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
@@ -334,7 +327,7 @@ class _Unit(Unit):
 
 
 @dataclass(frozen=True)
-class UnitParty:
+class UnitParty(Party):
     """The unit of a bank in the field: one module at a time, SN-1 and no other."""
 
     option: TrustOption
@@ -356,14 +349,6 @@ class UnitParty:
     def begin(self, store: Store, name: str) -> CheckedSession:
         """See Party."""
         return self.program(store).session(self.option, name, self.means(store, lambda _: None), self.policy)
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
-
-    def leave(self, store: Store, session: CheckedSession) -> Store:
-        """See Party."""
-        store.vault.restart()
-        return store
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""

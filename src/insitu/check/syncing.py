@@ -34,6 +34,7 @@ from .intruder import Intruder
 from .memory import CheckedRegistry, fresh_pair
 from .parties import Done, Party
 from .scenario import CRASHES, Scenario
+from .seen import SeenState
 from .state import IDLE, NOBODY, Fact, Local, Move, Place, Slot, State
 from .world import BANKS, DAY, NOW, Beginning, Store, approve, beginning, card_of
 
@@ -65,7 +66,7 @@ class Certified:
 
 
 @dataclass(frozen=True)
-class CardParty:
+class CardParty(Party):
     """The card of the first bank, which brings its log."""
 
     start: Beginning
@@ -79,21 +80,13 @@ class CardParty:
         handshake = SymbolicHandshake(terms, name, purpose=Purpose.SYNC)
         return CheckedSession(CARD_SYNCING, CardSyncingState.READY, data, handshake)
 
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
-
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
         return ports_of_card(card_of(store.vault), lambda _: None)
 
-    def leave(self, store: Store, session: CheckedSession) -> Store:
-        """See Party."""
-        store.vault.restart()
-        return store
-
 
 @dataclass(frozen=True)
-class ReaderParty:
+class ReaderParty(Party):
     """The central system, which reads logs."""
 
     central: CentralParty
@@ -106,9 +99,6 @@ class ReaderParty:
         handshake = SymbolicHandshake(terms, name, purposes=frozenset({Purpose.SYNC}))
         data = CentralSyncingData(own, key, at=store.clock, begun=store.clock)
         return CheckedSession(CENTRAL_SYNCING, CentralSyncingState.LISTENING, data, handshake)
-
-    def take_up(self, store: Store, session: CheckedSession) -> None:
-        """Nothing is kept from one event to the next."""
 
     def surroundings(self, store: Store, session: CheckedSession, forwarded: list[object]) -> Ports:
         """See Party."""
@@ -308,11 +298,10 @@ def _receipt(record: bytes) -> LogReceipt | None:
 
 
 @dataclass(frozen=True)
-class SeenInLogs:
+class SeenInLogs(SeenState):
     """A state, for the invariants."""
 
     scenario: Syncing
-    state: State
 
     @property
     def lines(self) -> tuple[bytes, ...]:
@@ -323,11 +312,6 @@ class SeenInLogs:
     def doubt(self) -> str:
         """Why the card is in doubt; empty: it is not."""
         return self.scenario.registry(self.state).card_log(self.scenario.issuer).doubt
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
     @property
     def was_restored(self) -> bool:

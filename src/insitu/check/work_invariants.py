@@ -13,6 +13,7 @@ from ..protocol.stores.registry import CommandKind, CommandState, ModuleEntry, S
 from .channel import CheckedSession
 from .memory import CheckedRegistry
 from .operating import PAYLOAD, Budget, Operating
+from .seen import SeenState
 from .state import INTRUDER, Fact, Move, State
 from .world import SERIAL
 
@@ -26,11 +27,10 @@ _AT_BUSINESS: Final = {
 
 
 @dataclass(frozen=True)
-class SeenAtWork:
+class SeenAtWork(SeenState):
     """A state, for the invariants: what parties keep, which sessions run, and what has happened."""
 
     scenario: Operating
-    state: State
 
     @property
     def record(self) -> ModuleRecord:
@@ -46,11 +46,6 @@ class SeenAtWork:
     def entry(self) -> ModuleEntry | None:
         """Of the module, in the registry."""
         return self.registry.module(SERIAL)
-
-    @property
-    def facts(self) -> frozenset[Fact]:
-        """What has happened."""
-        return self.scenario.facts[self.state.facts]
 
     @property
     def list_number(self) -> int:
